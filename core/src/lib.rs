@@ -1,1 +1,41 @@
-//! core
+//! The verifier of Portcullis: what a gate decides, as a function of bytes, a snapshot
+//! and a time. No clock, no randomness, no I/O, no knowledge of any proxy.
+//!
+//! [`Verifier::begin`] shows the order of checks for a request, [`modei::verify`] that
+//! for a passport.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod base64;
+mod cache;
+mod config;
+mod denial;
+mod ed25519;
+pub mod json;
+pub mod modei;
+mod presented;
+mod reason;
+mod request;
+mod route;
+mod snapshot;
+mod time;
+mod trust;
+mod verifier;
+
+pub use cache::CredentialCache;
+pub use config::{
+    Config, ConfigError, DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
+    RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
+};
+pub use denial::Denial;
+pub use ed25519::{PublicKey, SecretKey, sha256};
+pub use presented::Kind;
+pub use reason::{Explanation, Reason};
+pub use request::{Method, RequestHead};
+pub use route::{Access, Route, Routes};
+pub use snapshot::Snapshot;
+pub use time::{CLOCK_SKEW_MS, UnixTime};
+pub use trust::{Tier, Trust};
+pub use verifier::{Identity, Permit, Refused, Step, Verifier, check_window};

@@ -1,0 +1,148 @@
+//! Ed25519 (RFC 8032), through one implementation at a time.
+//!
+//! `dalek` decides at every gate. `compact` is the independent second one, for
+//! bundles whose size rules, and the oracle that tests hold the first against.
+
+use sha2::{Digest, Sha256};
+
+/// A public key whose bytes are the encoding of a point that may verify: canonical
+/// and of large order.
+#[derive(Clone)]
+pub struct PublicKey {
+    key: backend::Key,
+    bytes: [u8; 32],
+}
+
+/// A private key, as its 32-byte seed (RFC 8032 section 5.1.5).
+#[derive(Clone)]
+pub struct SecretKey {
+    seed: [u8; 32],
+}
+
+impl PublicKey {
+    /// Reads a key from its 32 bytes (RFC 8032 section 5.1.2), or `None` if they
+    /// encode no point, encode one in a second way, or one of small order: under
+    /// such a key one signature would fit many messages.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        if !is_canonical_field_element(bytes) {
+            return None;
+        }
+        let key = backend::key(bytes)?;
+        Some(PublicKey { key, bytes: *bytes })
+    }
+
+    /// The 32 bytes of the key.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Whether `signature` is one of `message` by this key. Strict: `S` must be below
+    /// the group's order and `R` not of small order (RFC 8032 section 8.4).
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        backend::verify(&self.key, message, signature)
+    }
+}
+
+impl core::fmt::Debug for PublicKey {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "PublicKey({:02x?})", self.bytes)
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl SecretKey {
+    /// A key from its seed. The seed must come from a cryptographic random source.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        SecretKey { seed }
+    }
+
+    /// The seed. Whoever reads it can sign.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.seed
+    }
+
+    /// The 32 bytes of the public key.
+    pub fn public_key(&self) -> [u8; 32] {
+        backend::public_key(&self.seed)
+    }
+
+    /// Signs `message` (RFC 8032 section 5.1.6).
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        backend::sign(&self.seed, message)
+    }
+}
+
+/// Nothing of the seed is shown.
+impl core::fmt::Debug for SecretKey {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("SecretKey")
+    }
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Whether the 255 bits of the y coordinate are below 2^255 - 19. Implementations
+/// differ on the others, so a key written that way would be two keys.
+fn is_canonical_field_element(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    !(*first >= 0xed && middle.iter().all(|byte| *byte == 0xff) && last & 0x7f == 0x7f)
+}
+
+#[cfg(feature = "dalek")]
+mod backend {
+    use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+
+    pub(super) type Key = VerifyingKey;
+
+    pub(super) fn key(bytes: &[u8; 32]) -> Option<Key> {
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
+    }
+
+    pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {
+        key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
+    }
+
+    pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {
+        SigningKey::from_bytes(seed).verifying_key().to_bytes()
+    }
+
+    pub(super) fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
+        SigningKey::from_bytes(seed).sign(message).to_bytes()
+    }
+}
+
+#[cfg(not(feature = "dalek"))]
+mod backend {
+    use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
+
+    pub(super) type Key = PublicKey;
+
+    pub(super) fn key(bytes: &[u8; 32]) -> Option<Key> {
+        PublicKey::from_slice(bytes).ok()
+    }
+
+    pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {
+        key.verify(message, &Signature::new(*signature)).is_ok()
+    }
+
+    pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {
+        *KeyPair::from_seed(Seed::new(*seed)).pk
+    }
+
+    pub(super) fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
+        *KeyPair::from_seed(Seed::new(*seed)).sk.sign(message, None)
+    }
+}
+
+#[cfg(not(any(feature = "dalek", feature = "compact")))]
+compile_error!("one of the features `dalek` and `compact` must be on");

@@ -1,0 +1,241 @@
+//! What is left of a passport once it is verified.
+
+use crate::json::Object;
+use crate::time::{CLOCK_SKEW_MS, UnixTime};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A passport whose signatures, chain and bindings are right. Made by
+/// [`verify`](super::verify) alone. That it is valid now, not revoked and good for a
+/// route is judged anew at each use.
+#[derive(Clone, Debug)]
+pub struct Passport {
+    pub(super) form: Form,
+    pub(super) agent_name: Option<String>,
+    pub(super) public_key: [u8; 32],
+    pub(super) root: Root,
+    pub(super) hops: Vec<Hop>,
+    pub(super) leaf: Hop,
+    pub(super) permissions: Permissions,
+}
+
+/// Permission keys, and for each the constraints in force: what the root set, with
+/// each dimension as the last hop that restated it has it.
+pub type Permissions = BTreeMap<String, Object<'static>>;
+
+/// How a passport was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Over the canonical bytes of the envelope.
+    Envelope,
+    /// As a JWS.
+    Jwt,
+}
+
+/// The passport at the beginning of a chain, or the passport itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    pub(super) kind: RootKind,
+    pub(super) issuer: String,
+    pub(super) key_id: String,
+    pub(super) key: [u8; 32],
+}
+
+/// Who issued a passport that stands on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootKind {
+    /// A gate.
+    Gate,
+    /// A platform's managed issuer.
+    Platform,
+    /// The agent itself.
+    SelfIssued,
+}
+
+/// One passport of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub(super) passport_id: String,
+    pub(super) agent_id: String,
+    pub(super) issued_at: UnixTime,
+    pub(super) expires_at: UnixTime,
+}
+
+/// Modei's derived tier of a passport: who stands at its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// Self-issued.
+    L0,
+    /// Issued by a platform.
+    L1,
+    /// Issued by a gate.
+    L2,
+}
+
+impl Passport {
+    /// The id that its issuer, or the agent that delegated it, gave it.
+    pub fn id(&self) -> &str {
+        &self.leaf.passport_id
+    }
+
+    /// The id of the agent that holds it.
+    pub fn agent_id(&self) -> &str {
+        &self.leaf.agent_id
+    }
+
+    /// The agent's name, unverified.
+    pub fn agent_name(&self) -> Option<&str> {
+        self.agent_name.as_deref()
+    }
+
+    /// The agent's Ed25519 key.
+    pub fn public_key(&self) -> &[u8; 32] {
+        &self.public_key
+    }
+
+    /// How it was signed.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Who vouches for it.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The passports it was delegated from, root first, and itself last.
+    pub fn hops(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().chain(core::iter::once(&self.leaf))
+    }
+
+    /// How often it was delegated: 0 to 5.
+    pub fn depth(&self) -> usize {
+        self.hops.len()
+    }
+
+    /// The permissions and their constraints, merged down the chain.
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// Modei's derived tier.
+    pub fn provenance(&self) -> Provenance {
+        match self.root.kind {
+            RootKind::Gate => Provenance::L2,
+            RootKind::Platform => Provenance::L1,
+            RootKind::SelfIssued => Provenance::L0,
+        }
+    }
+
+    /// When the last of its hops was issued.
+    pub fn issued_at(&self) -> UnixTime {
+        self.hops().map(|hop| hop.issued_at).max().unwrap_or(self.leaf.issued_at)
+    }
+
+    /// When the first of its hops expires.
+    pub fn expires_at(&self) -> UnixTime {
+        self.hops().map(|hop| hop.expires_at).min().unwrap_or(self.leaf.expires_at)
+    }
+
+    /// Whether it was issued too far in the future for clocks that are 60 s apart.
+    pub fn is_early(&self, now: UnixTime) -> bool {
+        now.plus_millis(CLOCK_SKEW_MS) < self.issued_at()
+    }
+
+    /// Whether its time is over, even for clocks that are 60 s apart.
+    pub fn is_late(&self, now: UnixTime) -> bool {
+        now.plus_millis(CLOCK_SKEW_MS.saturating_neg()) >= self.expires_at()
+    }
+
+    /// About how many bytes it keeps in memory, for caches with a budget.
+    pub fn weight(&self) -> usize {
+        // A B-tree entry, a vector's header and an allocation's overhead, rounded up.
+        const ENTRY: usize = 96;
+        let hops: usize = self
+            .hops()
+            .map(|hop| ENTRY.saturating_add(hop.passport_id.len()).saturating_add(hop.agent_id.len()))
+            .sum();
+        let permissions: usize = self
+            .permissions
+            .iter()
+            .map(|(key, constraints)| {
+                let constraints: usize = constraints
+                    .iter()
+                    .map(|(name, value)| ENTRY.saturating_add(name.len()).saturating_add(value.weight()))
+                    .sum();
+                ENTRY.saturating_add(key.len()).saturating_add(constraints)
+            })
+            .sum();
+        let name = self.agent_name.as_deref().map_or(0, str::len);
+        [ENTRY, hops, permissions, name, self.root.issuer.len(), self.root.key_id.len()]
+            .into_iter()
+            .fold(0, usize::saturating_add)
+    }
+}
+
+impl Root {
+    /// Who issued it.
+    pub fn kind(&self) -> RootKind {
+        self.kind
+    }
+
+    /// The issuer's id. All other ids in the passport are unique within it only.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The id of the issuer's key.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The key that the root's signature was checked with.
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+}
+
+impl RootKind {
+    /// The name in `provenance.issuer.type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RootKind::Gate => "gate",
+            RootKind::Platform => "platform",
+            RootKind::SelfIssued => "self",
+        }
+    }
+}
+
+impl Hop {
+    /// The passport's id.
+    pub fn passport_id(&self) -> &str {
+        &self.passport_id
+    }
+
+    /// The id of the agent that holds it.
+    pub fn agent_id(&self) -> &str {
+        &self.agent_id
+    }
+
+    /// When it was issued.
+    pub fn issued_at(&self) -> UnixTime {
+        self.issued_at
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+}
+
+impl Provenance {
+    /// `L0`, `L1` or `L2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Provenance::L0 => "L0",
+            Provenance::L1 => "L1",
+            Provenance::L2 => "L2",
+        }
+    }
+}

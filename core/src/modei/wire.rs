@@ -1,0 +1,154 @@
+//! The forms in which a passport travels.
+
+use super::passport::Form;
+use crate::base64;
+use crate::denial::Denial;
+use crate::json::{self, Limits, Value};
+use crate::reason::Reason;
+use alloc::format;
+use alloc::vec::Vec;
+use serde::Deserialize;
+
+/// The longest passport that is read: four times the largest that a proxy lets
+/// through in headers (60 KiB), for files and APIs.
+pub const MAX_WIRE_BYTES: usize = 256 * 1024;
+
+/// Bounds for the strict parser. A leaf with the deepest chain nests six envelopes,
+/// four levels each; constraints get the rest. 32,768 values are what a text of
+/// `MAX_WIRE_BYTES` holds at eight bytes a value, less than any honest one uses.
+const LIMITS: Limits = Limits { bytes: MAX_WIRE_BYTES, depth: 64, values: 32_768 };
+
+/// A passport as bytes, taken out of its transport, not yet parsed.
+#[derive(Clone, Debug)]
+pub struct SignedEnvelope {
+    /// The JSON text: an envelope, or an envelope and its detached signature.
+    pub(super) text: Vec<u8>,
+    pub(super) seal: Seal,
+}
+
+/// Where the signature of a passport is, and what it is over.
+#[derive(Clone, Debug)]
+pub(super) enum Seal {
+    /// In the text's member `signature`, over the canonical bytes of `passport_json`.
+    Detached,
+    /// A JWS: the signature over this signing input (RFC 7515 section 5.1); the text
+    /// is the payload.
+    Jws { signing_input: Vec<u8>, signature: [u8; 64] },
+}
+
+/// Reads the value of an `Agent-Passport` header: an RFC 9651 byte sequence,
+/// `:<standard base64>:`, of the passport's JSON.
+///
+/// # Errors
+/// `credential_malformed`.
+pub fn from_header(value: &[u8]) -> Result<SignedEnvelope, Denial> {
+    let encoded = core::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.strip_prefix(':')?.strip_suffix(':'))
+        .ok_or_else(|| malformed("Agent-Passport must be a byte sequence, :<base64>:"))?;
+    let text = base64::decode(encoded).ok_or_else(|| {
+        malformed("Agent-Passport must hold standard base64 with padding, and nothing else")
+    })?;
+    Ok(from_json(text))
+}
+
+/// Takes `{"passport_json": …, "signature": "…"}`.
+pub fn from_json(text: Vec<u8>) -> SignedEnvelope {
+    SignedEnvelope { text, seal: Seal::Detached }
+}
+
+/// Reads a passport JWT: a compact JWS (RFC 7515 section 7.1) of `typ` `passport+jwt`
+/// and `alg` `EdDSA` (RFC 8037), whose payload has the members of an envelope.
+///
+/// # Errors
+/// `credential_malformed`, or `signature_malformed` where only the last part is at fault.
+pub fn from_jwt(token: &[u8]) -> Result<SignedEnvelope, Denial> {
+    let token = core::str::from_utf8(token).map_err(|_| malformed("a JWT must be ASCII"))?;
+    let (signing_input, signature) =
+        token.rsplit_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
+    let (header, payload) =
+        signing_input.split_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
+    let header = base64::decode_url(header).ok_or_else(|| malformed("the JWT's header must be base64url"))?;
+    let header = JoseHeader::read(&header).ok_or_else(|| {
+        malformed(
+            "the JWT's header must hold alg and typ, at most kid beside them, each once and without escapes",
+        )
+    })?;
+    if header.alg != "EdDSA" || header.typ != JWT_TYPE {
+        return Err(malformed("the JWT must be of alg EdDSA and typ passport+jwt"));
+    }
+    let text = base64::decode_url(payload).ok_or_else(|| malformed("the JWT's payload must be base64url"))?;
+    let signature =
+        base64::decode_url(signature).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+            Denial::new(Reason::SignatureMalformed, "the JWT's signature must be the base64url of 64 bytes")
+        })?;
+    Ok(SignedEnvelope {
+        text,
+        seal: Seal::Jws { signing_input: signing_input.as_bytes().to_vec(), signature },
+    })
+}
+
+/// Whether a bearer token claims to be a passport JWT. Any other token is not ours to
+/// judge. Lenient where [`from_jwt`] is strict: what looks like one is then refused.
+pub fn is_jwt(token: &[u8]) -> bool {
+    // The header of a JWS; ours has at most three short members.
+    const MAX_HEADER: usize = 1024;
+    let Some((header, _)) = core::str::from_utf8(token).ok().and_then(|token| token.split_once('.')) else {
+        return false;
+    };
+    if header.len() > MAX_HEADER {
+        return false;
+    }
+    let Some(header) = base64::decode_url(header.trim_end_matches('=')) else { return false };
+    let Ok(header) = serde_json::from_slice::<serde_json::Value>(&header) else { return false };
+    header
+        .as_object()
+        .and_then(|members| members.iter().find(|(name, _)| name.eq_ignore_ascii_case("typ")))
+        .and_then(|(_, typ)| typ.as_str())
+        .is_some_and(|typ| {
+            // RFC 7515 section 4.1.9: the `application/` prefix may be left out.
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").unwrap_or(&typ) == JWT_TYPE
+        })
+}
+
+impl SignedEnvelope {
+    pub(super) fn form(&self) -> Form {
+        match self.seal {
+            Seal::Detached => Form::Envelope,
+            Seal::Jws { .. } => Form::Jwt,
+        }
+    }
+
+    /// # Errors
+    /// `invalid_envelope_shape` for what is not strict JSON.
+    pub(super) fn parse(&self) -> Result<Value<'_>, Denial> {
+        json::parse(&self.text, LIMITS).map_err(|error| {
+            Denial::new(Reason::InvalidEnvelopeShape, format!("the passport is unreadable: {error}"))
+        })
+    }
+}
+
+const JWT_TYPE: &str = "passport+jwt";
+
+/// A JOSE header (RFC 7515 section 4). Parameters beside these are refused, `crit`
+/// with them: a gate must not pass over what a signer meant to be obeyed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JoseHeader<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    #[serde(default, rename = "kid")]
+    _kid: Option<&'a str>,
+}
+
+impl<'a> JoseHeader<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (header, used) = serde_json_core::from_slice(bytes).ok()?;
+        (used == bytes.len()).then_some(header)
+    }
+}
+
+fn malformed(detail: &'static str) -> Denial {
+    Denial::new(Reason::CredentialMalformed, detail)
+}

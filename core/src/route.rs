@@ -1,0 +1,158 @@
+//! From path and method to what they amount to.
+
+use crate::config::{ConfigError, Mode, RouteConfig};
+use crate::reason::Reason;
+use crate::request::Method;
+use crate::trust::is_action;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The routes of a gate.
+#[derive(Debug)]
+pub struct Routes {
+    exact: BTreeMap<String, Methods>,
+    /// Longest first.
+    prefixes: Vec<(String, Methods)>,
+}
+
+type Methods = BTreeMap<Method, Route>;
+
+/// What a request on one route amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    access: Access,
+    mode: Mode,
+    keep_credential: bool,
+    allow_upgrade: bool,
+}
+
+/// What a route asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A credential that grants this action.
+    Action(String),
+    /// Nothing.
+    Public,
+}
+
+impl Routes {
+    pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
+        // A gate's routes are searched on each request; beyond this many prefixes the
+        // search would show in its latency.
+        const MAX_ROUTES: usize = 4096;
+        if listed.is_empty() {
+            return Err(ConfigError::new(
+                "routes",
+                "must have at least one route: what is not listed is refused",
+            ));
+        }
+        if listed.len() > MAX_ROUTES {
+            return Err(ConfigError::new("routes", format!("has more than {MAX_ROUTES} routes")));
+        }
+        let mut exact: BTreeMap<String, Methods> = BTreeMap::new();
+        let mut prefixes: BTreeMap<String, Methods> = BTreeMap::new();
+        for (index, config) in listed.iter().enumerate() {
+            let error =
+                |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
+            let methods = match (&config.path, &config.path_prefix) {
+                (Some(path), None) if is_plain_path(path) => exact.entry(path.clone()).or_default(),
+                (Some(_), None) => return Err(error(".path", PATH_FORM)),
+                (None, Some(prefix)) if is_plain_path(prefix) && prefix.ends_with('/') => {
+                    prefixes.entry(prefix.clone()).or_default()
+                }
+                (None, Some(_)) => {
+                    return Err(error(
+                        ".path_prefix",
+                        "must end with `/`, and otherwise be a path in normal form",
+                    ));
+                }
+                _ => return Err(error("", "must have one of path and path_prefix")),
+            };
+            let access = match (&config.action, config.public) {
+                (Some(action), false) if is_action(action) => Access::Action(action.clone()),
+                (Some(_), false) => {
+                    return Err(error(".action", "must be 1 to 256 printable ASCII characters without `*`"));
+                }
+                (None, true) => Access::Public,
+                _ => return Err(error("", "must have either an action or `public: true`")),
+            };
+            let route = Route {
+                access,
+                mode: config.mode.unwrap_or(gate_mode),
+                keep_credential: config.keep_credential,
+                allow_upgrade: config.allow_upgrade,
+            };
+            if config.methods.is_empty() {
+                return Err(error(".methods", "must name at least one method"));
+            }
+            for name in &config.methods {
+                let method = Method::from_name(name.as_bytes()).ok_or_else(|| {
+                    error(
+                        ".methods",
+                        "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
+                    )
+                })?;
+                if methods.insert(method, route.clone()).is_some() {
+                    return Err(error(".methods", "names a method that this path has already"));
+                }
+            }
+        }
+        let mut prefixes: Vec<_> = prefixes.into_iter().collect();
+        prefixes.sort_by_key(|(prefix, _)| core::cmp::Reverse(prefix.len()));
+        Ok(Routes { exact, prefixes })
+    }
+
+    /// The route of a decoded path. The most specific path decides, whatever methods it
+    /// has: a broader route never answers for a method that a narrower one left out.
+    ///
+    /// # Errors
+    /// `route_unknown`.
+    pub(crate) fn find(&self, path: &str, method: Method) -> Result<&Route, Reason> {
+        let by_prefix = || {
+            self.prefixes
+                .iter()
+                .find(|(prefix, _)| path.starts_with(prefix.as_str()))
+                .map(|(_, methods)| methods)
+        };
+        let methods = self.exact.get(path).or_else(by_prefix).ok_or(Reason::RouteUnknown)?;
+        methods.get(&method).ok_or(Reason::RouteUnknown)
+    }
+}
+
+impl Route {
+    /// What the route asks for.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Whether refusals block here.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the credential's header stays for the upstream.
+    pub fn keeps_credential(&self) -> bool {
+        self.keep_credential
+    }
+
+    pub(crate) fn allows_upgrade(&self) -> bool {
+        self.allow_upgrade
+    }
+}
+
+const PATH_FORM: &str =
+    "must begin with `/` and be in normal form, decoded: no `%`, `;`, backslash, dot or empty segment";
+
+/// A path as routes write it: what requests decode to.
+fn is_plain_path(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/') else { return false };
+    let forbidden = |character: char| character.is_control() || "%;\\?#".contains(character);
+    let last = segments.split('/').count().saturating_sub(1);
+    !path.contains(forbidden)
+        && segments
+            .split('/')
+            .enumerate()
+            .all(|(index, segment)| !matches!(segment, "." | "..") && (!segment.is_empty() || index == last))
+}

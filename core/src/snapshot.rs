@@ -1,0 +1,98 @@
+//! What a gate decides by, checked and indexed.
+
+use crate::config::{Config, ConfigError, Mode, Profile};
+use crate::route::Routes;
+use crate::trust::{ID_FORM, Trust, is_id};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+
+/// What one gate decides by. Immutable: a change is a new snapshot.
+#[derive(Debug)]
+pub struct Snapshot {
+    gate: String,
+    profile: Profile,
+    mode: Mode,
+    authorities: BTreeSet<String>,
+    routes: Routes,
+    trust: Trust,
+}
+
+impl Snapshot {
+    /// Checks a configuration whole and indexes it.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
+    /// that must not be.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        if !is_id(&config.gate.id) {
+            return Err(ConfigError::new("gate.id", ID_FORM));
+        }
+        if config.profile != Profile::L1 {
+            return Err(ConfigError::new(
+                "profile",
+                "must be L1: static trust material has no age that could be checked, and L2 and L3 depend on it",
+            ));
+        }
+        Ok(Snapshot {
+            gate: config.gate.id.clone(),
+            profile: config.profile,
+            mode: config.mode,
+            authorities: authorities(&config.authorities)?,
+            routes: Routes::new(&config.routes, config.mode)?,
+            trust: Trust::new(&config.trust, config.profile)?,
+        })
+    }
+
+    /// The gate's id.
+    pub fn gate(&self) -> &str {
+        &self.gate
+    }
+
+    /// How strictly the gate checks.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Whether the gate blocks, where no route says otherwise.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The routes.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Whom the gate trusts.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Whether `authority`, in lower case, is one of the gate's own.
+    pub fn is_own_authority(&self, authority: &str) -> bool {
+        self.authorities.contains(authority)
+    }
+}
+
+fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {
+    if listed.is_empty() {
+        return Err(ConfigError::new("authorities", "must name at least one host that requests are for"));
+    }
+    let mut authorities = BTreeSet::new();
+    for (index, authority) in listed.iter().enumerate() {
+        let error = |problem: &str| ConfigError::new(format!("authorities[{index}]"), problem);
+        let is_plain = authority.bytes().all(|byte| {
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_')
+        });
+        if authority.is_empty() || !is_plain {
+            return Err(error("must be a host or host:port, in lower case"));
+        }
+        if !authorities.insert(authority.clone()) {
+            return Err(error("stands twice"));
+        }
+    }
+    Ok(authorities)
+}

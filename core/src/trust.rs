@@ -1,0 +1,313 @@
+//! Whom a gate trusts, checked and indexed.
+
+use crate::base64;
+use crate::config::{ConfigError, IssuerConfig, IssuerKind, KeyConfig, Profile, TrustConfig};
+use crate::ed25519::PublicKey;
+use crate::modei::{Admission, Passport, Root, RootKind, Roots};
+use crate::reason::Reason;
+use crate::time::UnixTime;
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+
+/// Trust material: issuers with their keys, tiers and ceilings, and what is revoked.
+#[derive(Debug)]
+pub struct Trust {
+    profile: Profile,
+    issuers: BTreeMap<String, Issuer>,
+    self_issued: Option<Ceiling>,
+    revoked: BTreeSet<(String, String)>,
+    disabled: BTreeSet<(String, String)>,
+}
+
+/// An issuer that the gate trusts, within limits.
+#[derive(Debug)]
+struct Issuer {
+    kind: RootKind,
+    tier: Tier,
+    ceiling: Ceiling,
+    keys: BTreeMap<String, Key>,
+}
+
+/// Who vouches for an issuer: 1 (nobody but itself), 2 (its domain is verified), 3
+/// (certified). Not to be confused with a gate's profile or a passport's provenance.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Tier(u8);
+
+#[derive(Debug)]
+struct Key {
+    key: PublicKey,
+    not_before: Option<UnixTime>,
+    not_after: Option<UnixTime>,
+}
+
+/// The actions that an issuer may grant.
+#[derive(Debug)]
+struct Ceiling {
+    actions: BTreeSet<String>,
+    /// Namespaces granted whole, with their colon.
+    namespaces: BTreeSet<String>,
+    everything: bool,
+}
+
+impl Trust {
+    /// Checks trust material whole and indexes it, to be judged by under `profile`.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
+    /// that must not be. Paths begin with `trust`.
+    pub fn new(config: &TrustConfig, profile: Profile) -> Result<Self, ConfigError> {
+        let mut issuers = BTreeMap::new();
+        for (index, issuer) in config.issuers.iter().enumerate() {
+            let path = format!("trust.issuers[{index}]");
+            let checked = Issuer::new(issuer, &path)?;
+            if issuers.insert(issuer.id.clone(), checked).is_some() {
+                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
+            }
+        }
+        let self_issued = match &config.self_issued {
+            Some(self_issued) => Some(Ceiling::new(&self_issued.actions, "trust.self_issued")?),
+            None => None,
+        };
+        let revoked = config.revoked_passports.iter().map(|entry| (&entry.issuer, &entry.passport_id));
+        let disabled = config.disabled_agents.iter().map(|entry| (&entry.issuer, &entry.agent_id));
+        Ok(Trust {
+            profile,
+            issuers,
+            self_issued,
+            revoked: scoped(revoked, "trust.revoked_passports", "passport_id")?,
+            disabled: scoped(disabled, "trust.disabled_agents", "agent_id")?,
+        })
+    }
+
+    /// The tier of a root.
+    pub fn tier(&self, root: &Root) -> Option<Tier> {
+        match root.kind() {
+            RootKind::SelfIssued => self.self_issued.as_ref().map(|_| Tier(1)),
+            RootKind::Gate | RootKind::Platform => self.issuers.get(root.issuer()).map(|issuer| issuer.tier),
+        }
+    }
+
+    /// Who may be admitted at `now`.
+    pub fn roots_at(&self, now: UnixTime) -> impl Roots + '_ {
+        RootsAt { trust: self, now }
+    }
+
+    /// Judges again, by this material, the root of a passport that was verified
+    /// under another or at another time.
+    ///
+    /// # Errors
+    /// As [`Roots::admit`]; `signature_key_unavailable` where the issuer's key is now
+    /// another one.
+    pub fn readmit(&self, root: &Root, now: UnixTime) -> Result<(), Reason> {
+        match self.roots_at(now).admit(root.kind(), root.issuer(), root.key_id())? {
+            Admission::IssuerKey(key) if key.as_bytes() != root.key() => Err(Reason::SignatureKeyUnavailable),
+            Admission::IssuerKey(_) | Admission::OwnKey => Ok(()),
+        }
+    }
+
+    /// Whether the passport, or one that it was delegated from, is revoked, or an agent
+    /// that held one of them disabled.
+    ///
+    /// # Errors
+    /// `passport_revoked` or `agent_disabled`.
+    pub fn check_revocation(&self, passport: &Passport) -> Result<(), Reason> {
+        let issuer = passport.root().issuer();
+        let listed = |list: &BTreeSet<(String, String)>, id: &str| {
+            // Most gates have empty lists: no pair is built to look one up there.
+            !list.is_empty() && list.contains(&(issuer.to_owned(), id.to_owned()))
+        };
+        if passport.hops().any(|hop| listed(&self.revoked, hop.passport_id())) {
+            return Err(Reason::PassportRevoked);
+        }
+        if passport.hops().any(|hop| listed(&self.disabled, hop.agent_id())) {
+            return Err(Reason::AgentDisabled);
+        }
+        Ok(())
+    }
+
+    /// Whether a passport's root may grant `action`.
+    ///
+    /// # Errors
+    /// `self_issued_platform_ceiling_exceeded` or `issuer_ceiling_exceeded`.
+    pub fn check_ceiling(&self, root: &Root, action: &str) -> Result<(), Reason> {
+        let (ceiling, reason) = match root.kind() {
+            RootKind::SelfIssued => (self.self_issued.as_ref(), Reason::SelfIssuedPlatformCeilingExceeded),
+            RootKind::Gate | RootKind::Platform => {
+                (self.issuers.get(root.issuer()).map(|issuer| &issuer.ceiling), Reason::IssuerCeilingExceeded)
+            }
+        };
+        if ceiling.is_some_and(|ceiling| ceiling.contains(action)) { Ok(()) } else { Err(reason) }
+    }
+}
+
+impl Tier {
+    /// 1 to 3.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+struct RootsAt<'s> {
+    trust: &'s Trust,
+    now: UnixTime,
+}
+
+impl Roots for RootsAt<'_> {
+    fn admit(&self, kind: RootKind, issuer: &str, key_id: &str) -> Result<Admission<'_>, Reason> {
+        if kind == RootKind::SelfIssued {
+            // Self-issued passports are tier 1, and L1 asks for no more.
+            return match (&self.trust.self_issued, self.trust.profile) {
+                (None, _) => Err(Reason::SelfIssuedNotAllowed),
+                (Some(_), Profile::L1) => Ok(Admission::OwnKey),
+                (Some(_), Profile::L2 | Profile::L3) => Err(Reason::TrustTierInsufficient),
+            };
+        }
+        let issuer = self.trust.issuers.get(issuer).filter(|issuer| issuer.kind == kind);
+        let issuer = issuer.ok_or(Reason::SignatureKeyUnavailable)?;
+        if issuer.tier < Tier::required_by(self.trust.profile) {
+            return Err(Reason::TrustTierInsufficient);
+        }
+        let key = issuer.keys.get(key_id).filter(|key| key.is_valid_at(self.now));
+        Ok(Admission::IssuerKey(&key.ok_or(Reason::SignatureKeyUnavailable)?.key))
+    }
+}
+
+impl Tier {
+    fn required_by(profile: Profile) -> Self {
+        match profile {
+            Profile::L1 => Tier(1),
+            Profile::L2 => Tier(2),
+            Profile::L3 => Tier(3),
+        }
+    }
+}
+
+impl Issuer {
+    fn new(config: &IssuerConfig, path: &str) -> Result<Self, ConfigError> {
+        let at = |member: &str| format!("{path}.{member}");
+        if !is_id(&config.id) || config.id.starts_with("self:") || config.id.starts_with("delegate:") {
+            let problem = format!("{ID_FORM}, and not begin with self: or delegate:");
+            return Err(ConfigError::new(at("id"), problem));
+        }
+        if !(1..=3).contains(&config.tier) {
+            return Err(ConfigError::new(at("tier"), "must be 1, 2 or 3"));
+        }
+        if config.keys.is_empty() {
+            return Err(ConfigError::new(at("keys"), "must have at least one key"));
+        }
+        let mut keys = BTreeMap::new();
+        for (index, key) in config.keys.iter().enumerate() {
+            let path = at(&format!("keys[{index}]"));
+            let checked = Key::new(key, &path)?;
+            if keys.insert(key.key_id.clone(), checked).is_some() {
+                return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
+            }
+        }
+        let kind = match config.kind {
+            IssuerKind::Gate => RootKind::Gate,
+            IssuerKind::Platform => RootKind::Platform,
+        };
+        Ok(Issuer { kind, tier: Tier(config.tier), ceiling: Ceiling::new(&config.actions, path)?, keys })
+    }
+}
+
+impl Key {
+    fn new(config: &KeyConfig, path: &str) -> Result<Self, ConfigError> {
+        let at = |member: &str| format!("{path}.{member}");
+        if !is_id(&config.key_id) {
+            return Err(ConfigError::new(at("key_id"), ID_FORM));
+        }
+        let key =
+            base64::decode_array::<32>(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
+        let key = key.ok_or_else(|| {
+            ConfigError::new(
+                at("public_key"),
+                "must be the standard base64, with padding, of the 32 bytes of an Ed25519 key",
+            )
+        })?;
+        let time = |text: &Option<String>, member: &str| match text {
+            None => Ok(None),
+            Some(text) => UnixTime::from_rfc3339(text).map(Some).ok_or_else(|| {
+                ConfigError::new(at(member), "must be a time in UTC, as 2026-01-31T00:00:00Z")
+            }),
+        };
+        let not_before = time(&config.not_before, "not_before")?;
+        let not_after = time(&config.not_after, "not_after")?;
+        if let (Some(from), Some(until)) = (not_before, not_after)
+            && from >= until
+        {
+            return Err(ConfigError::new(at("not_after"), "must be later than not_before"));
+        }
+        Ok(Key { key, not_before, not_after })
+    }
+
+    fn is_valid_at(&self, now: UnixTime) -> bool {
+        self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|until| now < until)
+    }
+}
+
+impl Ceiling {
+    fn new(actions: &[String], path: &str) -> Result<Self, ConfigError> {
+        let mut ceiling =
+            Ceiling { actions: BTreeSet::new(), namespaces: BTreeSet::new(), everything: false };
+        if actions.is_empty() {
+            let problem = "must name at least one action that may be granted, or `*` for all";
+            return Err(ConfigError::new(format!("{path}.actions"), problem));
+        }
+        for (index, action) in actions.iter().enumerate() {
+            let namespace = action.strip_suffix('*').filter(|namespace| namespace.ends_with(':'));
+            let is_new = match namespace {
+                _ if action == "*" => !core::mem::replace(&mut ceiling.everything, true),
+                Some(namespace) if is_action(namespace) => ceiling.namespaces.insert(namespace.to_owned()),
+                None if is_action(action) => ceiling.actions.insert(action.clone()),
+                _ => {
+                    let problem = "must be an action, `namespace:*` or `*`";
+                    return Err(ConfigError::new(format!("{path}.actions[{index}]"), problem));
+                }
+            };
+            if !is_new {
+                return Err(ConfigError::new(format!("{path}.actions[{index}]"), "stands twice"));
+            }
+        }
+        Ok(ceiling)
+    }
+
+    fn contains(&self, action: &str) -> bool {
+        let in_namespace = || {
+            action
+                .match_indices(':')
+                .any(|(at, _)| action.get(..=at).is_some_and(|namespace| self.namespaces.contains(namespace)))
+        };
+        self.everything || self.actions.contains(action) || in_namespace()
+    }
+}
+
+fn scoped<'c>(
+    entries: impl Iterator<Item = (&'c String, &'c String)>,
+    list: &str,
+    member: &str,
+) -> Result<BTreeSet<(String, String)>, ConfigError> {
+    let mut pairs = BTreeSet::new();
+    for (index, (issuer, id)) in entries.enumerate() {
+        for (value, member) in [(issuer, "issuer"), (id, member)] {
+            if !is_id(value) {
+                return Err(ConfigError::new(format!("{list}[{index}].{member}"), ID_FORM));
+            }
+        }
+        pairs.insert((issuer.clone(), id.clone()));
+    }
+    Ok(pairs)
+}
+
+pub(crate) const ID_FORM: &str = "must be 1 to 256 printable ASCII characters without spaces";
+
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// An action as routes and ceilings name it. Actions go into a header for the upstream.
+pub(crate) fn is_action(text: &str) -> bool {
+    is_id(text) && !text.contains('*')
+}
