@@ -1,2 +1,98 @@
-//! xtask
-fn main() {}
+//! The project's own commands: `cargo xtask up`, `test`, `bench`, `ci`, `fuzz`.
+//!
+//! Everything here is what a developer or an operator types; nothing here
+//! decides about a request. The rooms: [`tools`] and [`plugin`] make what the
+//! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
+//! [`bench`] measures it.
+
+mod bench;
+mod capabilities;
+mod children;
+mod ci;
+mod echo;
+mod envoy;
+mod envoy_config;
+mod fuzz;
+mod gate;
+mod http;
+mod named_paths;
+mod net;
+mod plugin;
+mod progress;
+mod test;
+mod tools;
+mod tour;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the plugin and run a real Envoy with it, before an echo upstream
+    Up(up::Options),
+    /// Install what the tests need, build the plugin and run every test
+    Test(test::Options),
+    /// Measure Envoy's CPU time per request, with the gate and without
+    Bench(bench::Options),
+    /// Run everything that a change must pass
+    Ci,
+    /// Run the fuzz targets
+    Fuzz(fuzz::Options),
+    /// Build target/portcullis.wasm and check its size and imports
+    #[command(hide = true)]
+    Plugin,
+    /// Make the private Python environment with Envoy and the Modei client
+    #[command(hide = true)]
+    Venv,
+    /// Check that the paths named in the documents exist
+    #[command(hide = true)]
+    Paths,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; `false` means that it ran and found something wrong.
+fn run(command: Command) -> Result<bool> {
+    children::end_them_on_ctrl_c()?;
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Up(options) => up::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Ci => ci::run(&workspace),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Plugin => {
+            let plugin = plugin::build(&workspace)?;
+            plugin::check(&workspace, &plugin)?;
+            println!("{}", plugin.display());
+            Ok(true)
+        }
+        Command::Venv => {
+            println!("{}", tools::python(&workspace)?.root.display());
+            Ok(true)
+        }
+        Command::Paths => named_paths::check(&workspace).map(|()| true),
+    }
+}

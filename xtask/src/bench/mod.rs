@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: what the gate costs, beside what it is compared with.
+
+mod core;
+mod cpu;
+mod credentials;
+mod envoys;
+mod load;
+mod report;
+mod statistics;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::plugin;
+use crate::workspace::Workspace;
+use report::{Report, Row};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Measure one part only
+    #[arg(long, value_name = "NAME")]
+    only: Option<Part>,
+    /// Rounds; every variant is measured once in each
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Requests for each variant in each round
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    requests: u32,
+}
+
+/// The parts of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Envoy's CPU time per request, side by side
+    Envoy,
+    /// The core's own functions, natively
+    Core,
+    /// The plugin file's size
+    Size,
+}
+
+/// Measures, prints, and writes `target/bench/report.json`. `false` when a bar
+/// is missed.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    let mut report = Report::default();
+    if wanted(Part::Size) || wanted(Part::Envoy) {
+        let wasm = plugin::build(workspace)?;
+        if wanted(Part::Size) {
+            report.add(size(&wasm)?);
+        }
+        if wanted(Part::Envoy) {
+            envoys::measure(workspace, &wasm, options, &mut report)?;
+        }
+    }
+    if wanted(Part::Core) {
+        core::measure(workspace, &mut report)?;
+    }
+    let file = report.write(&workspace.target_folder("bench")?)?;
+    println!("\n{report}\nwritten to {}", workspace.short(&file));
+    Ok(report.holds())
+}
+
+fn size(wasm: &std::path::Path) -> Result<Row> {
+    let bytes = u32::try_from(std::fs::metadata(wasm)?.len())?;
+    let bar = u32::try_from(plugin::MAX_BYTES)?;
+    Ok(Row::new("plugin.size", f64::from(bytes), "bytes").at_most(f64::from(bar)))
+}

@@ -1,0 +1,151 @@
+//! Variants of `envoy/envoy.yaml`: the file that users take is the file that is
+//! shown, tested and measured, with other ports, paths and filters.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::workspace::Workspace;
+
+/// An Envoy configuration as data. Envoy reads JSON as well as YAML, so a
+/// variant needs no YAML writer.
+#[derive(Clone)]
+pub(crate) struct EnvoyConfig(Value);
+
+impl EnvoyConfig {
+    /// Reads the shipped `envoy/envoy.yaml`.
+    pub(crate) fn shipped(workspace: &Workspace) -> Result<Self> {
+        let path = workspace.root.join("envoy/envoy.yaml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_saphyr::from_str(&text).map(Self).with_context(|| format!("{} is not YAML", path.display()))
+    }
+
+    /// The same with other addresses; the `authorities` of the gate, if it is
+    /// there, become the new listening address.
+    pub(crate) fn at(mut self, addresses: &Addresses) -> Result<Self> {
+        let authority = addresses.listen.to_string();
+        self.put("/admin/address/socket_address", socket_address(addresses.admin))?;
+        self.put("/static_resources/listeners/0/address/socket_address", socket_address(addresses.listen))?;
+        self.put(
+            "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address",
+            socket_address(addresses.upstream),
+        )?;
+        if self.gate_text().is_none() {
+            return Ok(self);
+        }
+        self.change_gate(|gate| gate.put("/authorities", json!([authority])))
+    }
+
+    /// The same with another plugin file.
+    pub(crate) fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
+        let path = format!("{PLUGIN}/vm_config/code/local/filename");
+        let wasm = wasm.to_str().context("the plugin's path is not UTF-8")?;
+        self.put(&path, json!(wasm))?;
+        Ok(self)
+    }
+
+    /// The same with every capability that the plugin asks for.
+    pub(crate) fn without_capability_limits(mut self) -> Result<Self> {
+        let path = format!("{PLUGIN}/vm_config");
+        let vm = self.0.pointer_mut(&path).and_then(Value::as_object_mut);
+        vm.context("envoy.yaml has no vm_config")?.remove("capability_restriction_config");
+        Ok(self)
+    }
+
+    /// The same without the gate.
+    pub(crate) fn without_gate(mut self) -> Result<Self> {
+        let filters = self.0.pointer_mut(FILTERS).and_then(Value::as_array_mut);
+        let filters = filters.context("envoy.yaml has no http_filters")?;
+        filters.retain(|filter| filter.get("name") != Some(&json!(WASM_FILTER)));
+        ensure!(filters.len() == 1, "envoy.yaml is expected to hold the gate and the router, in this order");
+        Ok(self)
+    }
+
+    /// The same with `filter` where the gate stands.
+    pub(crate) fn with_filter(self, filter: Value) -> Result<Self> {
+        let mut bare = self.without_gate()?;
+        let filters = bare.0.pointer_mut(FILTERS).and_then(Value::as_array_mut);
+        filters.context("envoy.yaml has no http_filters")?.insert(0, filter);
+        Ok(bare)
+    }
+
+    /// The gate's own configuration, parsed out of its StringValue.
+    pub(crate) fn gate(&self) -> Result<GateConfig> {
+        let text = self.gate_text().context("envoy.yaml holds no gate configuration")?;
+        serde_json::from_str(text).map(GateConfig).context("the gate configuration in envoy.yaml is not JSON")
+    }
+
+    /// The same with a changed gate configuration.
+    pub(crate) fn change_gate(mut self, change: impl FnOnce(&mut GateConfig) -> Result<()>) -> Result<Self> {
+        let mut gate = self.gate()?;
+        change(&mut gate)?;
+        let text = gate.0.to_string();
+        self.put(&format!("{PLUGIN}/configuration/value"), json!(text))?;
+        Ok(self)
+    }
+
+    /// The names under `allowed_capabilities`.
+    pub(crate) fn capabilities(&self) -> Result<Vec<&str>> {
+        let path = format!("{PLUGIN}/vm_config/capability_restriction_config/allowed_capabilities");
+        let allowed = self.0.pointer(&path).and_then(Value::as_object);
+        let allowed = allowed.context("envoy.yaml restricts no capabilities")?;
+        Ok(allowed.keys().map(String::as_str).collect())
+    }
+
+    /// The configuration as JSON text.
+    pub(crate) fn to_text(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn gate_text(&self) -> Option<&str> {
+        self.0.pointer(&format!("{PLUGIN}/configuration/value"))?.as_str()
+    }
+
+    fn put(&mut self, path: &str, value: Value) -> Result<()> {
+        put(&mut self.0, path, value).context("envoy.yaml has another shape than xtask expects")
+    }
+}
+
+/// The plugin's configuration as data.
+pub(crate) struct GateConfig(Value);
+
+impl GateConfig {
+    /// Replaces what stands at a JSON pointer (RFC 6901).
+    pub(crate) fn put(&mut self, path: &str, value: Value) -> Result<()> {
+        put(&mut self.0, path, value).context("the gate configuration has another shape")
+    }
+
+    /// The configuration as indented JSON text.
+    pub(crate) fn to_text(&self) -> String {
+        format!("{:#}\n", self.0)
+    }
+}
+
+/// Where one Envoy listens, and where it forwards to.
+#[derive(Clone, Copy)]
+pub(crate) struct Addresses {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Envoy's own pages.
+    pub(crate) admin: SocketAddr,
+    /// What stands behind.
+    pub(crate) upstream: SocketAddr,
+}
+
+/// Refuses to invent a member: a path that is not there is a mistake here.
+fn put(tree: &mut Value, path: &str, value: Value) -> Result<()> {
+    *tree.pointer_mut(path).with_context(|| format!("nothing at {path}"))? = value;
+    Ok(())
+}
+
+fn socket_address(address: SocketAddr) -> Value {
+    json!({ "address": address.ip().to_string(), "port_value": address.port() })
+}
+
+const WASM_FILTER: &str = "envoy.filters.http.wasm";
+const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+const PLUGIN: &str =
+    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";

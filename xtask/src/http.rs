@@ -1,0 +1,134 @@
+//! HTTP/1.1 as the tour needs it: a request goes out exactly as written, with
+//! no library putting its path or its headers right (RFC 9112).
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// One request, sent byte for byte as given.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The method's token.
+    pub(crate) method: String,
+    /// The request target, raw.
+    pub(crate) target: String,
+    /// Headers in order; `host`, `content-length` and `connection` are added.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body; empty means none.
+    pub(crate) body: Vec<u8>,
+}
+
+/// One whole response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    /// The status code.
+    pub(crate) status: u16,
+    /// Headers in order, names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body, with its transfer coding removed.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without headers or body.
+    pub(crate) fn new(method: &str, target: &str) -> Self {
+        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// The bytes on the wire, addressed to `authority`.
+    pub(crate) fn to_bytes(&self, authority: &str, close: bool) -> Vec<u8> {
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: {authority}\r\n", self.method, self.target).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if close {
+            bytes.extend_from_slice(b"connection: close\r\n");
+        }
+        if !self.body.is_empty() {
+            bytes.extend_from_slice(format!("content-length: {}\r\n", self.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Sends this on a connection of its own and waits for the whole answer.
+    pub(crate) fn send(&self, to: SocketAddr) -> Result<Response> {
+        let mut stream =
+            TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("nothing listens on {to}"))?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.write_all(&self.to_bytes(&to.to_string(), true))?;
+        let mut bytes = Vec::new();
+        stream
+            .take(MAX_RESPONSE)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("no whole answer from {to}"))?;
+        Response::parse(&bytes)
+    }
+}
+
+impl Response {
+    /// The first header of this name, which is given in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Parses a response that ends where the connection did.
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = httparse::Response::new(&mut slots);
+        let httparse::Status::Complete(length) = head.parse(bytes)? else {
+            bail!("the answer ended inside its headers");
+        };
+        let headers: Vec<_> = head
+            .headers
+            .iter()
+            .map(|header| {
+                let value = String::from_utf8_lossy(header.value).into_owned();
+                (header.name.to_ascii_lowercase(), value)
+            })
+            .collect();
+        let status = head.code.context("the answer has no status")?;
+        let mut response = Self { status, headers, body: Vec::new() };
+        let rest = bytes.get(length..).unwrap_or_default();
+        response.body = if response.header("transfer-encoding") == Some("chunked") {
+            unchunk(rest)?
+        } else {
+            rest.to_vec()
+        };
+        Ok(response)
+    }
+}
+
+/// Removes the chunked transfer coding of a complete body.
+fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    // Every turn takes at least one byte of `bytes`, which is bounded.
+    loop {
+        let size = httparse::parse_chunk_size(bytes)
+            .map_err(|_| anyhow::anyhow!("a chunk's size is not a number"))?;
+        let httparse::Status::Complete((start, size)) = size else {
+            bail!("the answer ended inside a chunk's size");
+        };
+        let size = usize::try_from(size)?;
+        let end = start.checked_add(size).context("a chunk is too long")?;
+        body.extend_from_slice(bytes.get(start..end).context("the answer ended inside a chunk")?);
+        if size == 0 {
+            return Ok(body);
+        }
+        bytes = bytes.get(end.saturating_add(2)..).context("the answer ended after a chunk")?;
+    }
+}
+
+/// Envoy's own default for the number of headers (max_headers_count).
+pub(crate) const MAX_HEADERS: usize = 100;
+
+/// The largest answer is Envoy's /stats, some 100 KiB.
+const MAX_RESPONSE: u64 = 16 << 20;
+
+/// Generous for loopback, short enough to show that something hangs.
+const DEADLINE: Duration = Duration::from_secs(10);

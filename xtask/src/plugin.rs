@@ -1,0 +1,99 @@
+//! Builds `target/portcullis.wasm` and checks what can be read off the file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use wasmparser::{Parser, Payload};
+
+use crate::progress;
+use crate::tools;
+use crate::workspace::Workspace;
+
+/// The largest plugin file that the design allows, in bytes: 400 KiB.
+pub(crate) const MAX_BYTES: u64 = 400 << 10;
+
+/// Builds the plugin and copies it to `target/portcullis.wasm`.
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    tools::wasm_target(workspace, "wasm32-wasip1")?;
+    progress::step("build the plugin (wasm32-wasip1)", |step| {
+        step.command(workspace.cargo().args([
+            "build",
+            "--package=portcullis-plugin",
+            "--target=wasm32-wasip1",
+            "--profile=wasm",
+        ]))
+    })?;
+    let built = workspace.target.join("wasm32-wasip1/wasm/portcullis_plugin.wasm");
+    let plugin = workspace.target.join("portcullis.wasm");
+    // Renamed into place: an Envoy that starts now must not read half a file.
+    let partial = workspace.target.join("portcullis.wasm.partial");
+    std::fs::copy(&built, &partial).with_context(|| format!("the build left no {}", built.display()))?;
+    std::fs::rename(&partial, &plugin)?;
+    Ok(plugin)
+}
+
+/// Checks the file's size, and its imports against `plugin/imports.txt`.
+pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
+    let size = std::fs::metadata(plugin)?.len();
+    ensure!(size <= MAX_BYTES, "{} has {size} bytes, more than the {MAX_BYTES} allowed", plugin.display());
+
+    let list = workspace.root.join("plugin/imports.txt");
+    let text = std::fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let listed: BTreeSet<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
+    let imported = Interface::read(plugin)?.imports;
+    let unlisted: Vec<_> = imported.difference(&listed).cloned().collect();
+    let unused: Vec<_> = listed.difference(&imported).cloned().collect();
+    if unlisted.is_empty() && unused.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the plugin's imports are not those of plugin/imports.txt\n  \
+         imported, not listed: {}\n  listed, not imported: {}",
+        or_none(&unlisted),
+        or_none(&unused)
+    )
+}
+
+/// What a wasm file asks of its host, and what it offers.
+pub(crate) struct Interface {
+    /// Imported functions, as `module.name`.
+    pub(crate) imports: BTreeSet<String>,
+    /// Exported names.
+    pub(crate) exports: BTreeSet<String>,
+}
+
+impl Interface {
+    /// Reads the import and export sections.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut interface = Self { imports: BTreeSet::new(), exports: BTreeSet::new() };
+        for payload in Parser::new(0).parse_all(&bytes) {
+            match payload? {
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        let import = import?;
+                        interface.imports.insert(format!("{}.{}", import.module, import.name));
+                    }
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        interface.exports.insert(export?.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(interface)
+    }
+}
+
+/// Names for an error, or the word for their absence.
+pub(crate) fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask test`: everything that can be tested here, and a count of what
+//! could not.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::children::Running;
+use crate::workspace::Workspace;
+use crate::{plugin, progress, tools};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+impl Options {
+    /// Every test.
+    pub(crate) fn all() -> Self {
+        Self { filter: None }
+    }
+}
+
+/// Installs, builds, tests; prints `N passed, N failed, N skipped` last.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
+    let python = tools::python(workspace)?;
+    let wasm = plugin::build(workspace)?;
+    let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+
+    // A test that finds itself unable to run says so here: one line, its name,
+    // a colon, the reason. The test harness would count it as passed.
+    let skips = workspace.target_folder("test")?.join("skipped.txt");
+    std::fs::write(&skips, "")?;
+
+    let mut count = Count::default();
+    let nextest = tools::runs("cargo-nextest");
+    let runs: &[&[&str]] = if nextest {
+        // nextest leaves out the examples in the documentation.
+        &[
+            &["nextest", "run", "--workspace", "--no-fail-fast"],
+            &["test", "--workspace", "--doc", "--no-fail-fast"],
+        ]
+    } else {
+        &[&["test", "--workspace", "--no-fail-fast"]]
+    };
+    for arguments in runs {
+        let mut command = workspace.cargo();
+        command
+            .args(*arguments)
+            .args(&options.filter)
+            .env("PORTCULLIS_WASM", &wasm)
+            .env("PORTCULLIS_CLI", &cli)
+            .env("PORTCULLIS_VENV", &python.root)
+            .env("PORTCULLIS_PYTHON", &python.python)
+            .env("PORTCULLIS_ENVOY", &python.envoy)
+            .env("PORTCULLIS_SKIPPED", &skips)
+            .env("NEXTEST_NO_TESTS", "pass");
+        count.run(&mut command)?;
+    }
+
+    for line in std::fs::read_to_string(&skips)?.lines() {
+        println!("SKIPPED {line}");
+        count.passed = count.passed.saturating_sub(1);
+        count.skipped = count.skipped.saturating_add(1);
+    }
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
+    Ok(count.good())
+}
+
+/// Builds one of the workspace's programs; gives its path.
+pub(crate) fn build_program(
+    workspace: &Workspace,
+    package: &str,
+    program: &str,
+    title: &str,
+) -> Result<PathBuf> {
+    progress::step(title, |step| {
+        step.command(workspace.cargo().args(["build", "--release", "--package", package, "--bin", program]))
+    })?;
+    Ok(workspace.target.join("release").join(program))
+}
+
+/// What the test runners reported.
+#[derive(Debug, Default, PartialEq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    /// A runner failed without a failed test: the build, for one.
+    broken: bool,
+}
+
+impl Count {
+    /// Runs one test command, showing its output as it comes.
+    fn run(&mut self, command: &mut Command) -> Result<()> {
+        // nextest writes to standard error, libtest to standard output.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let failed = self.failed;
+        let running = Running::start(command, &progress::shown(command))?;
+        let (stdout, stderr) = running.with(|child| (child.stdout.take(), child.stderr.take()));
+        let stdout = stdout.context("no standard output")?;
+        let stderr = stderr.context("no standard error")?;
+        let errors = std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            let mut count = Self::default();
+            for line in lines {
+                eprintln!("{line}");
+                count.read(&line);
+            }
+            count
+        });
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            println!("{line}");
+            self.read(&line);
+        }
+        let errors = errors.join().unwrap_or_default();
+        self.passed = self.passed.saturating_add(errors.passed);
+        self.failed = self.failed.saturating_add(errors.failed);
+        self.skipped = self.skipped.saturating_add(errors.skipped);
+        let status = running.with(std::process::Child::wait)?;
+        if !status.success() && self.failed == failed {
+            self.broken = true;
+        }
+        Ok(())
+    }
+
+    /// Takes up a runner's summary:
+    /// libtest's `test result: ok. 3 passed; 0 failed; 1 ignored; …` and
+    /// nextest's `Summary [ 0.1s] 4 tests run: 3 passed, 1 failed, 1 skipped`.
+    fn read(&mut self, line: &str) {
+        let line = line.trim_start();
+        if !line.starts_with("test result:") && !line.starts_with("Summary [") {
+            return;
+        }
+        let mut before = "";
+        for word in line.split_whitespace() {
+            let number = before.parse::<u64>().unwrap_or(0);
+            match word.trim_end_matches([',', ';', '.']) {
+                "passed" => self.passed = self.passed.saturating_add(number),
+                "failed" | "timed" => self.failed = self.failed.saturating_add(number),
+                "ignored" | "skipped" => self.skipped = self.skipped.saturating_add(number),
+                _ => {}
+            }
+            before = word;
+        }
+    }
+
+    fn good(&self) -> bool {
+        self.failed == 0 && !self.broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_runners_summaries_are_counted() {
+        let mut count = Count::default();
+        count.read("test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 5 filtered out; finished in 0.00s");
+        count.read("     Summary [   0.011s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped");
+        count.read("test reads_the_3 passed; lines ... ok");
+        let wanted = Count { passed: 7, failed: 2, skipped: 4, broken: false };
+        assert_eq!(count, wanted);
+        assert!(!count.good());
+    }
+
+    #[test]
+    fn a_runner_that_fails_without_a_failed_test_is_not_good() {
+        let mut count = Count::default();
+        count.run(&mut Command::new("false")).unwrap();
+        assert!(!count.good());
+    }
+}

@@ -1,0 +1,140 @@
+//! `cargo xtask up`: the whole thing, running, in one command.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::echo::{Answer, Upstream};
+use crate::envoy::Envoy;
+use crate::envoy_config::{Addresses, EnvoyConfig};
+use crate::gate::{Embedded, Gate};
+use crate::tools::Python;
+use crate::tour::{self, Wallet};
+use crate::workspace::Workspace;
+use crate::{net, plugin, progress, test, tools};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Play the tour and end; exits 0 only if all came out as the tour says
+    #[arg(long)]
+    once: bool,
+    /// What runs the plugin
+    #[arg(long, value_enum, default_value_t = Host::Envoy)]
+    host: Host,
+}
+
+impl Options {
+    /// The tour, once, on `host`.
+    pub(crate) fn once(host: Host) -> Self {
+        Self { once: true, host }
+    }
+}
+
+/// A program that can run the plugin.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Host {
+    /// A real Envoy, from PyPI, in a private Python environment
+    Envoy,
+    /// The embedded gate of this repository; needs no Python
+    Wasmtime,
+}
+
+/// Builds and starts everything; then plays the tour, or serves until Ctrl-C.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
+    let wasm = plugin::build(workspace)?;
+    let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let python = match options.host {
+        Host::Envoy => Some(tools::python(workspace)?),
+        Host::Wasmtime => None,
+    };
+    let wallet =
+        progress::step("make keys and credentials", |_| Wallet::fill(workspace, &cli, python.as_ref()))?;
+
+    // Fixed ports are easy to type; for the tour nobody types, and a second
+    // tour must be able to run beside this one.
+    let [listen, upstream, admin] = if options.once {
+        net::free()?
+    } else {
+        [net::free_or(10000)?, net::free_or(10001)?, net::free_or(10002)?]
+    };
+    let addresses = Addresses { listen, admin, upstream };
+    let upstream = Upstream::start(upstream, Answer::Echo)?;
+    let config =
+        EnvoyConfig::shipped(workspace)?.with_plugin(&wasm)?.change_gate(|gate| wallet.trust(gate))?;
+    let gate = match &python {
+        Some(python) => start_envoy(workspace, python, config, &addresses)?,
+        None => start_embedded(workspace, &wasm, config, &addresses)?,
+    };
+
+    if options.once {
+        return tour::play(&gate, &upstream, &wallet);
+    }
+    print_screen(workspace, &gate, &upstream, &wallet);
+    serve(&gate)
+}
+
+fn start_envoy(
+    workspace: &Workspace,
+    python: &Python,
+    config: EnvoyConfig,
+    addresses: &Addresses,
+) -> Result<Gate> {
+    progress::step("start Envoy with the gate", |_| {
+        let envoy = Envoy::start(workspace, &python.envoy, "up", config, addresses, WORKERS)?;
+        Ok(Gate::Envoy(envoy))
+    })
+}
+
+fn start_embedded(
+    workspace: &Workspace,
+    wasm: &std::path::PathBuf,
+    config: EnvoyConfig,
+    addresses: &Addresses,
+) -> Result<Gate> {
+    let program =
+        test::build_program(workspace, "portcullis-harness", "portcullis-gate", "build the embedded gate")?;
+    let Addresses { listen, upstream, .. } = *addresses;
+    let config = config.at(addresses)?;
+    progress::step("start the embedded gate", |_| {
+        Embedded::start(workspace, &program, wasm, &config, listen, upstream).map(Gate::Embedded)
+    })
+}
+
+fn print_screen(workspace: &Workspace, gate: &Gate, upstream: &Upstream, wallet: &Wallet) {
+    let listen = gate.listen();
+    let (what, admin): (_, Option<SocketAddr>) = match gate {
+        Gate::Envoy(envoy) => ("Envoy with the gate", Some(envoy.admin)),
+        Gate::Embedded(_) => ("the embedded gate", None),
+    };
+    println!("\nThe gate runs.\n");
+    println!("  http://{listen}   {what}");
+    println!("  http://{}   the upstream, which answers with what it saw", upstream.address);
+    if let Some(admin) = admin {
+        println!("  http://{admin}   Envoy's admin page; /stats?filter=portcullis counts decisions");
+    }
+    println!("  {}   its log", workspace.short(gate.log()));
+    println!("\nTry, in another terminal:\n");
+    for (title, name) in [("a good passport", Some("good")), ("a forged one", Some("forged")), ("none", None)]
+    {
+        let header =
+            name.map_or_else(String::new, |name| format!("-H @{} ", workspace.short(&wallet.file(name))));
+        println!("  curl -si {header}http://{listen}/flights   # {title}");
+    }
+    println!("\nCtrl-C ends it.");
+}
+
+/// Waits until the host ends, which it should not.
+fn serve(gate: &Gate) -> Result<bool> {
+    while gate.runs()? {
+        std::thread::sleep(WATCH);
+    }
+    bail!("the gate has ended; see {}", gate.log().display())
+}
+
+/// Two, because what workers share is where a gate can go wrong.
+const WORKERS: u32 = 2;
+
+/// How soon a person learns that the host has died.
+const WATCH: Duration = Duration::from_millis(500);
