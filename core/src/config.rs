@@ -24,6 +24,9 @@ pub struct Config {
     /// Whom the gate trusts. Left out: nobody.
     #[serde(default)]
     pub trust: TrustConfig,
+    /// What becomes of reserved headers that a client sent. Left out: `strip`.
+    #[serde(default)]
+    pub reserved_headers: ReservedHeaders,
     /// Memory for verified credentials in each VM, in bytes. Left out: 4 MiB.
     #[serde(default = "default_cache_bytes")]
     pub cache_bytes: u32,
@@ -60,6 +63,19 @@ pub enum Mode {
     Enforce,
     /// It is recorded, and the request goes on without an identity.
     Report,
+}
+
+/// What becomes of headers that a client sent and only a gate may set, or that would
+/// show the upstream another method or path than the gate has judged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReservedHeaders {
+    /// They are taken out.
+    #[default]
+    Strip,
+    /// The request is refused, whatever the mode: for proxies that let a plugin take
+    /// headers out, and then send them all the same.
+    Refuse,
 }
 
 /// One entry of `routes`.

@@ -27,7 +27,7 @@ mod verifier;
 pub use cache::CredentialCache;
 pub use config::{
     Config, ConfigError, DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
-    RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
+    ReservedHeaders, RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};

@@ -22,11 +22,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 2] = [Kind::Passport, Kind::PassportJwt];
+
     /// The header that carries it, in lower case.
     pub fn header(self) -> &'static str {
         match self {
             Kind::Passport => "agent-passport",
             Kind::PassportJwt => "authorization",
+        }
+    }
+
+    /// Whether the header of this kind, having this value, carries such a credential,
+    /// good or bad. Several tokens in one `Authorization` count: one may be ours.
+    pub fn is_carried_by(self, value: &[u8]) -> bool {
+        match self {
+            Kind::Passport => true,
+            Kind::PassportJwt => {
+                bearer_token(value).is_some_and(|token| token.contains(&b',') || modei::is_jwt(token))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a gate decides by, checked and indexed.
 
-use crate::config::{Config, ConfigError, Mode, Profile};
+use crate::config::{Config, ConfigError, Mode, Profile, ReservedHeaders};
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
 use alloc::collections::BTreeSet;
@@ -13,6 +13,7 @@ pub struct Snapshot {
     gate: String,
     profile: Profile,
     mode: Mode,
+    reserved_headers: ReservedHeaders,
     authorities: BTreeSet<String>,
     routes: Routes,
     trust: Trust,
@@ -38,6 +39,7 @@ impl Snapshot {
             gate: config.gate.id.clone(),
             profile: config.profile,
             mode: config.mode,
+            reserved_headers: config.reserved_headers,
             authorities: authorities(&config.authorities)?,
             routes: Routes::new(&config.routes, config.mode)?,
             trust: Trust::new(&config.trust, config.profile)?,
@@ -57,6 +59,11 @@ impl Snapshot {
     /// Whether the gate blocks, where no route says otherwise.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What becomes of reserved headers that a client sent.
+    pub fn reserved_headers(&self) -> ReservedHeaders {
+        self.reserved_headers
     }
 
     /// The routes.

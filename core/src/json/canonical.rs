@@ -123,47 +123,16 @@ fn write_string(text: &str, out: &mut String) {
 }
 
 /// RFC 8785 section 3.2.2.3: a number as ECMAScript's `Number::toString` writes it
-/// (ECMA-262 section 6.1.6.1.20). `core`'s formatting yields the shortest digits
-/// that read back as the same double, and the closest of those, as the RFC asks;
-/// what is left to do is the layout.
+/// (ECMA-262 section 6.1.6.1.20): the shortest digits that read back as the same
+/// double, the closest of those, the even one of two that are equally close. `core`'s
+/// own formatting is not that even-handed, so it serves for integers only.
 fn write_number(value: f64, out: &mut String) {
     #[expect(clippy::cast_possible_truncation, reason = "checked by converting back")]
     let integer = value as i64;
     #[expect(clippy::cast_precision_loss, reason = "the comparison is what finds a loss")]
     if integer.unsigned_abs() <= MAX_SAFE_INTEGER.unsigned_abs() && integer as f64 == value {
         out.push_str(&format!("{integer}"));
-        return;
-    }
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits = mantissa.replace('.', "");
-    if value < 0.0 {
-        out.push('-');
-    }
-    // A double has at most 17 digits and an exponent within ±324.
-    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    let point = exponent.saturating_add(1);
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    let split = digits.split_at_checked(usize::try_from(point).unwrap_or(0));
-    match (point, split) {
-        (1..=21, _) if count <= point => {
-            out.push_str(&digits);
-            out.push_str(&zeros(point.saturating_sub(count)));
-        }
-        (1..=21, Some((whole, fraction))) => {
-            out.push_str(whole);
-            out.push('.');
-            out.push_str(fraction);
-        }
-        (-5..=0, _) => {
-            out.push_str("0.");
-            out.push_str(&zeros(point.saturating_neg()));
-            out.push_str(&digits);
-        }
-        _ => {
-            out.push_str(mantissa);
-            out.push_str(&format!("e{exponent:+}"));
-        }
+    } else {
+        out.push_str(ryu_js::Buffer::new().format_finite(value));
     }
 }
