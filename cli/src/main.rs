@@ -1,2 +1,59 @@
-//! cli
-fn main() {}
+//! `portcullis`: keys, passports and trust material from the command line.
+//!
+//! Every rule is the core's; here are files, words and exit codes: 0 for valid or done,
+//! 1 for refused, 2 for input that cannot be used.
+
+mod bundle;
+mod credential;
+mod delegate;
+mod draft;
+mod explain;
+mod files;
+mod inspect;
+mod issue;
+mod keyfile;
+mod keygen;
+mod output;
+mod trust;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let answer = match cli.command {
+        Command::Bundle(args) => bundle::run(&args),
+        Command::Delegate(args) => delegate::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Issue(args) => issue::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    };
+    output::print(answer, cli.json)
+}
+
+/// Keys, passports and trust material for Portcullis gates.
+///
+/// Exit codes: 0 valid or done, 1 refused, 2 unusable input.
+#[derive(Parser)]
+#[command(name = "portcullis", version)]
+struct Cli {
+    /// Answer with one JSON object on standard output, errors too
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Keygen(keygen::Args),
+    Issue(issue::Args),
+    Delegate(delegate::Args),
+    Verify(verify::Args),
+    Inspect(inspect::Args),
+    Explain(explain::Args),
+    Bundle(bundle::Args),
+}

@@ -1,0 +1,255 @@
+//! `portcullis bundle`.
+
+use crate::files::{self, Existing, Readers};
+use crate::keyfile;
+use crate::output::{Answer, Lines, Verdict};
+use crate::trust::{self, MAX_BYTES};
+use anyhow::{Context, Result, bail};
+use portcullis_core::{
+    Config, ConfigError, DisabledAgent, IssuerConfig, IssuerKind, KeyConfig, Profile, RevokedPassport,
+    SelfIssuedConfig, Snapshot, Trust, TrustConfig, base64,
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Make a gate's trust material from files, or check a gate's configuration
+///
+/// Written is the trust material, or with --config the whole configuration with that
+/// material in it: the JSON text that goes into the proxy's StringValue. Nothing is
+/// written that a gate would refuse.
+///
+/// An issuer's file: {"id": "issuer:org_1", "type": "platform", "tier": 2,
+/// "actions": ["flights:*"], "keys": [{"key_id": "ik_1", "public_key_file": "ik_1.pem"}]}.
+/// Beside key_id a key has public_key (base64) or public_key_file (PEM, JWK or base64;
+/// relative to the issuer's file), and optionally not_before and not_after.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).multiple(true)
+    .args(["issuers", "self_issued", "config"])))]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// An issuer to trust; repeatable
+    #[arg(long = "issuer", value_name = "FILE")]
+    issuers: Vec<PathBuf>,
+    /// Admit self-issued passports, for these actions
+    #[arg(long, value_name = "ACTION,…", value_delimiter = ',')]
+    self_issued: Vec<String>,
+    /// Revoke a passport and whatever was delegated from it; repeatable
+    #[arg(long = "revoke", value_name = "ISSUER/PASSPORT_ID", value_parser = scoped)]
+    revoked: Vec<Scoped>,
+    /// Refuse an agent, whatever it presents; repeatable
+    #[arg(long = "disable", value_name = "ISSUER/AGENT_ID", value_parser = scoped)]
+    disabled: Vec<Scoped>,
+    /// Put the material into this gate's configuration and check the whole
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// To this file rather than to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// An id and the issuer within which it is unique.
+#[derive(Clone)]
+struct Scoped {
+    issuer: String,
+    id: String,
+}
+
+/// Makes trust material, checks it as a gate would, and writes it.
+pub(crate) fn run(args: &Args) -> Result<Answer> {
+    let material = args.material()?;
+    let (text, json, material) = match &args.config {
+        None => {
+            args.check(&material, Profile::L1)?;
+            (serde_json::to_string_pretty(&material)?, serde_json::to_value(&material)?, material)
+        }
+        Some(path) => {
+            let config = args.merged(path, material)?;
+            (serde_json::to_string_pretty(&config)?, serde_json::to_value(&config)?, config.trust)
+        }
+    };
+    if let Some(path) = &args.out {
+        keyfile::keep(path)?;
+        files::write(path, &format!("{text}\n"), Readers::Umask, Existing::Replace)?;
+    }
+    let made = Made {
+        file: args.out.as_ref().map(|path| path.display().to_string()),
+        issuers: material.issuers.len(),
+        keys: material.issuers.iter().map(|issuer| issuer.keys.len()).sum(),
+        self_issued: material.self_issued.map(|self_issued| self_issued.actions),
+        revoked_passports: material.revoked_passports.len(),
+        disabled_agents: material.disabled_agents.len(),
+        bundle: args.out.is_none().then_some(json),
+    };
+    let human = match &args.out {
+        None => text,
+        Some(path) => made.to_text(path, args.config.is_some()),
+    };
+    Answer::new(Verdict::Done, human, &made)
+}
+
+impl Args {
+    fn material(&self) -> Result<TrustConfig> {
+        let self_issued =
+            (!self.self_issued.is_empty()).then(|| SelfIssuedConfig { actions: self.self_issued.clone() });
+        let revoked = self.revoked.iter().cloned();
+        let disabled = self.disabled.iter().cloned();
+        Ok(TrustConfig {
+            issuers: self.issuers.iter().map(|path| read_issuer(path)).collect::<Result<_>>()?,
+            self_issued,
+            revoked_passports: revoked
+                .map(|entry| RevokedPassport { issuer: entry.issuer, passport_id: entry.id })
+                .collect(),
+            disabled_agents: disabled
+                .map(|entry| DisabledAgent { issuer: entry.issuer, agent_id: entry.id })
+                .collect(),
+        })
+    }
+
+    /// The configuration at `path` with `material` in it, checked whole.
+    fn merged(&self, path: &Path, material: TrustConfig) -> Result<Config> {
+        let bytes = files::read(path, MAX_BYTES)?.bytes;
+        let mut config = Config::from_json(&bytes).map_err(|error| trust::at(path, &error))?;
+        if !is_empty(&material) {
+            if !is_empty(&config.trust) {
+                bail!(
+                    "{}: trust: is there already; take it out, or leave out what would be put in its place",
+                    path.display()
+                );
+            }
+            self.check(&material, config.profile)?;
+            config.trust = material;
+        }
+        Snapshot::new(&config).map_err(|error| trust::at(path, &error))?;
+        Ok(config)
+    }
+
+    /// Checks material as a gate would; an error names the file or the argument that the
+    /// member came from.
+    fn check(&self, material: &TrustConfig, profile: Profile) -> Result<()> {
+        let Err(error) = Trust::new(material, profile) else { return Ok(()) };
+        let (list, member) = error.path.split_once(']').unwrap_or((&error.path, ""));
+        let (list, index) = list.split_once('[').unwrap_or((list, ""));
+        let index: Option<usize> = index.parse().ok();
+        let member = member.trim_start_matches('.');
+        let source = match (list, index.unwrap_or_default()) {
+            ("trust.issuers", index) => self.issuers.get(index).map(|path| path.display().to_string()),
+            ("trust.revoked_passports", index) => {
+                self.revoked.get(index).map(|entry| entry.named("--revoke"))
+            }
+            ("trust.disabled_agents", index) => {
+                self.disabled.get(index).map(|entry| entry.named("--disable"))
+            }
+            (_, index) => self.self_issued.get(index).map(|action| format!("--self-issued {action}")),
+        };
+        let source = source.unwrap_or_else(|| error.path.clone());
+        Err(trust::at(Path::new(&source), &ConfigError::new(member, error.problem.clone())))
+    }
+}
+
+impl Scoped {
+    /// The argument that it came from.
+    fn named(&self, argument: &str) -> String {
+        format!("{argument} {}/{}", self.issuer, self.id)
+    }
+}
+
+/// An issuer as a person writes it down.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerFile {
+    id: String,
+    #[serde(rename = "type")]
+    kind: IssuerKind,
+    tier: u8,
+    actions: Vec<String>,
+    keys: Vec<KeyEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    key_id: String,
+    public_key: Option<String>,
+    public_key_file: Option<String>,
+    not_before: Option<String>,
+    not_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Made {
+    file: Option<String>,
+    issuers: usize,
+    keys: usize,
+    self_issued: Option<Vec<String>>,
+    revoked_passports: usize,
+    disabled_agents: usize,
+    /// What was made, where no file was asked for.
+    bundle: Option<serde_json::Value>,
+}
+
+impl Made {
+    fn to_text(&self, path: &Path, is_whole: bool) -> String {
+        let what = if is_whole { "Gate configuration, checked whole," } else { "Trust material" };
+        let mut lines = Lines::headed(format!("{what} in {}", path.display()));
+        lines.add("issuers", self.issuers.to_string());
+        lines.add("keys", self.keys.to_string());
+        let self_issued = self.self_issued.as_ref().map(|actions| actions.join(", "));
+        lines.add("self-issued", self_issued.as_deref().unwrap_or("refused"));
+        lines.add("revoked", self.revoked_passports.to_string());
+        lines.add("disabled", self.disabled_agents.to_string());
+        lines.into_text()
+    }
+}
+
+fn read_issuer(path: &Path) -> Result<IssuerConfig> {
+    let bytes = files::read(path, MAX_BYTES)?.bytes;
+    let file: IssuerFile = trust::parse(path, &bytes)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let keys =
+        file.keys.into_iter().enumerate().map(|(index, key)| {
+            key.read(folder).with_context(|| format!("{}: keys[{index}]", path.display()))
+        });
+    Ok(IssuerConfig {
+        keys: keys.collect::<Result<_>>()?,
+        id: file.id,
+        kind: file.kind,
+        tier: file.tier,
+        actions: file.actions,
+    })
+}
+
+impl KeyEntry {
+    fn read(self, folder: &Path) -> Result<KeyConfig> {
+        let public_key = match (self.public_key, self.public_key_file) {
+            // Checked with the rest, in one place.
+            (Some(key), None) => key,
+            (None, Some(file)) => {
+                let key = keyfile::load_public(&folder.join(file)).context("public_key_file")?;
+                base64::encode(&key)
+            }
+            (Some(_), Some(_)) => bail!("has both public_key and public_key_file; keep one"),
+            (None, None) => bail!("has neither public_key nor public_key_file"),
+        };
+        Ok(KeyConfig {
+            key_id: self.key_id,
+            public_key,
+            not_before: self.not_before,
+            not_after: self.not_after,
+        })
+    }
+}
+
+fn is_empty(material: &TrustConfig) -> bool {
+    let TrustConfig { issuers, self_issued, revoked_passports, disabled_agents } = material;
+    issuers.is_empty() && self_issued.is_none() && revoked_passports.is_empty() && disabled_agents.is_empty()
+}
+
+/// Ids of passports and agents have no slash in practice; issuers' may.
+fn scoped(text: &str) -> Result<Scoped, String> {
+    match text.rsplit_once('/') {
+        Some((issuer, id)) if !issuer.is_empty() && !id.is_empty() => {
+            Ok(Scoped { issuer: issuer.into(), id: id.into() })
+        }
+        _ => Err("expected is the issuer at the root, a slash, and the id".into()),
+    }
+}
