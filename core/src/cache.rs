@@ -30,6 +30,7 @@ impl CredentialCache {
         [&self.issued, &self.self_issued]
             .into_iter()
             .flat_map(|generations| [&generations.young, &generations.old])
+            .flat_map(BTreeMap::values)
             .fold(0, |sum, entries| sum.saturating_add(entries.len()))
     }
 
@@ -62,8 +63,8 @@ struct Generations {
     budget: usize,
 }
 
-/// A B-tree: nobody can choose keys that make it slow, as with a hash table.
-type Entries = BTreeMap<(Kind, Box<[u8]>), Rc<Passport>>;
+/// B-trees: nobody can choose keys that make them slow, as with a hash table.
+type Entries = BTreeMap<Kind, BTreeMap<Box<[u8]>, Rc<Passport>>>;
 
 impl Generations {
     fn new(budget: usize) -> Self {
@@ -71,11 +72,11 @@ impl Generations {
     }
 
     fn get(&mut self, presented: Presented<'_>) -> Option<Rc<Passport>> {
-        let key = (presented.kind, Box::from(presented.bytes));
-        if let Some(passport) = self.young.get(&key) {
+        let Presented { kind, bytes } = presented;
+        if let Some(passport) = self.young.get(&kind).and_then(|entries| entries.get(bytes)) {
             return Some(Rc::clone(passport));
         }
-        let passport = self.old.remove(&key)?;
+        let passport = self.old.get_mut(&kind)?.remove(bytes)?;
         self.insert(presented, Rc::clone(&passport));
         Some(passport)
     }
@@ -90,6 +91,6 @@ impl Generations {
             self.weight = 0;
         }
         self.weight = self.weight.saturating_add(weight);
-        self.young.insert((presented.kind, Box::from(presented.bytes)), passport);
+        self.young.entry(presented.kind).or_default().insert(Box::from(presented.bytes), passport);
     }
 }
