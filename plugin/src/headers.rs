@@ -1,0 +1,159 @@
+//! Which request headers a client may not send, which ones go, which ones come.
+
+use portcullis_core::{Identity, Kind};
+
+/// A header for the upstream that no client can have written.
+pub type Set<'i> = (&'static str, &'i str);
+
+/// Names that begin with this are the gate's own.
+const OWN_PREFIX: &str = "x-gate-";
+
+/// Whole names, in lower case with `-`.
+const RESERVED: [&str; 19] = [
+    // Identity, as CapiscIO's gates state it.
+    "x-capiscio-agent-id",
+    "x-capiscio-badge-jti",
+    "x-capiscio-capability-class",
+    "x-capiscio-envelope-id",
+    "x-capiscio-issuer",
+    "x-capiscio-subject",
+    // The method, for upstreams that look here first. Google's APIs, Rack, Express,
+    // Symfony, Laravel, Jersey, ASP.NET Core, Rest.li; OData and SharePoint; IBM.
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    // The path. IIS URL Rewrite, Laminas, older Symfony and Drupal (CVE-2018-14773);
+    // ISAPI_Rewrite, Yii; frameworks that copied either.
+    "x-original-url",
+    "x-rewrite-url",
+    "x-override-url",
+    // Method and path of the request being authorized, for upstreams that are
+    // themselves asked by a proxy: ingress-nginx; Traefik and Caddy.
+    "x-original-method",
+    "x-original-uri",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    // What Envoy rewrote, for upstreams behind it (router, gRPC-JSON transcoder).
+    "x-envoy-original-method",
+    "x-envoy-original-path",
+];
+
+/// Whether only a gate may set this header. Many upstreams (CGI, WSGI, PHP) read `_`
+/// as `-`, so here it is the same; and case does not count.
+pub fn is_reserved(name: &[u8]) -> bool {
+    // Most headers are told apart by their first bytes.
+    is_folded(name.get(..2).unwrap_or_default(), "x-")
+        && (name.get(..OWN_PREFIX.len()).is_some_and(|start| is_folded(start, OWN_PREFIX))
+            || RESERVED.iter().any(|reserved| is_folded(name, reserved)))
+}
+
+/// Whether this header carries a credential, good or bad, that this gate judges.
+pub fn is_credential(name: &[u8], value: &[u8]) -> bool {
+    Kind::ALL.into_iter().any(|kind| is_folded(name, kind.header()) && kind.is_carried_by(value))
+}
+
+/// What the upstream is told about who was let through.
+pub fn identity<'i>(identity: &'i Identity<'_>) -> [Set<'i>; 5] {
+    let tier = match identity.tier().number() {
+        1 => "1",
+        2 => "2",
+        3 => "3",
+        // Unknown to this table: the least that there is.
+        _ => "0",
+    };
+    [
+        ("x-gate-agent-id", identity.agent_id()),
+        ("x-gate-credential-id", identity.credential_id()),
+        ("x-gate-issuer", identity.issuer()),
+        ("x-gate-tier", tier),
+        ("x-gate-action", identity.action()),
+    ]
+}
+
+/// Whether `name` is `folded`, which is in lower case and has `-` for `_`.
+fn is_folded(name: &[u8], folded: &str) -> bool {
+    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == folded.len() && name.iter().map(fold).eq(folded.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_names_are_known_in_any_case_and_with_underscores() {
+        for name in [
+            "x-gate-agent-id",
+            "X-Gate-Agent-Id",
+            "x_gate_agent_id",
+            "X_Gate-AGENT_id",
+            "x-gate-",
+            "x-gate-something-new",
+            "X_HTTP_Method_Override",
+            "x-original_url",
+            "X-CAPISCIO-SUBJECT",
+        ] {
+            assert!(is_reserved(name.as_bytes()), "{name}");
+        }
+        for name in RESERVED {
+            assert!(is_reserved(name.as_bytes()), "{name}");
+            assert!(is_reserved(name.replace('-', "_").to_ascii_uppercase().as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_folded_itself() {
+        for name in RESERVED {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
+            assert!(name.starts_with("x-"), "{name} would never be looked up");
+        }
+    }
+
+    #[test]
+    fn other_names_are_left_alone() {
+        for name in [
+            "",
+            "x",
+            "x-",
+            "x-gate",
+            "x-gated-community",
+            "accept",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-request-id",
+            "x-capiscio-badge",
+            "x-http-method-overrides",
+            "xx-gate-agent-id",
+            "x-gate\u{2011}agent-id",
+        ] {
+            assert!(!is_reserved(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_header_that_is_set_is_reserved() {
+        // The names are in one array with the values; a passport is not needed to see them.
+        for name in
+            ["x-gate-agent-id", "x-gate-credential-id", "x-gate-issuer", "x-gate-tier", "x-gate-action"]
+        {
+            assert!(is_reserved(name.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_passport_header_is_a_credential_in_any_spelling() {
+        for name in ["agent-passport", "Agent-Passport", "agent_passport"] {
+            assert!(is_credential(name.as_bytes(), b"anything"));
+        }
+    }
+
+    #[test]
+    fn authorization_is_a_credential_only_with_a_passport_jwt() {
+        // {"typ":"passport+jwt"} and {"typ":"JWT"}
+        assert!(is_credential(b"authorization", b"Bearer eyJ0eXAiOiJwYXNzcG9ydCtqd3QifQ.e30.AA"));
+        assert!(!is_credential(b"authorization", b"Bearer eyJ0eXAiOiJKV1QifQ.e30.AA"));
+        assert!(!is_credential(b"authorization", b"Basic dXNlcjpwYXNz"));
+        assert!(!is_credential(b"x-authorization", b"Bearer eyJ0eXAiOiJwYXNzcG9ydCtqd3QifQ.e30.AA"));
+    }
+}

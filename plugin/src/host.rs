@@ -1,0 +1,264 @@
+//! The edge to the proxy: every call to it is made here (proxy-wasm ABI 0.2.1, and two
+//! functions of WASI preview 1). A host may answer anything; what it should not have
+//! answered is a [`HostFault`], never a panic, which is why the SDK's own calls, which
+//! do panic, are not used.
+
+use crate::allocator;
+use crate::pairs;
+use core::fmt;
+use core::ptr;
+use portcullis_core::UnixTime;
+
+/// What the host did wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HostFault {
+    /// The call answered this status instead of 0.
+    Status(&'static str, u32),
+    /// The call succeeded, but not with what it promises.
+    Answer(&'static str, &'static str),
+}
+
+/// Which headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Map {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
+}
+
+/// The levels of `proxy_log` that are used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    Info = 2,
+    Warn = 3,
+    Critical = 5,
+}
+
+/// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
+pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
+    const CALL: &str = "proxy_get_header_map_pairs";
+    // SAFETY: the host writes to both places and keeps neither.
+    buffer(CALL, |data, size| unsafe { abi::proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// Takes every header of this name out of a map.
+pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), HostFault> {
+    // SAFETY: the host reads the name during the call.
+    let status = unsafe { abi::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+    check("proxy_remove_header_map_value", status)
+}
+
+/// Makes a request header have this value, and no other.
+pub(crate) fn set_request_header(name: &str, value: &str) -> Result<(), HostFault> {
+    let map = Map::RequestHeaders as u32;
+    // SAFETY: the host reads name and value during the call.
+    let status = unsafe {
+        abi::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
+    check("proxy_replace_header_map_value", status)
+}
+
+/// Answers the client in the upstream's stead. `details` is for the proxy's own log.
+pub(crate) fn reply(
+    status: u32,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), HostFault> {
+    // Leaves it to the host to derive a gRPC status from the HTTP status.
+    const GRPC_STATUS_UNSET: i32 = -1;
+    let headers = pairs::encode(headers);
+    // SAFETY: the host reads all of them during the call.
+    let status = unsafe {
+        abi::proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            GRPC_STATUS_UNSET,
+        )
+    };
+    check("proxy_send_local_response", status)
+}
+
+/// The host's clock.
+pub(crate) fn now() -> Result<UnixTime, HostFault> {
+    const CALL: &str = "proxy_get_current_time_nanoseconds";
+    let mut nanoseconds = 0;
+    // SAFETY: the host writes the time there during the call.
+    check(CALL, unsafe { abi::proxy_get_current_time_nanoseconds(&mut nanoseconds) })?;
+    match i64::try_from(nanoseconds / 1_000_000) {
+        Ok(millis) if millis > 0 => Ok(UnixTime::from_millis(millis)),
+        _ => Err(HostFault::Answer(CALL, "told no time")),
+    }
+}
+
+/// The plugin's configuration, at most `size` bytes of it.
+pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
+    const PLUGIN_CONFIGURATION: u32 = 7;
+    // SAFETY: the host writes to both places and keeps neither.
+    buffer("proxy_get_buffer_bytes", |data, length| unsafe {
+        abi::proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)
+    })
+}
+
+/// Writes a line to the host's log. A log that fails must not change a decision.
+pub(crate) fn log(level: Level, message: &str) {
+    // SAFETY: the host reads the message during the call.
+    let _ = unsafe { abi::proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Makes a counter, or finds the one of this name, and answers its id.
+pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
+    const COUNTER: u32 = 0;
+    let mut id = 0;
+    // SAFETY: the host reads the name and writes the id during the call.
+    let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
+    check("proxy_define_metric", status).map(|()| id)
+}
+
+/// Adds one to a counter. A counter that fails must not change a decision.
+pub(crate) fn increment(counter: u32) {
+    // SAFETY: numbers only.
+    let _ = unsafe { abi::proxy_increment_metric(counter, 1) };
+}
+
+/// Writes a value that all workers of the proxy share, if nobody changed it meanwhile
+/// as told by `cas`.
+///
+/// # Errors
+/// Status 8 (`CasMismatch`) among others. What `cas` 0 means differs between hosts.
+pub(crate) fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostFault> {
+    // SAFETY: the host reads key and value during the call.
+    let status =
+        unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+    check("proxy_set_shared_data", status)
+}
+
+/// Reads a value that all workers of the proxy share.
+pub(crate) fn shared(key: &str) -> Result<Vec<u8>, HostFault> {
+    let mut cas = 0;
+    // SAFETY: the host reads the key during the call, writes to all three places and
+    // keeps none.
+    buffer("proxy_get_shared_data", |data, size| unsafe {
+        abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
+    })
+}
+
+/// Fills `bytes` with randomness.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HostFault> {
+    // SAFETY: the host writes as many bytes as there are.
+    check("random_get", unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) })
+}
+
+/// How many environment variables there are.
+pub(crate) fn environment() -> Result<usize, HostFault> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: the host writes to both places during the call.
+    check("environ_sizes_get", unsafe { abi::environ_sizes_get(&mut count, &mut size) }).map(|()| count)
+}
+
+impl HostFault {
+    /// The status, where that was the fault.
+    pub(crate) fn status(self) -> Option<u32> {
+        match self {
+            HostFault::Status(_, status) => Some(status),
+            HostFault::Answer(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for HostFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostFault::Status(call, status) => write!(formatter, "{call} answered status {status}"),
+            HostFault::Answer(call, problem) => write!(formatter, "{call} {problem}"),
+        }
+    }
+}
+
+fn check(call: &'static str, status: u32) -> Result<(), HostFault> {
+    if status == 0 { Ok(()) } else { Err(HostFault::Status(call, status)) }
+}
+
+/// Makes a call that returns data, and takes the data over.
+fn buffer(
+    call: &'static str,
+    make: impl FnOnce(*mut *mut u8, *mut usize) -> u32,
+) -> Result<Vec<u8>, HostFault> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    allocator::forget();
+    check(call, make(&mut data, &mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    match allocator::taken(data) {
+        // SAFETY: the memory at `data` was allocated during this call, with this
+        // capacity and a vector's alignment, by our allocator at the host's demand, and
+        // nobody else owns it: the allocator names each allocation once. The host filled
+        // it; memory of a VM is initialized even where the host wrote nothing.
+        Some(capacity) if size <= capacity => Ok(unsafe { Vec::from_raw_parts(data, size, capacity) }),
+        _ => Err(HostFault::Answer(call, "returned memory that it did not allocate")),
+    }
+}
+
+/// The imports. Statuses are plain numbers here: an enum of the known ones would make
+/// any other undefined behaviour.
+mod abi {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            max_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_get_current_time_nanoseconds(nanoseconds: *mut u64) -> u32;
+        pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            cas: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+        pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+        pub(super) fn proxy_replace_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub(super) fn proxy_set_shared_data(
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+            cas: u32,
+        ) -> u32;
+    }
+
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
+        pub(super) fn random_get(buffer: *mut u8, size: usize) -> u32;
+    }
+}

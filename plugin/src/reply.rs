@@ -1,0 +1,172 @@
+//! What a client is told about a refusal: one table, and RFC 9457.
+
+use portcullis_core::{Denial, Reason};
+use serde::Serialize;
+
+/// Why a request is not let through.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// The verifier refused it.
+    Denied(Denial),
+    /// The gate could not do its work; why is for the gate's log only.
+    HostFault,
+}
+
+/// An answer in the upstream's stead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The reason's code, of letters, digits and `_`.
+    pub code: &'static str,
+    /// The headers.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// A problem in JSON (RFC 9457 section 3).
+    pub body: Vec<u8>,
+}
+
+/// The code of what is no fault of the request.
+pub const HOST_FAULT: &str = "host_fault";
+
+/// RFC 9110 section 11.6.1; the profile tells a client what it must present.
+const CHALLENGE: (&str, &str) = ("www-authenticate", "AgentPassport profile=\"L1\"");
+
+impl Refusal {
+    /// The reply to the client.
+    pub fn reply(&self) -> Reply {
+        let (status, code, title, detail) = match self {
+            Refusal::Denied(denial) => {
+                let explanation = denial.reason.explanation();
+                (status(denial.reason), explanation.code, explanation.meaning, &*denial.detail)
+            }
+            Refusal::HostFault => (
+                503,
+                HOST_FAULT,
+                "The gate could not check the request, and so did not let it through.",
+                "The gate's log says what failed. The request may be sent again.",
+            ),
+        };
+        let mut headers = vec![("content-type", "application/problem+json")];
+        if status == 401 {
+            headers.push(CHALLENGE);
+        }
+        Reply { status, code, headers, body: problem(status, code, title, detail) }
+    }
+}
+
+/// 400 for what can be read in more than one way, 401 for no credential or one that
+/// fails, 403 for a good credential that is not enough and for what nobody may do.
+fn status(reason: Reason) -> u16 {
+    match reason {
+        Reason::AuthorityUnknown
+        | Reason::CredentialAmbiguous
+        | Reason::HeaderAmbiguous
+        | Reason::MethodUnknown
+        | Reason::PathAmbiguous => 400,
+
+        Reason::CredentialMalformed
+        | Reason::CredentialMissing
+        | Reason::DelegationAuthorityMissing
+        | Reason::DelegationChainInvalidRoot
+        | Reason::DelegationChainTooDeep
+        | Reason::EnvelopeTooLarge
+        | Reason::ExpiryExtensionInChain
+        | Reason::InvalidEnvelopeShape
+        | Reason::PassportExpired
+        | Reason::PassportNotYetValid
+        | Reason::PassportRevoked
+        | Reason::PermissionElevationInChain
+        | Reason::PublicKeyMalformed
+        | Reason::SignatureInvalid
+        | Reason::SignatureKeyUnavailable
+        | Reason::SignatureMalformed
+        | Reason::UnsupportedSchemaVersion => 401,
+
+        Reason::AgentDisabled
+        | Reason::ConstraintNotEnforceable
+        | Reason::IssuerCeilingExceeded
+        | Reason::PermissionDenied
+        | Reason::RouteUnknown
+        | Reason::SelfIssuedNotAllowed
+        | Reason::SelfIssuedPlatformCeilingExceeded
+        | Reason::TrustTierInsufficient
+        | Reason::UpgradeRefused => 403,
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason_code: &'a str,
+    decision: &'a str,
+}
+
+fn problem(status: u16, code: &str, title: &str, detail: &str) -> Vec<u8> {
+    let r#type = format!("urn:portcullis:reason:{code}");
+    let problem = Problem { r#type, title, status, detail, reason_code: code, decision: "block" };
+    // Writing strings and numbers to memory cannot fail; a refusal without a body would
+    // be one all the same.
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn body(reply: &Reply) -> Value {
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
+    #[test]
+    fn every_reason_has_a_refusing_status_and_a_problem_that_names_it() {
+        for reason in Reason::ALL {
+            let reply = Refusal::Denied(Denial::new(reason, "what was found")).reply();
+            let body = body(&reply);
+            assert!((400..500).contains(&reply.status), "{reason:?}");
+            assert_eq!(body["type"], format!("urn:portcullis:reason:{}", reason.code()));
+            assert!(!body["title"].as_str().unwrap().is_empty());
+            assert_eq!(body["status"], reply.status);
+            assert_eq!(body["detail"], "what was found");
+            assert_eq!(body["reason_code"], reason.code());
+            assert_eq!(body["decision"], "block");
+            assert!(reply.headers.contains(&("content-type", "application/problem+json")));
+        }
+    }
+
+    #[test]
+    fn a_client_is_asked_for_a_passport_with_401_and_only_then() {
+        for reason in Reason::ALL {
+            let reply = Refusal::Denied(Denial::new(reason, "")).reply();
+            assert_eq!(reply.headers.contains(&CHALLENGE), reply.status == 401, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_fault_is_503_and_tells_the_client_nothing_of_it() {
+        let reply = Refusal::HostFault.reply();
+        assert_eq!(reply.status, 503);
+        assert_eq!(reply.code, "host_fault");
+        assert_eq!(body(&reply)["reason_code"], "host_fault");
+        assert_eq!(body(&reply)["decision"], "block");
+    }
+
+    #[test]
+    fn details_are_escaped() {
+        let detail = "a \"quote\", a \\, a line\r\nbreak, \u{1}, \u{7f}, \u{2028} and é";
+        let reply = Refusal::Denied(Denial::new(Reason::InvalidEnvelopeShape, detail)).reply();
+        assert_eq!(body(&reply)["detail"], detail);
+        assert!(reply.body.iter().all(|byte| *byte >= b' '));
+    }
+
+    #[test]
+    fn codes_can_stand_in_a_log_and_in_a_metric() {
+        let is_plain = |code: &str| {
+            !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        assert!(Reason::ALL.into_iter().map(Reason::code).chain([HOST_FAULT]).all(is_plain));
+    }
+}

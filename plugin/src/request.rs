@@ -1,0 +1,203 @@
+//! A request's way through the gate.
+
+use crate::headers;
+use crate::host::{self, HostFault, Level, Map};
+use crate::metrics::Outcome;
+use crate::pairs::{self, Head, Pair};
+use crate::reply::Refusal;
+use crate::root::Gate;
+use portcullis_core::{Denial, Mode, Permit, Reason, RequestHead, ReservedHeaders, Step, Verifier};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::rc::Rc;
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    gate: Option<Rc<Gate>>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Its headers were not seen.
+    New,
+    /// It goes on to the upstream.
+    Admitted,
+    /// It was answered, or could not even be: it never goes on.
+    Refused,
+}
+
+/// Why a request does not go on.
+enum Stop {
+    Denied(Denial),
+    Fault(HostFault),
+}
+
+impl Context for Request {}
+
+// INVARIANT: `Continue` is answered only in the state `Admitted`, whatever order the
+// host calls in; and a reply is made once.
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        match self.state {
+            State::New | State::Admitted => self.conclude(Self::judge),
+            State::Refused => Action::Pause,
+        }
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        match self.state {
+            State::New => self.conclude(|_| Err(unseen("proxy_on_request_body"))),
+            State::Admitted => Action::Continue,
+            State::Refused => Action::Pause,
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match self.state {
+            State::New => self.conclude(|_| Err(unseen("proxy_on_request_trailers"))),
+            State::Admitted => self.conclude(Self::clean_trailers),
+            State::Refused => Action::Pause,
+        }
+    }
+}
+
+impl Request {
+    pub(crate) fn new(gate: Option<Rc<Gate>>) -> Self {
+        Request { gate, state: State::New }
+    }
+
+    fn conclude(&mut self, step: impl FnOnce(&Gate) -> Result<(), Stop>) -> Action {
+        let result = match &self.gate {
+            Some(gate) => step(gate),
+            None => Err(Stop::Fault(HostFault::Answer("proxy_on_configure", "gave no usable configuration"))),
+        };
+        match result {
+            Ok(()) => {
+                self.state = State::Admitted;
+                Action::Continue
+            }
+            Err(stop) => {
+                self.state = State::Refused;
+                self.refuse(stop);
+                Action::Pause
+            }
+        }
+    }
+
+    /// Decides the request and makes its headers ready for the upstream.
+    fn judge(gate: &Gate) -> Result<(), Stop> {
+        let mut map = host::headers(Map::RequestHeaders)?;
+        let head = pairs::head(&mut map).map_err(malformed)?;
+        check_reserved(gate, &head.headers)?;
+        let now = host::now()?;
+        let outcome = {
+            let mut cache = gate.cache.try_borrow_mut().map_err(|_| REENTERED)?;
+            let Head { method, authority, path, ref headers } = head;
+            let head = RequestHead { method, authority, path, headers };
+            Verifier::new(&gate.snapshot).begin(&head, now, &mut cache)
+        };
+        match outcome {
+            Step::Permit(permit) => {
+                clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
+                set_identity(&permit)?;
+                gate.metrics.count(Outcome::Allowed);
+                Ok(())
+            }
+            Step::Deny(refused) if refused.mode == Mode::Report => {
+                let keeps_credential = refused.route.is_some_and(|route| route.keeps_credential());
+                clean(Map::RequestHeaders, &head.headers, keeps_credential)?;
+                gate.metrics.count(Outcome::Reported(refused.denial.reason));
+                log("report", &refused.denial);
+                Ok(())
+            }
+            Step::Deny(refused) => Err(Stop::Denied(refused.denial)),
+        }
+    }
+
+    /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
+    fn clean_trailers(gate: &Gate) -> Result<(), Stop> {
+        let mut map = host::headers(Map::RequestTrailers)?;
+        let trailers = pairs::decode(&mut map).map_err(malformed)?;
+        check_reserved(gate, &trailers)?;
+        // A credential in a trailer was never looked at, so no route keeps it.
+        clean(Map::RequestTrailers, &trailers, false)
+    }
+
+    fn refuse(&self, stop: Stop) {
+        let (outcome, refusal) = match stop {
+            Stop::Denied(denial) => {
+                log("block", &denial);
+                (Outcome::Blocked(denial.reason), Refusal::Denied(denial))
+            }
+            Stop::Fault(fault) => {
+                host::log(Level::Warn, &format!("block host_fault: {fault}"));
+                (Outcome::Faulted, Refusal::HostFault)
+            }
+        };
+        if let Some(gate) = &self.gate {
+            gate.metrics.count(outcome);
+        }
+        let reply = refusal.reply();
+        if let Err(fault) = host::reply(reply.status.into(), reply.code, &reply.headers, &reply.body) {
+            // The request hangs until the proxy gives it up; it does not go on.
+            host::log(Level::Warn, &format!("a refused request stays unanswered: {fault}"));
+        }
+    }
+}
+
+/// Refuses reserved headers where the configuration says that the host cannot be
+/// trusted to take them out.
+fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Stop> {
+    let is_refused = gate.snapshot.reserved_headers() == ReservedHeaders::Refuse
+        && headers.iter().any(|(name, _)| headers::is_reserved(name));
+    if is_refused {
+        let detail = "the request carries a header that only the gate may set";
+        return Err(Stop::Denied(Denial::new(Reason::HeaderAmbiguous, detail)));
+    }
+    Ok(())
+}
+
+/// Takes out what a client may not send, and its credential unless the route keeps it.
+fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Stop> {
+    let mut gone = Vec::new();
+    for (name, value) in headers {
+        let must_go =
+            headers::is_reserved(name) || (!keeps_credential && headers::is_credential(name, value));
+        // A call takes out all headers of a name.
+        if must_go && !gone.contains(name) {
+            host::remove_header(map, name)?;
+            gone.push(*name);
+        }
+    }
+    Ok(())
+}
+
+fn set_identity(permit: &Permit<'_>) -> Result<(), Stop> {
+    let Some(identity) = permit.identity() else { return Ok(()) };
+    for (name, value) in headers::identity(identity) {
+        host::set_request_header(name, value)?;
+    }
+    Ok(())
+}
+
+fn log(decision: &str, denial: &Denial) {
+    host::log(Level::Info, &format!("{decision} {}: {}", denial.reason.code(), denial.detail.escape_debug()));
+}
+
+const REENTERED: Stop = Stop::Fault(HostFault::Answer("the host", "called the gate while it was deciding"));
+
+fn unseen(callback: &'static str) -> Stop {
+    Stop::Fault(HostFault::Answer(callback, "came before the request's headers"))
+}
+
+fn malformed(error: pairs::Malformed) -> Stop {
+    Stop::Fault(HostFault::Answer("proxy_get_header_map_pairs", error.0))
+}
+
+impl From<HostFault> for Stop {
+    fn from(fault: HostFault) -> Self {
+        Stop::Fault(fault)
+    }
+}
