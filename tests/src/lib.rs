@@ -1,1 +1,3 @@
-//! tests
+//! What the tests of the whole product share: vectors and scenarios.
+
+pub mod vectors;
