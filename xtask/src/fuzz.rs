@@ -1,5 +1,7 @@
 //! `cargo xtask fuzz`: the targets in `fuzz/`, each for a while.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
@@ -31,23 +33,33 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     for target in chosen {
         println!("== {target}, {} s", options.seconds);
-        let status = std::process::Command::new("cargo-fuzz")
-            .args(["fuzz", "run", target, "--"])
+        // Apart from the run, so that a target that does not build is not taken
+        // for a finding.
+        let built = cargo_fuzz(workspace, "build").arg(target).status()?;
+        ensure!(built.success(), "{target} does not build");
+        let status = cargo_fuzz(workspace, "run")
+            .args([target, "--"])
             .arg(format!("-max_total_time={}", options.seconds))
             // A credential arrives in at most 60 KiB of headers.
             .arg("-max_len=61440")
-            .env("RUSTUP_TOOLCHAIN", "nightly")
-            // The cargo that runs us is the stable one; cargo-fuzz would use it.
-            .env_remove("CARGO")
-            .current_dir(&workspace.root)
-            .status()
-            .context("cannot run cargo-fuzz")?;
+            .status()?;
         if !status.success() {
             eprintln!("{target} found something: see above and fuzz/artifacts/{target}/");
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn cargo_fuzz(workspace: &Workspace, verb: &str) -> Command {
+    let mut command = Command::new("cargo-fuzz");
+    command
+        .args(["fuzz", verb])
+        .env("RUSTUP_TOOLCHAIN", "nightly")
+        // The cargo that runs us is the stable one; cargo-fuzz would use it.
+        .env_remove("CARGO")
+        .current_dir(&workspace.root);
+    command
 }
 
 /// The targets' names, from their files.
@@ -66,7 +78,7 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
 }
 
 fn nightly(workspace: &Workspace) -> bool {
-    std::process::Command::new("rustc")
+    Command::new("rustc")
         .arg("--version")
         .env("RUSTUP_TOOLCHAIN", "nightly")
         .current_dir(&workspace.root)

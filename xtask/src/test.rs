@@ -79,9 +79,9 @@ pub(crate) fn build_program(
     title: &str,
 ) -> Result<PathBuf> {
     progress::step(title, |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--package", package, "--bin", program]))
+        step.command(workspace.cargo().args(["build", "--package", package, "--bin", program]))
     })?;
-    Ok(workspace.target.join("release").join(program))
+    Ok(workspace.target.join("debug").join(program))
 }
 
 /// What the test runners reported.

@@ -98,17 +98,20 @@ impl Outcome {
             let reason = self.reason.as_deref().unwrap_or("no reason code");
             return format!("{status} {reason}; the upstream saw nothing");
         };
-        let gate: Vec<_> = headers
+        let identity: String = headers
             .iter()
             .filter(|(name, _)| name.starts_with("x-gate-") || name == "agent-passport")
             .map(|(name, value)| match name.as_str() {
                 // A credential is not for showing.
-                "agent-passport" => format!("{name} ({} bytes)", value.len()),
-                _ => format!("{name}: {value}"),
+                "agent-passport" => format!("\n        {name} ({} bytes)", value.len()),
+                _ => format!("\n        {name}: {value}"),
             })
             .collect();
-        let gate = if gate.is_empty() { "no identity".to_owned() } else { gate.join(", ") };
-        format!("{status}; the upstream saw {gate}")
+        if identity.is_empty() {
+            format!("{status}; the upstream saw no identity")
+        } else {
+            format!("{status}; the upstream saw{identity}")
+        }
     }
 
     /// Every way in which this is not what was expected.

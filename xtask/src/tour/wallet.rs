@@ -33,7 +33,7 @@ impl Wallet {
         cli.keygen("agent")?;
         cli.keygen("helper")?;
 
-        let good = cli.self_issue("agent", "good", "1h")?;
+        let good = cli.self_issue("agent", "good")?;
         let expired = cli.expired("agent", "expired")?;
         let issued = cli.issue("issuer", "agent", "issued")?;
         let delegated = cli.delegate("good", "agent", "helper", "delegated")?;
@@ -101,39 +101,83 @@ impl Cli<'_> {
             .with_context(|| format!("{} holds no public key", file.display()))
     }
 
-    fn self_issue(&self, agent: &str, name: &str, life: &str) -> Result<String> {
+    fn self_issue(&self, agent: &str, name: &str) -> Result<String> {
         let key = self.key(agent);
-        let arguments = ["--key", path(&key)?, "--action", "flights:search"];
-        self.make(name, "issue", &arguments, &["--expires-in", life, "--delegable"])
+        self.make(
+            name,
+            "issue",
+            &["--key", path(&key)?, "--permission", "flights:search", "--expires-in", "1h", "--delegable"],
+        )
     }
 
     fn expired(&self, agent: &str, name: &str) -> Result<String> {
         let key = self.key(agent);
-        let arguments = ["--key", path(&key)?, "--action", "flights:search"];
-        let life = ["--at", "2026-01-01T00:00:00Z", "--expires-in", "1h"];
-        self.make(name, "issue", &arguments, &life)
+        self.make(
+            name,
+            "issue",
+            &[
+                "--key",
+                path(&key)?,
+                "--permission",
+                "flights:search",
+                "--at",
+                "2026-01-01T00:00:00Z",
+                "--expires-in",
+                "1h",
+            ],
+        )
     }
 
     fn issue(&self, issuer: &str, agent: &str, name: &str) -> Result<String> {
         let (issuer, agent) = (self.key(issuer), self.key(agent));
-        let by = ["--key", path(&issuer)?, "--issuer", "issuer:acme-demo", "--key-id", "ik_1"];
-        let to = ["--agent", path(&agent)?, "--action", "flights:book", "--expires-in", "1h"];
-        self.make(name, "issue", &by, &to)
+        self.make(
+            name,
+            "issue",
+            &[
+                "--key",
+                path(&issuer)?,
+                "--as",
+                "platform",
+                "--issuer",
+                "issuer:acme-demo",
+                "--key-id",
+                "ik_1",
+                "--agent-key",
+                path(&agent)?,
+                "--permission",
+                "flights:book",
+                "--expires-in",
+                "1h",
+            ],
+        )
     }
 
     fn delegate(&self, parent: &str, from: &str, to: &str, name: &str) -> Result<String> {
         let parent = self.folder.join(format!("{parent}.json"));
         let (from, to) = (self.key(from), self.key(to));
-        let by = ["--parent", path(&parent)?, "--key", path(&from)?];
-        let to = ["--agent", path(&to)?, "--action", "flights:search", "--expires-in", "30m"];
-        self.make(name, "delegate", &by, &to)
+        self.make(
+            name,
+            "delegate",
+            &[
+                "--parent",
+                path(&parent)?,
+                "--key",
+                path(&from)?,
+                "--to",
+                path(&to)?,
+                "--permission",
+                "flights:search",
+                "--expires-in",
+                "30m",
+            ],
+        )
     }
 
     /// Runs a command that writes a signed passport to `<name>.json`; gives it.
-    fn make(&self, name: &str, command: &str, first: &[&str], then: &[&str]) -> Result<String> {
+    fn make(&self, name: &str, command: &str, arguments: &[&str]) -> Result<String> {
         let file = self.folder.join(format!("{name}.json"));
         let out = ["--out", path(&file)?];
-        self.run(&[&[command], first, then, &out].concat())?;
+        self.run(&[&[command], arguments, &out].concat())?;
         std::fs::read_to_string(&file)
             .with_context(|| format!("`portcullis {command}` wrote no {}", file.display()))
     }
