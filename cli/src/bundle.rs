@@ -42,9 +42,9 @@ pub(crate) struct Args {
     /// Put the material into this gate's configuration and check the whole
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// To this file rather than to standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    /// To this file; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
 }
 
 /// An id and the issuer within which it is unique.
@@ -67,23 +67,21 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
             (serde_json::to_string_pretty(&config)?, serde_json::to_value(&config)?, config.trust)
         }
     };
-    if let Some(path) = &args.out {
-        keyfile::keep(path)?;
-        files::write(path, &format!("{text}\n"), Readers::Umask, Existing::Replace)?;
+    let is_printed = files::is_standard(&args.out);
+    if !is_printed {
+        keyfile::keep(&args.out)?;
+        files::write(&args.out, &format!("{text}\n"), Readers::Umask, Existing::Replace)?;
     }
     let made = Made {
-        file: args.out.as_ref().map(|path| path.display().to_string()),
+        file: (!is_printed).then(|| args.out.display().to_string()),
         issuers: material.issuers.len(),
         keys: material.issuers.iter().map(|issuer| issuer.keys.len()).sum(),
         self_issued: material.self_issued.map(|self_issued| self_issued.actions),
         revoked_passports: material.revoked_passports.len(),
         disabled_agents: material.disabled_agents.len(),
-        bundle: args.out.is_none().then_some(json),
+        bundle: is_printed.then_some(json),
     };
-    let human = match &args.out {
-        None => text,
-        Some(path) => made.to_text(path, args.config.is_some()),
-    };
+    let human = if is_printed { text } else { made.to_text(&args.out, args.config.is_some()) };
     Answer::new(Verdict::Done, human, &made)
 }
 

@@ -2,6 +2,7 @@
 //! is handed out.
 
 use crate::credential::kind_name;
+use crate::explain::Explained;
 use crate::files::{self, Existing, Readers};
 use crate::keyfile;
 use crate::output::{Answer, Lines, Verdict, shown};
@@ -40,9 +41,9 @@ pub(crate) struct FormArgs {
     /// As the whole header line, for `curl -H @FILE`
     #[arg(long)]
     header: bool,
-    /// To this file, readable by its owner alone, rather than to standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    /// To this file, readable by its owner alone; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
 }
 
 #[derive(Clone)]
@@ -95,6 +96,7 @@ impl FormArgs {
             (true, false) => signed.to_jwt(signer),
             (true, true) => format!("Authorization: Bearer {}", signed.to_jwt(signer)),
         };
+        let is_printed = files::is_standard(&self.out);
         let member = |path: [&str; 2]| {
             let value = path.iter().try_fold(signed.envelope(), |value, name| value.as_object()?.get(name));
             value.and_then(json::Value::as_str).unwrap_or_default().to_owned()
@@ -105,32 +107,35 @@ impl FormArgs {
             agent_id: member(["identity", "agent_id"]),
             issued_at: draft.issued_at.to_iso(),
             expires_at: draft.expires_at.to_iso(),
-            file: self.out.as_ref().map(|path| path.display().to_string()),
-            credential: self.out.is_none().then(|| text.clone()),
+            file: (!is_printed).then(|| self.out.display().to_string()),
+            credential: is_printed.then(|| text.clone()),
         };
-        let human = match &self.out {
-            None => text,
-            Some(path) => {
-                save(path, &text)?;
-                let mut lines = Lines::headed(format!("Passport in {}", path.display()));
-                lines.add("passport", &made.passport_id);
-                lines.add("agent", &made.agent_id);
-                lines.add("valid until", &made.expires_at);
-                lines.into_text()
-            }
+        let human = if is_printed {
+            text
+        } else {
+            save(&self.out, &text)?;
+            let mut lines = Lines::headed(format!("Passport in {}", self.out.display()));
+            lines.add("passport", &made.passport_id);
+            lines.add("agent", &made.agent_id);
+            lines.add("valid until", &made.expires_at);
+            lines.into_text()
         };
-        Answer::new(Verdict::Done, human, &made)
+        let is_too_long = signed.to_header().len() > MAX_HEADERS;
+        let note = "the passport is longer than the 60 KiB of headers that proxies usually let through";
+        Ok(Answer::new(Verdict::Done, human, &made)?
+            .noting(is_too_long.then(|| note.into()).into_iter().collect()))
     }
 }
 
 /// An answer that says why no passport was made.
 pub(crate) fn refusal(denial: &Denial) -> Result<Answer> {
-    let explanation = denial.reason.explanation();
-    let mut lines = Lines::headed(format!("REFUSED      {}", explanation.code));
+    let explanation = Explained::of(denial.reason);
+    let code = denial.reason.code();
+    let mut lines = Lines::headed(format!("REFUSED      {code}"));
     lines.add("found", shown(&denial.detail));
-    lines.add("means", explanation.meaning);
-    lines.add("remedy", explanation.remedy);
-    let json = serde_json::json!({ "reason_code": explanation.code, "detail": denial.detail });
+    explanation.describe(&mut lines);
+    let json =
+        serde_json::json!({ "reason_code": code, "detail": denial.detail, "explanation": explanation });
     Answer::new(Verdict::Refused, lines.into_text(), &json)
 }
 
@@ -169,6 +174,9 @@ struct Made {
     /// The passport in the form that was asked for, where no file was.
     credential: Option<String>,
 }
+
+/// What Envoy lets through in all of a request's headers, unless configured otherwise.
+const MAX_HEADERS: usize = 60 * 1024;
 
 /// A passport alone opens a gate of profile L1: its file is nobody else's to read. It
 /// may replace an older passport, but never a key.

@@ -37,8 +37,9 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     Answer::new(Verdict::Done, explained.to_text(), &explained)
 }
 
+/// A reason's explanation, as every command gives it.
 #[derive(Serialize)]
-struct Explained {
+pub(crate) struct Explained {
     code: &'static str,
     meaning: &'static str,
     who: &'static str,
@@ -46,16 +47,21 @@ struct Explained {
 }
 
 impl Explained {
-    fn of(reason: Reason) -> Self {
+    pub(crate) fn of(reason: Reason) -> Self {
         let Explanation { code, meaning, who, remedy } = reason.explanation();
         Explained { code, meaning, who, remedy }
     }
 
-    fn to_text(&self) -> String {
-        let mut lines = Lines::headed(self.code);
+    /// Adds what it means, who mends it and how.
+    pub(crate) fn describe(&self, lines: &mut Lines) {
         lines.add("means", self.meaning);
         lines.add("who mends it", self.who);
         lines.add("how", self.remedy);
+    }
+
+    fn to_text(&self) -> String {
+        let mut lines = Lines::headed(self.code);
+        self.describe(&mut lines);
         lines.into_text()
     }
 }

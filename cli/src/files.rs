@@ -1,9 +1,9 @@
 //! Reading and writing files, with bounds and in one piece.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What was in a file.
 pub(crate) struct Contents {
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, max: usize) -> Result<Contents> {
 
 /// Reads a file, or standard input where the path is `-`.
 pub(crate) fn read_or_stdin(path: &Path, max: usize) -> Result<Vec<u8>> {
-    if path.as_os_str() == "-" {
+    if is_standard(path) {
         return bounded(std::io::stdin().lock(), max).context("cannot read standard input");
     }
     Ok(read(path, max)?.bytes)
@@ -50,17 +50,21 @@ pub(crate) fn read_or_stdin(path: &Path, max: usize) -> Result<Vec<u8>> {
 /// Writes a file whole or not at all: under another name beside it, then renamed.
 pub(crate) fn write(path: &Path, text: &str, readers: Readers, existing: Existing) -> Result<()> {
     let write = || -> Result<()> {
+        let path = &target(path)?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            bail!("there is no folder {}", folder.display());
+        }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".portcullis-");
         let permissions = permissions(readers);
         if let Some(permissions) = permissions {
             builder.permissions(permissions);
         }
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = builder.tempfile_in(folder).map_err(|error| anyhow!("{}", error.kind()))?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         match existing {
@@ -70,6 +74,21 @@ pub(crate) fn write(path: &Path, text: &str, readers: Readers, existing: Existin
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether a path means standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The file that a path leads to. To rename over a link would replace the link, and
+/// over a device (`/dev/null`) would break the system.
+fn target(path: &Path) -> Result<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(path.canonicalize()?),
+        Ok(_) => bail!("it exists and is no regular file; `-` is standard output"),
+        Err(_) => Ok(path.to_owned()),
+    }
 }
 
 fn bounded(source: impl Read, max: usize) -> Result<Vec<u8>> {

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
         Kind::PassportJwt => &contents,
     };
+    // The verifier's own.
     let limits = Limits { bytes: MAX_WIRE_BYTES, depth: 64, values: 32_768 };
     let view = View {
         kind: kind_name(credential.kind()),

@@ -53,8 +53,10 @@ pub(crate) fn load_public(path: &Path) -> Result<[u8; 32]> {
 
 /// Refuses to let anything but a new key take the place of a private key.
 pub(crate) fn keep(path: &Path) -> Result<()> {
-    let holds_secret = files::read(path, MAX_BYTES)
-        .is_ok_and(|contents| matches!(parse(&contents.bytes), Ok(Key::Secret(_))));
+    // What is no file is not read, as a pipe would be waited for.
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let contents = if is_file { files::read(path, MAX_BYTES).ok() } else { None };
+    let holds_secret = contents.is_some_and(|contents| matches!(parse(&contents.bytes), Ok(Key::Secret(_))));
     if holds_secret {
         bail!("{} holds a private key and is not overwritten; choose another file", path.display());
     }

@@ -1,7 +1,7 @@
 //! `portcullis keygen`.
 
 use crate::draft;
-use crate::files::Existing;
+use crate::files::{self, Existing};
 use crate::keyfile::{self, Format};
 use crate::output::{Answer, Lines, Verdict};
 use anyhow::{Result, anyhow};
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         Format::Jwk => "agent.jwk",
     };
     let path = args.out.as_deref().unwrap_or(Path::new(default));
-    let is_printed = path.as_os_str() == "-";
+    let is_printed = files::is_standard(path);
     if !is_printed {
         let existing = if args.force { Existing::Replace } else { Existing::Keep };
         keyfile::save_secret(path, &text, existing)?;

@@ -40,6 +40,10 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Parses a file's JSON; an error names the file and the member.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+    // Of an array the parser would take the elements for the members in order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(at(path, &ConfigError::new("", "must be a JSON object, not an array")));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let member = error.path().to_string();

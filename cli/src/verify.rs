@@ -2,6 +2,7 @@
 
 use crate::credential::{Credential, kind_name};
 use crate::draft;
+use crate::explain::Explained;
 use crate::output::{Answer, Lines, Verdict, shown};
 use crate::trust::Material;
 use anyhow::Result;
@@ -127,13 +128,6 @@ struct Permission {
     reason_code: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Explained {
-    meaning: &'static str,
-    who: &'static str,
-    remedy: &'static str,
-}
-
 impl Report {
     fn new(
         kind: Kind,
@@ -142,12 +136,11 @@ impl Report {
         material: Option<&Material>,
         now: UnixTime,
     ) -> Self {
-        let explanation = denial.map(|denial| denial.reason.explanation());
         let tier = passport.and_then(|passport| material?.trust().tier(passport.root()));
         Report {
             kind: kind_name(kind),
             valid: denial.is_none(),
-            reason_code: explanation.map(|explanation| explanation.code),
+            reason_code: denial.map(|denial| denial.reason.code()),
             detail: denial.map(|denial| denial.detail.to_string()),
             provenance: passport.map(|passport| passport.provenance().name()),
             tier: tier.map(portcullis_core::Tier::number),
@@ -158,11 +151,7 @@ impl Report {
                 Some(Material::Gate(_)) => "gate",
             },
             passport: passport.map(|passport| Facts::new(passport, material)),
-            explanation: explanation.map(|explanation| Explained {
-                meaning: explanation.meaning,
-                who: explanation.who,
-                remedy: explanation.remedy,
-            }),
+            explanation: denial.map(|denial| Explained::of(denial.reason)),
         }
     }
 
@@ -178,9 +167,7 @@ impl Report {
         if let (Some(detail), Some(explanation)) = (&self.detail, &self.explanation) {
             lines.add("kind", format!("{kind}, judged as at {}", self.judged_at));
             lines.add("found", shown(detail));
-            lines.add("means", explanation.meaning);
-            lines.add("who mends it", explanation.who);
-            lines.add("how", explanation.remedy);
+            explanation.describe(&mut lines);
         }
         match &self.passport {
             Some(facts) => facts.describe(&mut lines, now, self.provenance, self.tier),
