@@ -3,7 +3,6 @@
 use crate::files;
 use anyhow::{Result, anyhow};
 use portcullis_core::{Config, ConfigError, Profile, Snapshot, Trust, TrustConfig};
-use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// Trust material to judge by: a bundle, or that of a whole gate.
@@ -22,7 +21,7 @@ impl Material {
             let config = Config::from_json(&bytes).map_err(here)?;
             return Ok(Material::Gate(Snapshot::new(&config).map_err(here)?));
         }
-        let config: TrustConfig = parse(path, &bytes)?;
+        let config = TrustConfig::from_json(&bytes).map_err(here)?;
         Ok(Material::Bundle(Trust::new(&config, Profile::L1).map_err(here)?))
     }
 
@@ -37,22 +36,6 @@ impl Material {
 
 /// The largest trust material or configuration that is read: what a gate reads, too.
 pub(crate) const MAX_BYTES: usize = 64 * 1024 * 1024;
-
-/// Parses a file's JSON; an error names the file and the member.
-pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
-    // Of an array the parser would take the elements for the members in order.
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(at(path, &ConfigError::new("", "must be a JSON object, not an array")));
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let member = error.path().to_string();
-        let member = if member == "." { String::new() } else { member };
-        at(path, &ConfigError::new(member, error.into_inner().to_string()))
-    })?;
-    deserializer.end().map_err(|error| at(path, &ConfigError::new("", error.to_string())))?;
-    Ok(parsed)
-}
 
 /// An error, and the file that it is in.
 pub(crate) fn at(path: &Path, error: &ConfigError) -> anyhow::Error {

@@ -1,0 +1,245 @@
+//! Reading a configuration from strict JSON.
+
+use super::{
+    Config, ConfigError, DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
+    ReservedHeaders, RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
+};
+use crate::json::{self, Limits, Object, Value};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Config {
+    /// Reads a gate's configuration. Members that are unknown, missing, doubled or of
+    /// the wrong type are errors.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the member.
+    pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
+        parsed(json, |place| {
+            let members = place.members(&[
+                "authorities",
+                "cache_bytes",
+                "gate",
+                "mode",
+                "profile",
+                "reserved_headers",
+                "routes",
+                "trust",
+            ])?;
+            Ok(Config {
+                gate: gate(members.required("gate")?)?,
+                profile: members.required("profile")?.one_of(&[
+                    ("L1", Profile::L1),
+                    ("L2", Profile::L2),
+                    ("L3", Profile::L3),
+                ])?,
+                mode: members.optional("mode", mode)?.unwrap_or_default(),
+                authorities: members.required("authorities")?.list(text)?,
+                routes: members.required("routes")?.list(route)?,
+                trust: members.optional("trust", trust)?.unwrap_or_default(),
+                reserved_headers: members
+                    .optional("reserved_headers", |place| {
+                        place
+                            .one_of(&[("refuse", ReservedHeaders::Refuse), ("strip", ReservedHeaders::Strip)])
+                    })?
+                    .unwrap_or_default(),
+                cache_bytes: members
+                    .optional("cache_bytes", |place| place.whole_number())?
+                    .unwrap_or(DEFAULT_CACHE_BYTES),
+            })
+        })
+    }
+}
+
+impl TrustConfig {
+    /// Reads trust material by itself, with errors as [`Config::from_json`]'s.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the member.
+    pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
+        parsed(json, trust)
+    }
+}
+
+fn gate(place: Place<'_>) -> Result<GateConfig, ConfigError> {
+    let members = place.members(&["id", "name"])?;
+    Ok(GateConfig { id: members.required("id")?.text()?, name: members.optional("name", text)? })
+}
+
+fn mode(place: Place<'_>) -> Result<Mode, ConfigError> {
+    place.one_of(&[("enforce", Mode::Enforce), ("report", Mode::Report)])
+}
+
+fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
+    let members = place.members(&[
+        "action",
+        "allow_upgrade",
+        "keep_credential",
+        "methods",
+        "mode",
+        "path",
+        "path_prefix",
+        "public",
+    ])?;
+    let flag = |name| members.optional(name, |place| place.flag()).map(Option::unwrap_or_default);
+    Ok(RouteConfig {
+        path: members.optional("path", text)?,
+        path_prefix: members.optional("path_prefix", text)?,
+        methods: members.required("methods")?.list(text)?,
+        action: members.optional("action", text)?,
+        public: flag("public")?,
+        mode: members.optional("mode", mode)?,
+        keep_credential: flag("keep_credential")?,
+        allow_upgrade: flag("allow_upgrade")?,
+    })
+}
+
+fn trust(place: Place<'_>) -> Result<TrustConfig, ConfigError> {
+    let members = place.members(&["disabled_agents", "issuers", "revoked_passports", "self_issued"])?;
+    Ok(TrustConfig {
+        issuers: members.optional("issuers", |place| place.list(issuer))?.unwrap_or_default(),
+        self_issued: members.optional("self_issued", |place| {
+            let members = place.members(&["actions"])?;
+            Ok(SelfIssuedConfig { actions: members.required("actions")?.list(text)? })
+        })?,
+        revoked_passports: members
+            .optional("revoked_passports", |place| {
+                place.list(|place| {
+                    let (issuer, passport_id) = scoped(place, "passport_id")?;
+                    Ok(RevokedPassport { issuer, passport_id })
+                })
+            })?
+            .unwrap_or_default(),
+        disabled_agents: members
+            .optional("disabled_agents", |place| {
+                place.list(|place| {
+                    let (issuer, agent_id) = scoped(place, "agent_id")?;
+                    Ok(DisabledAgent { issuer, agent_id })
+                })
+            })?
+            .unwrap_or_default(),
+    })
+}
+
+fn issuer(place: Place<'_>) -> Result<IssuerConfig, ConfigError> {
+    let members = place.members(&["actions", "id", "keys", "tier", "type"])?;
+    Ok(IssuerConfig {
+        id: members.required("id")?.text()?,
+        kind: members
+            .required("type")?
+            .one_of(&[("gate", IssuerKind::Gate), ("platform", IssuerKind::Platform)])?,
+        tier: members.required("tier")?.whole_number()?,
+        actions: members.required("actions")?.list(text)?,
+        keys: members.required("keys")?.list(|place| {
+            let members = place.members(&["key_id", "not_after", "not_before", "public_key"])?;
+            Ok(KeyConfig {
+                key_id: members.required("key_id")?.text()?,
+                public_key: members.required("public_key")?.text()?,
+                not_before: members.optional("not_before", text)?,
+                not_after: members.optional("not_after", text)?,
+            })
+        })?,
+    })
+}
+
+fn scoped(place: Place<'_>, id: &'static str) -> Result<(String, String), ConfigError> {
+    let members = place.members(&["issuer", id])?;
+    Ok((members.required("issuer")?.text()?, members.required(id)?.text()?))
+}
+
+fn text(place: Place<'_>) -> Result<String, ConfigError> {
+    place.text()
+}
+
+/// Some 3,000 passports of usual size, in each worker.
+const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
+
+fn parsed<T>(json: &[u8], read: impl Fn(Place<'_>) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+    // 64 MiB hold some 300,000 issuers of twenty values each; more would be a mistake,
+    // and every worker of the proxy parses its own copy.
+    const LIMITS: Limits = Limits { bytes: 64 * 1024 * 1024, depth: 16, values: 8_000_000 };
+    if json.trim_ascii().is_empty() {
+        return Err(ConfigError::new("", "is missing: give the gate its configuration as JSON text"));
+    }
+    let value = json::parse(json, LIMITS).map_err(|error| ConfigError::new("", error.to_string()))?;
+    read(Place { value: &value, path: String::new() })
+}
+
+/// A value of a configuration, and where it stands.
+struct Place<'v> {
+    value: &'v Value<'v>,
+    path: String,
+}
+
+/// The members of an object, all of them known.
+struct Members<'v> {
+    object: &'v Object<'v>,
+    path: String,
+}
+
+impl<'v> Place<'v> {
+    fn wrong(&self, problem: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.path.clone(), problem)
+    }
+
+    fn text(&self) -> Result<String, ConfigError> {
+        self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
+    }
+
+    fn flag(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
+    }
+
+    fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
+        let number = self.value.as_integer().and_then(|number| N::try_from(number).ok());
+        number.ok_or_else(|| self.wrong("must be a whole number, not negative and not too large"))
+    }
+
+    fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+        let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
+        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            self.wrong(format!("must be one of {}", names.join(", ")))
+        })
+    }
+
+    fn list<T>(&self, read: impl Fn(Place<'v>) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+        let elements = self.value.as_array().ok_or_else(|| self.wrong("must be an array"))?;
+        let place = |(index, value)| Place { value, path: format!("{}[{index}]", self.path) };
+        elements.iter().enumerate().map(|element| read(place(element))).collect()
+    }
+
+    fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
+        let object = self.value.as_object().ok_or_else(|| self.wrong("must be an object"))?;
+        let members = Members { object, path: self.path };
+        match object.iter().find(|(name, _)| !known.contains(name)) {
+            Some((name, _)) => {
+                let problem = format!("is unknown; known here are {}", known.join(", "));
+                Err(ConfigError::new(members.path_to(name), problem))
+            }
+            None => Ok(members),
+        }
+    }
+}
+
+impl<'v> Members<'v> {
+    fn path_to(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
+        let value =
+            self.object.get(name).ok_or_else(|| ConfigError::new(self.path_to(name), "is missing"))?;
+        Ok(Place { value, path: self.path_to(name) })
+    }
+
+    fn optional<T>(
+        &self,
+        name: &str,
+        read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let place = self.object.get(name).map(|value| Place { value, path: self.path_to(name) });
+        place.map(read).transpose()
+    }
+}
