@@ -5,11 +5,12 @@ use crate::keyfile;
 use crate::output::{Answer, Lines, Verdict};
 use crate::trust::{self, MAX_BYTES};
 use anyhow::{Context, Result, bail};
+use portcullis_core::json::{self, Limits, Object, Value, canonical_text};
 use portcullis_core::{
-    Config, ConfigError, DisabledAgent, IssuerConfig, IssuerKind, KeyConfig, Profile, RevokedPassport,
-    SelfIssuedConfig, Snapshot, Trust, TrustConfig, base64,
+    Config, ConfigError, DisabledAgent, IssuerConfig, Profile, RevokedPassport, SelfIssuedConfig, Snapshot,
+    Trust, TrustConfig, base64,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Make a gate's trust material from files, or check a gate's configuration
@@ -151,28 +152,6 @@ impl Scoped {
     }
 }
 
-/// An issuer as a person writes it down.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IssuerFile {
-    id: String,
-    #[serde(rename = "type")]
-    kind: IssuerKind,
-    tier: u8,
-    actions: Vec<String>,
-    keys: Vec<KeyEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    key_id: String,
-    public_key: Option<String>,
-    public_key_file: Option<String>,
-    not_before: Option<String>,
-    not_after: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Made {
     file: Option<String>,
@@ -199,42 +178,55 @@ impl Made {
     }
 }
 
+/// Reads an issuer as a person writes it down: as in a configuration, but a key may be
+/// in a file of its own.
 fn read_issuer(path: &Path) -> Result<IssuerConfig> {
-    let bytes = files::read(path, MAX_BYTES)?.bytes;
-    let file: IssuerFile = trust::parse(path, &bytes)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let keys =
-        file.keys.into_iter().enumerate().map(|(index, key)| {
-            key.read(folder).with_context(|| format!("{}: keys[{index}]", path.display()))
-        });
-    Ok(IssuerConfig {
-        keys: keys.collect::<Result<_>>()?,
-        id: file.id,
-        kind: file.kind,
-        tier: file.tier,
-        actions: file.actions,
-    })
+    // A thousand keys have some 200 KiB; within a configuration the issuer is nested
+    // deeper by two.
+    const LIMITS: Limits = Limits { bytes: 1 << 20, depth: 14, values: 65_536 };
+    let here = |error: ConfigError| trust::at(path, &error);
+    let bytes = files::read(path, LIMITS.bytes)?.bytes;
+    let issuer =
+        json::parse(&bytes, LIMITS).map_err(|error| here(ConfigError::new("", error.to_string())))?;
+    let issuer = with_keys_from_files(&issuer, path)?;
+    let material = Object::from([("issuers", Value::Array(vec![issuer]))]);
+    let read = TrustConfig::from_json(canonical_text(&material.into()).as_bytes()).map_err(|error| {
+        let member = error.path.strip_prefix("issuers[0]").unwrap_or(&error.path);
+        here(ConfigError::new(member.trim_start_matches('.'), error.problem))
+    })?;
+    read.issuers.into_iter().next().with_context(|| format!("{}: holds no issuer", path.display()))
 }
 
-impl KeyEntry {
-    fn read(self, folder: &Path) -> Result<KeyConfig> {
-        let public_key = match (self.public_key, self.public_key_file) {
-            // Checked with the rest, in one place.
-            (Some(key), None) => key,
-            (None, Some(file)) => {
-                let key = keyfile::load_public(&folder.join(file)).context("public_key_file")?;
-                base64::encode(&key)
-            }
-            (Some(_), Some(_)) => bail!("has both public_key and public_key_file; keep one"),
-            (None, None) => bail!("has neither public_key nor public_key_file"),
-        };
-        Ok(KeyConfig {
-            key_id: self.key_id,
-            public_key,
-            not_before: self.not_before,
-            not_after: self.not_after,
-        })
+/// The issuer with `public_key` in the place of each `public_key_file`.
+fn with_keys_from_files<'v>(issuer: &Value<'v>, path: &Path) -> Result<Value<'v>> {
+    let Some(object) = issuer.as_object() else { return Ok(issuer.clone()) };
+    let Some(keys) = object.get("keys").and_then(Value::as_array) else { return Ok(issuer.clone()) };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let keys = keys.iter().enumerate().map(|(index, key)| {
+        with_key_from_file(key, folder).with_context(|| format!("{}: keys[{index}]", path.display()))
+    });
+    let keys = keys.collect::<Result<_>>()?;
+    let mut object = object.clone();
+    object.set("keys", Value::Array(keys));
+    Ok(object.into())
+}
+
+fn with_key_from_file<'v>(key: &Value<'v>, folder: &Path) -> Result<Value<'v>> {
+    const FILE: &str = "public_key_file";
+    let Some((object, file)) = key.as_object().and_then(|object| Some((object, object.get(FILE)?))) else {
+        return Ok(key.clone());
+    };
+    if object.get("public_key").is_some() {
+        bail!("has both public_key and public_key_file; keep one");
     }
+    let file = file.as_str().context("public_key_file: must be a string")?;
+    let bytes = keyfile::load_public(&folder.join(file)).context(FILE)?;
+    let mut read = Object::default();
+    for (name, value) in object.iter().filter(|(name, _)| *name != FILE) {
+        read.set(name, value.clone());
+    }
+    read.set("public_key", Value::String(base64::encode(&bytes).into()));
+    Ok(read.into())
 }
 
 fn is_empty(material: &TrustConfig) -> bool {

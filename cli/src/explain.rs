@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         } else {
             format!("did you mean {}?", near.join(" or "))
         };
-        bail!("there is no reason code `{}`: {hint}", shown(asked));
+        let asked: String = asked.chars().take(MAX_CODE).collect();
+        bail!("there is no reason code `{}`: {hint}", shown(&asked));
     };
     let explained = Explained::of(reason);
     Answer::new(Verdict::Done, explained.to_text(), &explained)
@@ -66,6 +67,9 @@ impl Explained {
     }
 }
 
+/// No code has more than 40 characters, and comparing is quadratic in length.
+const MAX_CODE: usize = 64;
+
 /// The code in what was asked for, which may be the `type` of a problem reply, or be
 /// written with capitals or hyphens.
 fn code_in(asked: &str) -> String {
@@ -75,11 +79,9 @@ fn code_in(asked: &str) -> String {
 
 /// The codes that are most like this one, best first.
 fn near(code: &str) -> Vec<String> {
-    // No code has more than 40 characters; the comparison is quadratic in length.
-    const MAX_LENGTH: usize = 64;
     // Found by trying: below, what is offered has little to do with what was asked.
     const LIKE: f64 = 0.85;
-    if code.len() > MAX_LENGTH {
+    if code.len() > MAX_CODE {
         return Vec::new();
     }
     let mut scored: Vec<_> = Reason::ALL

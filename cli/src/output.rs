@@ -47,11 +47,13 @@ pub(crate) fn print(answer: anyhow::Result<Answer>, as_json: bool) -> ExitCode {
         Ok(answer.verdict)
     });
     let verdict = answer.unwrap_or_else(|error| {
+        // A file's own words may be in it.
+        let message = shown(&format!("{error:#}"));
         if as_json {
             // A failure to say that something failed leaves the exit code to say it.
-            let _ = write_out(&serde_json::json!({ "error": format!("{error:#}") }).to_string());
+            let _ = write_out(&serde_json::json!({ "error": message }).to_string());
         } else {
-            warn(&format!("error: {error:#}"));
+            warn(&format!("error: {message}"));
         }
         Verdict::Unusable
     });

@@ -102,11 +102,12 @@ fn trust_that_is_there_is_not_replaced() {
 fn an_error_names_the_file_and_the_member() {
     let desk = issuers();
     let good = issuer("issuer:bad", &format!(r#""public_key":"{}""#, desk.read("public.txt")));
+    desk.write("gate.json", GATE);
     let weak = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     for (contents, expected) in [
         (good.replace("\"tier\":2", "\"tier\":7"), "bad.json: tier: "),
         (good.replace("\"tier\":2", "\"tier\":\"2\""), "bad.json: tier: "),
-        (good.replace("\"tier\":2,", ""), "bad.json: missing field `tier`"),
+        (good.replace("\"tier\":2,", ""), "bad.json: tier: is missing"),
         (good.replace("issuer:bad", "self:bad"), "bad.json: id: "),
         (good.replace("issuer:bad", "issuer:pem"), "bad.json: id: stands twice"),
         (good.replace("platform", "delegate"), "bad.json: type: "),
@@ -116,15 +117,23 @@ fn an_error_names_the_file_and_the_member() {
         (good.replace("\"ik_1\"", "\"\""), "bad.json: keys[0].key_id: "),
         (good.replace(&desk.read("public.txt"), weak), "bad.json: keys[0].public_key: "),
         (issuer("issuer:bad", r#""public_key_file":"gone.pem""#), "bad.json: keys[0]: public_key_file: "),
-        (issuer("issuer:bad", r#""not_after":"2026-01-01T00:00:00Z""#), "bad.json: keys[0]: has neither"),
+        (
+            issuer("issuer:bad", r#""not_after":"2026-01-01T00:00:00Z""#),
+            "bad.json: keys[0].public_key: is missing",
+        ),
         (issuer("issuer:bad", r#""public_key":"x","public_key_file":"y""#), "bad.json: keys[0]: has both"),
         (good.replace("\"ik_1\"", "\"ik_1\",\"not_after\":\"2026\""), "bad.json: keys[0].not_after: "),
-        (String::new(), "bad.json: EOF"),
+        (String::new(), "bad.json: the text is not JSON"),
+        ("[]".into(), "bad.json: must be an object"),
+        (issuer("issuer:bad", r#""public_key_file":7"#), "bad.json: keys[0]: public_key_file: must be"),
+        (good.replace("\"tier\"", "\"Tier\":2,\"tier\""), "bad.json: two members"),
         ("[".repeat(1 << 20), "bad.json: "),
     ] {
         desk.write("bad.json", &contents);
         let message = desk.unusable(&["bundle", "--issuer", "pem.json", "--issuer", "bad.json"]);
         assert!(message.starts_with(expected), "{contents:.80}: {message}");
+        let into = ["bundle", "--config", "gate.json", "--issuer", "pem.json", "--issuer", "bad.json"];
+        assert_eq!(desk.unusable(&into), message, "the same within a configuration");
     }
 }
 

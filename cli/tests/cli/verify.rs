@@ -239,10 +239,10 @@ fn a_whole_gate_configuration_serves_as_trust_material() {
 fn trust_material_that_is_none_is_named() {
     let desk = trusting();
     for (contents, problem) in [
-        ("", "EOF"),
-        ("{", "EOF"),
-        ("[]", "trust.txt"),
-        (r#"{"issuer":[]}"#, "unknown field"),
+        ("", "is missing"),
+        ("{", "not JSON"),
+        ("[]", "must be an object"),
+        (r#"{"issuer":[]}"#, "issuer: is unknown"),
         (r#"{"issuers":[{"id":"a"}]}"#, "issuers[0]"),
         (r#"{"self_issued":{"actions":[]}}"#, "trust.self_issued.actions"),
         (r#"{"trust":{}}"#, "gate"),
