@@ -334,6 +334,38 @@ fn a_held_request_goes_on_when_its_http_call_is_answered() {
 }
 
 #[test]
+fn a_failed_http_call_is_told_without_headers_and_only_once() {
+    let (_, mut vm) = started(
+        HostProfile::envoy(),
+        r#"(on request_headers
+             (drop (call $http_call {service}
+               {\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00s\00}
+               {} {} (i32.const 1000) (i32.const 0)))
+             (i32.const 0))
+           (on http_response)"#,
+    );
+    vm.request(Request::get("/"));
+    let token = vm.http_calls()[0].token;
+    vm.clear_trace();
+    vm.fail_http_call(token).unwrap();
+    vm.fail_http_call(token).unwrap();
+    let told: Vec<_> = vm.trace().lines().collect();
+    assert_eq!(told, ["> proxy_on_http_call_response(call 1, 0 headers, 0 bytes, 0 trailers)"]);
+    assert!(vm.http_calls().is_empty());
+}
+
+#[test]
+fn a_closed_stream_answers_nobody() {
+    let (_, mut vm) = started(
+        HostProfile::envoy(),
+        "(on request_headers (drop (call $close (i32.const 0))) (i32.const 0))",
+    );
+    let outcome = vm.request(Request::get("/"));
+    assert!(outcome.reply.is_none() && outcome.untouched() && !outcome.held);
+    assert_eq!(outcome.status(), 0);
+}
+
+#[test]
 fn the_trace_is_lines_of_text() {
     let (_, mut vm) = started(
         HostProfile::envoy(),
