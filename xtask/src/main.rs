@@ -3,7 +3,7 @@
 //! Everything here is what a developer or an operator types; nothing here
 //! decides about a request. The rooms: [`tools`] and [`plugin`] make what the
 //! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
-//! [`bench`] measures it.
+//! [`mod@bench`] measures it.
 
 mod bench;
 mod capabilities;

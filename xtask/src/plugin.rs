@@ -38,14 +38,7 @@ pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
     let size = std::fs::metadata(plugin)?.len();
     ensure!(size <= MAX_BYTES, "{} has {size} bytes, more than the {MAX_BYTES} allowed", plugin.display());
 
-    let list = workspace.root.join("plugin/imports.txt");
-    let text = std::fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
-    let listed: BTreeSet<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect();
+    let listed = listed(workspace, "plugin/imports.txt")?;
     let imported = Interface::read(plugin)?.imports;
     let unlisted: Vec<_> = imported.difference(&listed).cloned().collect();
     let unused: Vec<_> = listed.difference(&imported).cloned().collect();
@@ -58,6 +51,14 @@ pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
         or_none(&unlisted),
         or_none(&unused)
     )
+}
+
+/// The names in a list of ours: one a line, blank lines and `#` comments aside.
+pub(crate) fn listed(workspace: &Workspace, list: &str) -> Result<BTreeSet<String>> {
+    let text =
+        std::fs::read_to_string(workspace.root.join(list)).with_context(|| format!("cannot read {list}"))?;
+    let lines = text.lines().map(str::trim);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
 }
 
 /// What a wasm file asks of its host, and what it offers.

@@ -9,10 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Options;
+use super::cpu;
 use super::credentials::{JWT_ISSUER, Signer};
+use super::load::Load;
 use super::report::{Report, Row};
 use super::statistics::Spread;
-use super::{cpu, load};
 use crate::echo::{Answer, Upstream};
 use crate::envoy::Envoy;
 use crate::envoy_config::{Addresses, EnvoyConfig};
@@ -51,9 +52,12 @@ struct Bench<'w> {
 
 /// One thing to measure, and what came out so far.
 struct Variant {
+    /// Its line in the table.
+    place: usize,
     name: &'static str,
     about: &'static str,
     envoy: Envoy,
+    load: Load,
     traffic: Traffic,
     /// The status of every answer.
     status: u16,
@@ -138,8 +142,10 @@ impl Bench<'_> {
         let envoy = Envoy::start(self.workspace, &self.envoy, &file, config, &addresses, 1)
             .with_context(|| format!("the variant {name}"))?;
         self.variants.push(Variant {
+            place: self.variants.len(),
             name,
             about,
+            load: Load::connect(listen)?,
             envoy,
             traffic: traffic(listen),
             status,
@@ -149,7 +155,8 @@ impl Bench<'_> {
     }
 
     /// Warms every variant, then measures each once per round. The order is
-    /// turned by one each round, so that no variant always follows the same.
+    /// reversed and turned from round to round, so that no variant always
+    /// follows the same other, or always comes first.
     fn run(&mut self, options: &Options) -> Result<()> {
         let count = usize::try_from(options.requests)?;
         let steps = u64::from(options.rounds).saturating_mul(self.variants.len() as u64);
@@ -168,6 +175,7 @@ impl Bench<'_> {
                 variant.rounds.push(time);
                 bar.inc(1);
             }
+            self.variants.reverse();
             self.variants.rotate_left(1);
         }
         bar.finish_and_clear();
@@ -175,10 +183,7 @@ impl Bench<'_> {
     }
 
     fn report(&mut self, report: &mut Report) -> Result<()> {
-        // Back in the order in which they were started, whatever the number of
-        // rounds turned them by.
-        let first = self.variants.iter().position(|variant| variant.name == "bare");
-        self.variants.rotate_left(first.context("no bare variant")?);
+        self.variants.sort_by_key(|variant| variant.place);
 
         println!(
             "\nEnvoy's own CPU time per request, one worker, HTTP/1.1 keep-alive; medians and quartiles\n"
@@ -228,7 +233,8 @@ impl Variant {
         };
         let requests: Vec<&[u8]> = made.iter().map(Vec::as_slice).cycle().take(count).collect();
         let before = cpu::used(self.envoy.pid())?;
-        load::drive(self.envoy.listen, &requests, self.status)
+        self.load
+            .drive(&requests, self.status)
             .with_context(|| format!("the variant {}\n{}", self.name, self.envoy.log_tail()))?;
         let used = cpu::used(self.envoy.pid())?.saturating_sub(before);
         Ok(used.as_secs_f64() * 1e6 / count as f64)

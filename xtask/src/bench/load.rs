@@ -8,32 +8,49 @@ use anyhow::{Context, Result, bail};
 
 use crate::http::MAX_HEADERS;
 
-/// Sends every request once and checks every answer's status: a fast refusal
-/// must not pass for a fast admission.
-pub(crate) fn drive(to: SocketAddr, requests: &[&[u8]], status: u16) -> Result<()> {
-    let share = requests.len().div_ceil(CONNECTIONS).max(1);
-    std::thread::scope(|scope| {
-        let clients: Vec<_> =
-            requests.chunks(share).map(|chunk| scope.spawn(move || client(to, chunk, status))).collect();
-        for client in clients {
-            match client.join() {
-                Ok(result) => result?,
-                Err(_) => bail!("a client of the load generator panicked"),
-            }
-        }
-        Ok(())
-    })
+/// Open connections to one Envoy, kept from round to round: a connection costs
+/// as much as several requests.
+pub(crate) struct Load {
+    streams: Vec<TcpStream>,
 }
 
-fn client(to: SocketAddr, requests: &[&[u8]], status: u16) -> Result<()> {
-    let mut stream = TcpStream::connect(to)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
+impl Load {
+    /// Opens the connections.
+    pub(crate) fn connect(to: SocketAddr) -> Result<Self> {
+        let connect = |_| {
+            let stream = TcpStream::connect(to)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(DEADLINE))?;
+            Ok(stream)
+        };
+        Ok(Self { streams: (0..CONNECTIONS).map(connect).collect::<Result<_>>()? })
+    }
+
+    /// Sends every request once and checks every answer's status: a fast refusal
+    /// must not pass for a fast admission.
+    pub(crate) fn drive(&mut self, requests: &[&[u8]], status: u16) -> Result<()> {
+        let share = requests.len().div_ceil(CONNECTIONS).max(1);
+        let work = self.streams.iter_mut().zip(requests.chunks(share));
+        std::thread::scope(|scope| {
+            let clients: Vec<_> =
+                work.map(|(stream, chunk)| scope.spawn(move || client(stream, chunk, status))).collect();
+            for client in clients {
+                match client.join() {
+                    Ok(result) => result?,
+                    Err(_) => bail!("a client of the load generator panicked"),
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn client(stream: &mut TcpStream, requests: &[&[u8]], status: u16) -> Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
     for request in requests {
         stream.write_all(request)?;
         buffer.clear();
-        let seen = answer(&mut stream, &mut buffer)?;
+        let seen = answer(stream, &mut buffer)?;
         if seen != status {
             bail!("expected status {status}, got this:\n{}", String::from_utf8_lossy(&buffer));
         }
