@@ -54,10 +54,10 @@ impl HttpContext for Request {
         }
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    fn on_http_request_trailers(&mut self, count: usize) -> Action {
         match self.state {
             State::New => self.conclude(|_| Err(unseen("proxy_on_request_trailers"))),
-            State::Admitted => self.conclude(Self::clean_trailers),
+            State::Admitted => self.conclude(|gate| Self::clean_trailers(gate, count)),
             State::Refused => Action::Pause,
         }
     }
@@ -117,9 +117,12 @@ impl Request {
     }
 
     /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
-    fn clean_trailers(gate: &Gate) -> Result<(), Stop> {
+    fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Stop> {
         let mut map = host::headers(Map::RequestTrailers)?;
         let trailers = pairs::decode(&mut map).map_err(malformed)?;
+        if trailers.is_empty() && count > 0 {
+            return Err(malformed(pairs::Malformed("returned no trailers where there are some")));
+        }
         check_reserved(gate, &trailers)?;
         // A credential in a trailer was never looked at, so no route keeps it.
         clean(Map::RequestTrailers, &trailers, false)
@@ -171,6 +174,16 @@ fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), S
             gone.push(*name);
         }
     }
+    if gone.iter().any(|name| headers::is_reserved(name)) { check_cleaned(map) } else { Ok(()) }
+}
+
+/// Looks again, where a client sent what is reserved: rare, and worth a call more than
+/// a host's word.
+fn check_cleaned(map: Map) -> Result<(), Stop> {
+    let mut left = host::headers(map)?;
+    if pairs::decode(&mut left).map_err(malformed)?.iter().any(|(name, _)| headers::is_reserved(name)) {
+        return Err(HostFault::Answer("proxy_remove_header_map_value", "took nothing out").into());
+    }
     Ok(())
 }
 
@@ -183,7 +196,10 @@ fn set_identity(permit: &Permit<'_>) -> Result<(), Stop> {
 }
 
 fn log(decision: &str, denial: &Denial) {
-    host::log(Level::Info, &format!("{decision} {}: {}", denial.reason.code(), denial.detail.escape_debug()));
+    host::log(
+        Level::Info,
+        &format!("{decision} {}: {}", denial.reason.code(), denial.detail.replace(char::is_control, " ")),
+    );
 }
 
 const REENTERED: Stop = Stop::Fault(HostFault::Answer("the host", "called the gate while it was deciding"));
