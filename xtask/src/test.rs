@@ -38,16 +38,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
 
     let mut count = Count::default();
     let nextest = tools::runs("cargo-nextest");
-    let runs: &[&[&str]] = if nextest {
+    let runs: &[(Runner, &[&str])] = if nextest {
         // nextest leaves out the examples in the documentation.
         &[
-            &["nextest", "run", "--workspace", "--no-fail-fast"],
-            &["test", "--workspace", "--doc", "--no-fail-fast"],
+            (Runner::Nextest, &["nextest", "run", "--workspace", "--no-fail-fast"]),
+            (Runner::Libtest, &["test", "--workspace", "--doc", "--no-fail-fast"]),
         ]
     } else {
-        &[&["test", "--workspace", "--no-fail-fast"]]
+        &[(Runner::Libtest, &["test", "--workspace", "--no-fail-fast"])]
     };
-    for arguments in runs {
+    for (runner, arguments) in runs {
         let mut command = workspace.cargo();
         command
             .args(*arguments)
@@ -59,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass");
-        count.run(&mut command)?;
+        count.run(*runner, &mut command)?;
     }
 
     for line in std::fs::read_to_string(&skips)?.lines() {
@@ -84,6 +84,25 @@ pub(crate) fn build_program(
     Ok(workspace.target.join("debug").join(program))
 }
 
+/// A program that runs tests, and says so in its own way.
+#[derive(Clone, Copy)]
+enum Runner {
+    /// `cargo test`.
+    Libtest,
+    /// `cargo nextest`, which repeats libtest's output of each failed test.
+    Nextest,
+}
+
+impl Runner {
+    /// How the line begins that sums up.
+    fn summary(self) -> &'static str {
+        match self {
+            Self::Libtest => "test result:",
+            Self::Nextest => "Summary [",
+        }
+    }
+}
+
 /// What the test runners reported.
 #[derive(Debug, Default, PartialEq)]
 struct Count {
@@ -96,7 +115,7 @@ struct Count {
 
 impl Count {
     /// Runs one test command, showing its output as it comes.
-    fn run(&mut self, command: &mut Command) -> Result<()> {
+    fn run(&mut self, runner: Runner, command: &mut Command) -> Result<()> {
         // nextest writes to standard error, libtest to standard output.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let failed = self.failed;
@@ -109,13 +128,13 @@ impl Count {
             let mut count = Self::default();
             for line in lines {
                 eprintln!("{line}");
-                count.read(&line);
+                count.read(runner, &line);
             }
             count
         });
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             println!("{line}");
-            self.read(&line);
+            self.read(runner, &line);
         }
         let errors = errors.join().unwrap_or_default();
         self.passed = self.passed.saturating_add(errors.passed);
@@ -131,9 +150,8 @@ impl Count {
     /// Takes up a runner's summary:
     /// libtest's `test result: ok. 3 passed; 0 failed; 1 ignored; …` and
     /// nextest's `Summary [ 0.1s] 4 tests run: 3 passed, 1 failed, 1 skipped`.
-    fn read(&mut self, line: &str) {
-        let line = line.trim_start();
-        if !line.starts_with("test result:") && !line.starts_with("Summary [") {
+    fn read(&mut self, runner: Runner, line: &str) {
+        if !line.trim_start().starts_with(runner.summary()) {
             return;
         }
         let mut before = "";
@@ -160,10 +178,14 @@ mod tests {
 
     #[test]
     fn both_runners_summaries_are_counted() {
+        const LIBTEST: &str = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 5 filtered out; finished in 0.00s";
+        const NEXTEST: &str = "     Summary [   0.011s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped";
         let mut count = Count::default();
-        count.read("test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 5 filtered out; finished in 0.00s");
-        count.read("     Summary [   0.011s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped");
-        count.read("test reads_the_3 passed; lines ... ok");
+        count.read(Runner::Libtest, LIBTEST);
+        count.read(Runner::Nextest, NEXTEST);
+        // A failed test's own output, which nextest repeats.
+        count.read(Runner::Nextest, LIBTEST);
+        count.read(Runner::Libtest, "test reads_the_3 passed; lines ... ok");
         let wanted = Count { passed: 7, failed: 2, skipped: 4, broken: false };
         assert_eq!(count, wanted);
         assert!(!count.good());
@@ -172,7 +194,7 @@ mod tests {
     #[test]
     fn a_runner_that_fails_without_a_failed_test_is_not_good() {
         let mut count = Count::default();
-        count.run(&mut Command::new("false")).unwrap();
+        count.run(Runner::Libtest, &mut Command::new("false")).unwrap();
         assert!(!count.good());
     }
 }
