@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 /// A started process, ended by its own pid when this is dropped.
-pub(crate) struct Running {
+pub struct Running {
     child: Arc<Mutex<Child>>,
     /// The process's id, for reading its CPU time.
-    pub(crate) pid: u32,
+    pub pid: u32,
 }
 
 impl Running {
     /// Starts `command`; `what` names it in the error.
-    pub(crate) fn start(command: &mut Command, what: &str) -> Result<Self> {
+    pub fn start(command: &mut Command, what: &str) -> Result<Self> {
         let mut all = lock(&ALL);
         let child = command
             .spawn()
@@ -26,12 +26,12 @@ impl Running {
     }
 
     /// The exit status if the process has ended by itself.
-    pub(crate) fn ended(&self) -> Result<Option<ExitStatus>> {
+    pub fn ended(&self) -> Result<Option<ExitStatus>> {
         Ok(lock(&self.child).try_wait()?)
     }
 
     /// Gives access to the child's pipes.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Child) -> T) -> T {
+    pub fn with<T>(&self, act: impl FnOnce(&mut Child) -> T) -> T {
         act(&mut lock(&self.child))
     }
 }
@@ -45,7 +45,7 @@ impl Drop for Running {
 
 /// Ends every child and ourselves on SIGINT, SIGTERM and SIGHUP: destructors
 /// do not run then.
-pub(crate) fn end_them_on_ctrl_c() -> Result<()> {
+pub fn end_them_on_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| {
         for child in lock(&ALL).iter() {
             end(child);

@@ -14,15 +14,15 @@ use sha2::{Digest, Sha256};
 use crate::http::MAX_HEADERS;
 
 /// A running upstream. It ends with the process: it holds nothing.
-pub(crate) struct Upstream {
+pub struct Upstream {
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     served: Arc<AtomicU64>,
 }
 
 /// What an upstream answers.
 #[derive(Clone, Copy)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// 200 and JSON: method, path, headers as pairs, body with length and hash.
     Echo,
     /// 200 and two bytes: the least work for whoever measures the proxy.
@@ -31,7 +31,7 @@ pub(crate) enum Answer {
 
 impl Upstream {
     /// Listens on `address` and answers every request on threads of its own.
-    pub(crate) fn start(address: SocketAddr, answer: Answer) -> Result<Self> {
+    pub fn start(address: SocketAddr, answer: Answer) -> Result<Self> {
         let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let served = Arc::new(AtomicU64::new(0));
@@ -52,7 +52,7 @@ impl Upstream {
     }
 
     /// Requests that arrived since the start.
-    pub(crate) fn served(&self) -> u64 {
+    pub fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
 }

@@ -14,20 +14,20 @@ use crate::http::Request;
 use crate::workspace::Workspace;
 
 /// A running Envoy.
-pub(crate) struct Envoy {
+pub struct Envoy {
     process: Running,
     /// Where clients connect.
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
     /// Envoy's own pages.
-    pub(crate) admin: SocketAddr,
+    pub admin: SocketAddr,
     /// Everything that Envoy and the plugin log.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
 }
 
 impl Envoy {
     /// Starts `program` with `config` and waits until it serves. `name` names
     /// its files in `target/envoy/`.
-    pub(crate) fn start(
+    pub fn start(
         workspace: &Workspace,
         program: &Path,
         name: &str,
@@ -65,17 +65,17 @@ impl Envoy {
     }
 
     /// The process's id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.process.pid
     }
 
     /// Whether Envoy still runs.
-    pub(crate) fn runs(&self) -> Result<bool> {
+    pub fn runs(&self) -> Result<bool> {
         Ok(self.process.ended()?.is_none())
     }
 
     /// The log's last lines, for an error.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         tail(&self.log)
     }
 
@@ -107,7 +107,7 @@ impl Envoy {
 }
 
 /// Asks Envoy whether it would accept `config`, without listening anywhere.
-pub(crate) fn validate(workspace: &Workspace, program: &Path, config: &EnvoyConfig) -> Result<()> {
+pub fn validate(workspace: &Workspace, program: &Path, config: &EnvoyConfig) -> Result<()> {
     let file = workspace.target_folder("envoy")?.join("validate.json");
     std::fs::write(&file, config.to_text())?;
     let output = Command::new(program)
@@ -124,7 +124,7 @@ pub(crate) fn validate(workspace: &Workspace, program: &Path, config: &EnvoyConf
 }
 
 /// The last lines of a log file.
-pub(crate) fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text.lines().collect();

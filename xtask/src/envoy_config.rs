@@ -12,20 +12,21 @@ use crate::workspace::Workspace;
 /// An Envoy configuration as data. Envoy reads JSON as well as YAML, so a
 /// variant needs no YAML writer.
 #[derive(Clone)]
-pub(crate) struct EnvoyConfig(Value);
+pub struct EnvoyConfig(Value);
 
 impl EnvoyConfig {
     /// Reads the shipped `envoy/envoy.yaml`.
-    pub(crate) fn shipped(workspace: &Workspace) -> Result<Self> {
+    pub fn shipped(workspace: &Workspace) -> Result<Self> {
         let path = workspace.root.join("envoy/envoy.yaml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_saphyr::from_str(&text).map(Self).with_context(|| format!("{} is not YAML", path.display()))
     }
 
-    /// The same with other addresses; the `authorities` of the gate, if it is
-    /// there, become the new listening address.
-    pub(crate) fn at(mut self, addresses: &Addresses) -> Result<Self> {
+    /// The same with other addresses. Where the gate, if it is there, names the address
+    /// that Envoy listened on, as in its `authorities`, it names the new one.
+    pub fn at(mut self, addresses: &Addresses) -> Result<Self> {
+        let former = self.listen_authority()?;
         let authority = addresses.listen.to_string();
         self.put("/admin/address/socket_address", socket_address(addresses.admin))?;
         self.put("/static_resources/listeners/0/address/socket_address", socket_address(addresses.listen))?;
@@ -33,14 +34,31 @@ impl EnvoyConfig {
             "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address",
             socket_address(addresses.upstream),
         )?;
-        if self.gate_text().is_none() {
-            return Ok(self);
+        // As text, so that a gate configuration that is none gets as far as Envoy.
+        match self.gate_text().map(|text| text.replace(&format!("\"{former}\""), &format!("\"{authority}\"")))
+        {
+            Some(text) => self.with_gate(&text),
+            None => Ok(self),
         }
-        self.change_gate(|gate| gate.put("/authorities", json!([authority])))
+    }
+
+    /// `host:port` of the listener.
+    pub fn listen_authority(&self) -> Result<String> {
+        let address = self.0.pointer("/static_resources/listeners/0/address/socket_address");
+        let host = address.and_then(|address| address.get("address")?.as_str());
+        let port = address.and_then(|address| address.get("port_value")?.as_u64());
+        let (host, port) = host.zip(port).context("envoy.yaml has no listener with an address")?;
+        Ok(format!("{host}:{port}"))
+    }
+
+    /// The same with another gate configuration, as JSON text, whether it is valid or not.
+    pub fn with_gate(mut self, text: &str) -> Result<Self> {
+        self.put(&format!("{PLUGIN}/configuration/value"), json!(text))?;
+        Ok(self)
     }
 
     /// The same with another plugin file.
-    pub(crate) fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
+    pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");
         let wasm = wasm.to_str().context("the plugin's path is not UTF-8")?;
         self.put(&path, json!(wasm))?;
@@ -48,7 +66,7 @@ impl EnvoyConfig {
     }
 
     /// The same with every capability that the plugin asks for.
-    pub(crate) fn without_capability_limits(mut self) -> Result<Self> {
+    pub fn without_capability_limits(mut self) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config");
         let vm = self.0.pointer_mut(&path).and_then(Value::as_object_mut);
         vm.context("envoy.yaml has no vm_config")?.remove("capability_restriction_config");
@@ -56,7 +74,7 @@ impl EnvoyConfig {
     }
 
     /// The same without the gate.
-    pub(crate) fn without_gate(mut self) -> Result<Self> {
+    pub fn without_gate(mut self) -> Result<Self> {
         let filters = self.0.pointer_mut(FILTERS).and_then(Value::as_array_mut);
         let filters = filters.context("envoy.yaml has no http_filters")?;
         filters.retain(|filter| filter.get("name") != Some(&json!(WASM_FILTER)));
@@ -65,7 +83,7 @@ impl EnvoyConfig {
     }
 
     /// The same with `filter` where the gate stands.
-    pub(crate) fn with_filter(self, filter: Value) -> Result<Self> {
+    pub fn with_filter(self, filter: Value) -> Result<Self> {
         let mut bare = self.without_gate()?;
         let filters = bare.0.pointer_mut(FILTERS).and_then(Value::as_array_mut);
         filters.context("envoy.yaml has no http_filters")?.insert(0, filter);
@@ -73,13 +91,13 @@ impl EnvoyConfig {
     }
 
     /// The gate's own configuration, parsed out of its StringValue.
-    pub(crate) fn gate(&self) -> Result<GateConfig> {
+    pub fn gate(&self) -> Result<GateConfig> {
         let text = self.gate_text().context("envoy.yaml holds no gate configuration")?;
         serde_json::from_str(text).map(GateConfig).context("the gate configuration in envoy.yaml is not JSON")
     }
 
     /// The same with a changed gate configuration.
-    pub(crate) fn change_gate(mut self, change: impl FnOnce(&mut GateConfig) -> Result<()>) -> Result<Self> {
+    pub fn change_gate(mut self, change: impl FnOnce(&mut GateConfig) -> Result<()>) -> Result<Self> {
         let mut gate = self.gate()?;
         change(&mut gate)?;
         let text = gate.0.to_string();
@@ -88,7 +106,7 @@ impl EnvoyConfig {
     }
 
     /// The names under `allowed_capabilities`.
-    pub(crate) fn capabilities(&self) -> Result<Vec<&str>> {
+    pub fn capabilities(&self) -> Result<Vec<&str>> {
         let path = format!("{PLUGIN}/vm_config/capability_restriction_config/allowed_capabilities");
         let allowed = self.0.pointer(&path).and_then(Value::as_object);
         let allowed = allowed.context("envoy.yaml restricts no capabilities")?;
@@ -96,7 +114,7 @@ impl EnvoyConfig {
     }
 
     /// The configuration as JSON text.
-    pub(crate) fn to_text(&self) -> String {
+    pub fn to_text(&self) -> String {
         self.0.to_string()
     }
 
@@ -110,29 +128,29 @@ impl EnvoyConfig {
 }
 
 /// The plugin's configuration as data.
-pub(crate) struct GateConfig(Value);
+pub struct GateConfig(Value);
 
 impl GateConfig {
     /// Replaces what stands at a JSON pointer (RFC 6901).
-    pub(crate) fn put(&mut self, path: &str, value: Value) -> Result<()> {
+    pub fn put(&mut self, path: &str, value: Value) -> Result<()> {
         put(&mut self.0, path, value).context("the gate configuration has another shape")
     }
 
     /// The configuration as indented JSON text.
-    pub(crate) fn to_text(&self) -> String {
+    pub fn to_text(&self) -> String {
         format!("{:#}\n", self.0)
     }
 }
 
 /// Where one Envoy listens, and where it forwards to.
 #[derive(Clone, Copy)]
-pub(crate) struct Addresses {
+pub struct Addresses {
     /// Where clients connect.
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
     /// Envoy's own pages.
-    pub(crate) admin: SocketAddr,
+    pub admin: SocketAddr,
     /// What stands behind.
-    pub(crate) upstream: SocketAddr,
+    pub upstream: SocketAddr,
 }
 
 /// Refuses to invent a member: a path that is not there is a mistake here.

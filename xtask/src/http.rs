@@ -9,36 +9,36 @@ use anyhow::{Context, Result, bail};
 
 /// One request, sent byte for byte as given.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     /// The method's token.
-    pub(crate) method: String,
+    pub method: String,
     /// The request target, raw.
-    pub(crate) target: String,
+    pub target: String,
     /// Headers in order; `host`, `content-length` and `connection` are added.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// The body; empty means none.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// One whole response.
 #[derive(Debug)]
-pub(crate) struct Response {
+pub struct Response {
     /// The status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Headers in order, names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// The body, with its transfer coding removed.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
     /// A request without headers or body.
-    pub(crate) fn new(method: &str, target: &str) -> Self {
+    pub fn new(method: &str, target: &str) -> Self {
         Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
     /// The bytes on the wire, addressed to `authority`.
-    pub(crate) fn to_bytes(&self, authority: &str, close: bool) -> Vec<u8> {
+    pub fn to_bytes(&self, authority: &str, close: bool) -> Vec<u8> {
         let mut bytes =
             format!("{} {} HTTP/1.1\r\nhost: {authority}\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
@@ -56,28 +56,47 @@ impl Request {
     }
 
     /// Sends this on a connection of its own and waits for the whole answer.
-    pub(crate) fn send(&self, to: SocketAddr) -> Result<Response> {
-        let mut stream =
-            TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("nothing listens on {to}"))?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        stream.write_all(&self.to_bytes(&to.to_string(), true))?;
-        let mut bytes = Vec::new();
-        stream
-            .take(MAX_RESPONSE)
-            .read_to_end(&mut bytes)
-            .with_context(|| format!("no whole answer from {to}"))?;
-        Response::parse(&bytes)
+    pub fn send(&self, to: SocketAddr) -> Result<Response> {
+        exchange(to, &self.to_bytes(&to.to_string(), true))
     }
+}
+
+/// Sends bytes on a connection of their own and waits for one whole answer, or for as
+/// much as there is until the peer closes.
+pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Result<Response> {
+    let mut stream =
+        TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("nothing listens on {to}"))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    stream.write_all(bytes)?;
+    let mut answer = Vec::new();
+    let mut piece = [0; 16 << 10];
+    while answer.len() < MAX_RESPONSE {
+        let count = stream.read(&mut piece).with_context(|| format!("no whole answer from {to}"))?;
+        answer.extend_from_slice(piece.get(..count).unwrap_or_default());
+        // Envoy keeps a connection that it will close open for a second more.
+        match Response::parse(&answer) {
+            Ok(response) if count == 0 || response.is_whole() => return Ok(response),
+            Err(error) if count == 0 => return Err(error),
+            _ => {}
+        }
+    }
+    bail!("the answer from {to} is too long")
 }
 
 impl Response {
     /// The first header of this name, which is given in lower case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Parses a response that ends where the connection did.
+    /// Whether a body of known length is there; one of chunks parses only when it is.
+    fn is_whole(&self) -> bool {
+        let length = self.header("content-length").and_then(|length| length.parse().ok());
+        self.header("transfer-encoding").is_some() || length == Some(self.body.len())
+    }
+
+    /// Parses a response, of whose body there may be more to come.
     fn parse(bytes: &[u8]) -> Result<Self> {
         let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut slots);
@@ -125,10 +144,10 @@ fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Envoy's own default for the number of headers (max_headers_count).
-pub(crate) const MAX_HEADERS: usize = 100;
+pub const MAX_HEADERS: usize = 100;
 
 /// The largest answer is Envoy's /stats, some 100 KiB.
-const MAX_RESPONSE: u64 = 16 << 20;
+const MAX_RESPONSE: usize = 16 << 20;
 
 /// Generous for loopback, short enough to show that something hangs.
 const DEADLINE: Duration = Duration::from_secs(10);

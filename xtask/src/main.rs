@@ -7,23 +7,16 @@
 
 mod bench;
 mod capabilities;
-mod children;
 mod ci;
-mod echo;
-mod envoy;
-mod envoy_config;
 mod fuzz;
 mod gate;
-mod http;
 mod named_paths;
-mod net;
 mod plugin;
 mod progress;
 mod test;
 mod tools;
 mod tour;
 mod up;
-mod workspace;
 
 use std::process::ExitCode;
 
@@ -31,6 +24,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
+use xtask::{children, echo, envoy, envoy_config, http, net, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 /// Free loopback addresses, all different. They are free when this returns;
 /// whoever takes them must still be ready to find one taken.
-pub(crate) fn free<const N: usize>() -> Result<[SocketAddr; N]> {
+pub fn free<const N: usize>() -> Result<[SocketAddr; N]> {
     let mut held = Vec::with_capacity(N);
     let mut found = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
     for address in &mut found {
@@ -18,7 +18,7 @@ pub(crate) fn free<const N: usize>() -> Result<[SocketAddr; N]> {
 }
 
 /// `wished` on loopback if nobody has it, any free one otherwise.
-pub(crate) fn free_or(wished: u16) -> Result<SocketAddr> {
+pub fn free_or(wished: u16) -> Result<SocketAddr> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, wished)) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(_) => free::<1>().map(|[address]| address),

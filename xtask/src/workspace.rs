@@ -7,17 +7,17 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// The folders that every command works in; both paths are absolute.
-pub(crate) struct Workspace {
+pub struct Workspace {
     /// The repository's root, where the workspace's `Cargo.toml` is.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// Cargo's target folder, wherever the user has put it.
-    pub(crate) target: PathBuf,
+    pub target: PathBuf,
 }
 
 impl Workspace {
     /// Asks cargo, which alone knows of `CARGO_TARGET_DIR` and its own
     /// configuration files.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let here = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let output = Command::new(cargo())
@@ -40,21 +40,21 @@ impl Workspace {
     }
 
     /// A cargo invocation at the repository's root.
-    pub(crate) fn cargo(&self) -> Command {
+    pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo());
         command.current_dir(&self.root);
         command
     }
 
     /// A folder below target/, made if it is not there.
-    pub(crate) fn target_folder(&self, name: &str) -> Result<PathBuf> {
+    pub fn target_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)
     }
 
     /// `path` as a reader would type it from the root.
-    pub(crate) fn short<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
+    pub fn short<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
         path.strip_prefix(&self.root).unwrap_or(path).display()
     }
 }

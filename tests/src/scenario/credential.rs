@@ -1,0 +1,161 @@
+//! Credentials from recipes.
+
+use super::{Recipe, Scenario};
+use portcullis_core::json::{Limits, Object, parse};
+use portcullis_core::modei::{
+    Draft, Issuer, RootKind, Signed, delegate, issue, self_agent_id, self_issue, self_issuer_id,
+};
+use portcullis_core::{SecretKey, UnixTime, base64, sha256};
+use std::collections::BTreeMap;
+
+/// The credentials of a scenario, as they are at one moment.
+pub(super) struct Wallet {
+    made: BTreeMap<String, Made>,
+}
+
+struct Made {
+    signed: Signed,
+    /// Who signed it, for the JWT form.
+    signer: SecretKey,
+    issuer: String,
+    agent_id: String,
+    forge: Vec<(String, String)>,
+}
+
+impl Wallet {
+    pub(super) fn new(scenario: &Scenario, now: UnixTime) -> Self {
+        let mut wallet = Wallet { made: BTreeMap::new() };
+        for name in scenario.credentials.keys() {
+            wallet.make(name, scenario, now);
+        }
+        wallet
+    }
+
+    fn make(&mut self, name: &str, scenario: &Scenario, now: UnixTime) {
+        if self.made.contains_key(name) {
+            return;
+        }
+        let recipe =
+            scenario.credentials.get(name).unwrap_or_else(|| panic!("no credential is named {name}"));
+        let draft = draft(name, recipe, now);
+        let agent = key(&recipe.agent);
+        let agent_id = self_agent_id(&agent.public_key());
+        let made = match (&recipe.parent, &recipe.issuer) {
+            (Some(parent), None) => {
+                self.make(parent, scenario, now);
+                let holder = key(&scenario.credentials[parent].agent);
+                let parent = &self.made[parent];
+                let signed = delegate(&parent.signed, &holder, &agent.public_key(), &draft);
+                let signed = signed.unwrap_or_else(|denial| panic!("{name}: {denial}"));
+                Made {
+                    signed,
+                    signer: holder,
+                    issuer: parent.issuer.clone(),
+                    agent_id,
+                    forge: recipe.forge.clone(),
+                }
+            }
+            (None, Some(issuer)) => {
+                let (kind, issuer) = issuer.split_once(':').expect("platform:NAME or gate:NAME");
+                let kind = if kind == "gate" { RootKind::Gate } else { RootKind::Platform };
+                let by =
+                    Issuer { kind, id: format!("issuer:{issuer}"), key_id: "ik_1".into(), gate_id: None };
+                let signer = key(issuer);
+                let signed = issue(&signer, &by, &recipe.agent, &agent.public_key(), &draft);
+                Made {
+                    signed,
+                    signer,
+                    issuer: by.id,
+                    agent_id: recipe.agent.clone(),
+                    forge: recipe.forge.clone(),
+                }
+            }
+            (None, None) => {
+                let issuer = self_issuer_id(&agent.public_key());
+                Made {
+                    signed: self_issue(&agent, &draft),
+                    signer: agent,
+                    issuer,
+                    agent_id,
+                    forge: recipe.forge.clone(),
+                }
+            }
+            (Some(_), Some(_)) => panic!("{name} has a parent and an issuer"),
+        };
+        self.made.insert(name.into(), made);
+    }
+
+    /// Fills in every `{…}` of a text.
+    pub(super) fn fill(&self, text: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: no closing brace"));
+            filled.push_str(before);
+            filled.push_str(&self.value(name));
+            rest = after;
+        }
+        filled + rest
+    }
+
+    fn value(&self, name: &str) -> String {
+        if let Some(count) = name.strip_prefix("fill:") {
+            return "x".repeat(count.parse().expect("a number of letters"));
+        }
+        let (name, part) = name.split_once('.').unwrap_or((name, ""));
+        let made = self.made.get(name).unwrap_or_else(|| panic!("no credential is named {name}"));
+        match part {
+            "" => format!(":{}:", base64::encode(made.forged(made.signed.to_json()).as_bytes())),
+            "jwt" => made.forged(made.signed.to_jwt(&made.signer)),
+            "id" => name.into(),
+            "agent_id" => made.agent_id.clone(),
+            "issuer" => made.issuer.clone(),
+            _ => panic!("a credential has no {part}"),
+        }
+    }
+}
+
+impl Made {
+    fn forged(&self, text: String) -> String {
+        self.forge.iter().fold(text, |text, (from, to)| {
+            assert!(text.contains(from), "there is no {from} to forge");
+            text.replacen(from, to, 1)
+        })
+    }
+}
+
+/// Fills in `{key:NAME}`.
+pub(super) fn fill_keys(text: &str) -> String {
+    let mut parts = text.split("{key:");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}').expect("a closing brace");
+        filled.push_str(&base64::encode(&key(name).public_key()));
+        filled.push_str(rest);
+    }
+    filled
+}
+
+fn key(owner: &str) -> SecretKey {
+    SecretKey::from_seed(sha256(owner.as_bytes()))
+}
+
+fn draft(name: &str, recipe: &Recipe, now: UnixTime) -> Draft {
+    let constraints = |permission: &str| match recipe.constraints.get(permission) {
+        None => Object::default(),
+        Some(text) => {
+            let limits = Limits { bytes: 1 << 16, depth: 16, values: 1 << 12 };
+            let value =
+                parse(text.as_bytes(), limits).unwrap_or_else(|error| panic!("{name}: {error}")).into_owned();
+            value.as_object().expect("constraints are an object").clone()
+        }
+    };
+    Draft {
+        passport_id: name.into(),
+        agent_name: Some(recipe.agent.clone()),
+        permissions: recipe.permissions.iter().map(|key| (key.clone(), constraints(key))).collect(),
+        issued_at: now.plus_millis(recipe.issued * 1000),
+        expires_at: now.plus_millis(recipe.expires * 1000),
+        delegation_authority: true,
+    }
+}

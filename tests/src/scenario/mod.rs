@@ -1,0 +1,174 @@
+//! Scenarios: texts that say what is asked of a gate, what it answers, and what the
+//! upstream sees. One set of texts runs on the harness and on real Envoy.
+
+mod credential;
+mod play;
+
+pub use play::{Answer, Arrived, Gate, Sent, play};
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One file: cases for one gate.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What the file shows.
+    pub about: String,
+    /// The gate's configuration, a file below `tests/scenarios/`.
+    pub gate: String,
+    /// Credentials by name.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, Recipe>,
+    /// What is asked, in this order, of one running gate.
+    #[serde(rename = "case")]
+    pub cases: Vec<Case>,
+}
+
+/// How a credential is made. Times are relative to the moment of the run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Whose it is; the name is the seed of the key.
+    pub agent: String,
+    /// What it grants.
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    /// JSON objects, by permission.
+    #[serde(default)]
+    pub constraints: BTreeMap<String, String>,
+    /// The issuer that signs it: `platform:NAME` or `gate:NAME`; the name is the seed of
+    /// its key, `issuer:NAME` its id, `ik_1` its key's id. Left out: the agent itself.
+    pub issuer: Option<String>,
+    /// The credential that it is delegated from.
+    pub parent: Option<String>,
+    /// Seconds from now.
+    #[serde(default = "an_hour_ago")]
+    pub issued: i64,
+    /// Seconds from now.
+    #[serde(default = "in_an_hour")]
+    pub expires: i64,
+    /// Replacements in the signed JSON, which nobody signs again.
+    #[serde(default)]
+    pub forge: Vec<(String, String)>,
+}
+
+/// One request and what comes of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// A sentence.
+    pub name: String,
+    /// What is sent.
+    pub request: RequestText,
+    /// What comes back.
+    pub expect: Expected,
+    /// What comes back from Envoy, where it answers before it asks the gate; says why.
+    pub on_envoy: Option<OnEnvoy>,
+    /// What the upstream sees; left out, it must see nothing.
+    pub upstream: Option<Upstream>,
+}
+
+/// A request. In `path`, header values and body, `{NAME}` is the value of the
+/// `Agent-Passport` header for that credential, `{NAME.jwt}` a JWT, `{NAME.id}`,
+/// `{NAME.agent_id}`, `{NAME.issuer}` its parts, and `{fill:N}` N letters. Characters
+/// up to U+00FF are sent as one byte each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestText {
+    #[serde(default = "get")]
+    pub method: String,
+    pub path: String,
+    /// Left out: the gate's own.
+    pub authority: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    pub status: u16,
+    /// The reason code of a refusal.
+    pub reason: Option<String>,
+    /// Headers that the answer has.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+}
+
+/// Another answer on Envoy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnEnvoy {
+    pub status: u16,
+    pub reason: Option<String>,
+    pub upstream: Option<Upstream>,
+    /// Why Envoy answers so.
+    pub because: String,
+}
+
+/// What arrives at the upstream.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Left out: as sent.
+    pub path: Option<String>,
+    /// Headers that are there, once.
+    #[serde(default)]
+    pub has: Vec<(String, String)>,
+    /// Headers that are not there, under this name or with `_` for `-`.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+    pub body: Option<String>,
+}
+
+/// The folder of the texts.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+/// All texts, by file name.
+///
+/// # Panics
+/// Where one is unreadable: it would otherwise be skipped in silence.
+pub fn load() -> BTreeMap<String, Scenario> {
+    let mut scenarios = BTreeMap::new();
+    for entry in std::fs::read_dir(folder()).expect("tests/scenarios") {
+        let path = entry.expect("an entry of tests/scenarios").path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).expect("a scenario is readable");
+            let scenario =
+                toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            scenarios.insert(name, scenario);
+        }
+    }
+    assert!(!scenarios.is_empty(), "there are no scenarios");
+    scenarios
+}
+
+/// A scenario's gate configuration, for a gate at `authority`: `{authority}` and
+/// `{key:NAME}` are filled in.
+///
+/// # Panics
+/// Where the file is missing.
+pub fn gate_configuration(scenario: &Scenario, authority: &str) -> String {
+    let path = folder().join(&scenario.gate);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    credential::fill_keys(&text.replace("{authority}", authority))
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+fn an_hour_ago() -> i64 {
+    -3600
+}
+
+fn in_an_hour() -> i64 {
+    3600
+}

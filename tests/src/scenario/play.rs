@@ -1,0 +1,139 @@
+//! Playing a scenario on a gate.
+
+use super::credential::Wallet;
+use super::{Case, Scenario, Upstream};
+use portcullis_core::UnixTime;
+use std::collections::BTreeSet;
+
+/// A gate that scenarios are played on.
+pub trait Gate {
+    /// Whether Envoy's own answers count.
+    const IS_ENVOY: bool;
+
+    /// Sends one request and tells what came of it.
+    fn send(&mut self, request: &Sent) -> Answer;
+}
+
+/// A request, filled in.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub method: String,
+    pub path: Vec<u8>,
+    /// Left out: the gate's own.
+    pub authority: Option<String>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Option<Vec<u8>>,
+}
+
+/// What came back, and what the upstream saw.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub upstream: Option<Arrived>,
+}
+
+/// A request as the upstream saw it.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// Plays all cases, in order, on one gate whose clock shows `now`. Tells what went
+/// otherwise than the text says; empty is good.
+pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<String> {
+    let wallet = Wallet::new(scenario, now);
+    let names: BTreeSet<_> = scenario.cases.iter().map(|case| &case.name).collect();
+    assert_eq!(names.len(), scenario.cases.len(), "two cases have one name");
+    let mut faults = Vec::new();
+    for case in &scenario.cases {
+        let answer = gate.send(&sent(case, &wallet));
+        let found = differences::<G>(case, &wallet, &answer);
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", case.name)));
+    }
+    faults
+}
+
+fn sent(case: &Case, wallet: &Wallet) -> Sent {
+    let request = &case.request;
+    let header = |(name, value): &(String, String)| (name.clone(), latin1(&wallet.fill(value)));
+    Sent {
+        method: request.method.clone(),
+        path: latin1(&wallet.fill(&request.path)),
+        authority: request.authority.clone(),
+        headers: request.headers.iter().map(header).collect(),
+        body: request.body.as_deref().map(|body| wallet.fill(body).into_bytes()),
+    }
+}
+
+/// Each character up to U+00FF as one byte, so that texts can hold any bytes.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(character).expect("a character up to U+00FF")).collect()
+}
+
+fn differences<G: Gate>(case: &Case, wallet: &Wallet, answer: &Answer) -> Vec<String> {
+    let on_envoy = case.on_envoy.as_ref().filter(|_| G::IS_ENVOY);
+    let (status, reason, upstream) = match on_envoy {
+        Some(other) => (other.status, &other.reason, &other.upstream),
+        None => (case.expect.status, &case.expect.reason, &case.upstream),
+    };
+    let mut faults = Vec::new();
+    if answer.status != status {
+        faults.push(format!("answered {}, and not {status}: {}", answer.status, answer.body));
+    }
+    if let Some(reason) = reason {
+        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if problem["reason_code"] != reason.as_str() {
+            faults.push(format!("refused for {}, and not {reason}", problem["reason_code"]));
+        }
+        if problem["status"] != status {
+            faults.push(format!("the body says status {}", problem["status"]));
+        }
+        faults.extend(lacking(&answer.headers, "content-type", "application/problem+json"));
+    }
+    for (name, value) in case.expect.headers.iter().filter(|_| on_envoy.is_none()) {
+        faults.extend(lacking(&answer.headers, name, value));
+    }
+    match (upstream, &answer.upstream) {
+        (None, None) => {}
+        (None, Some(_)) => faults.push("the upstream saw the request".into()),
+        (Some(_), None) => faults.push("the upstream saw nothing".into()),
+        (Some(expected), Some(arrived)) => faults.extend(arrival(case, expected, wallet, arrived)),
+    }
+    faults
+}
+
+fn arrival(case: &Case, expected: &Upstream, wallet: &Wallet, arrived: &Arrived) -> Vec<String> {
+    let mut faults = Vec::new();
+    let path = expected.path.as_ref().unwrap_or(&case.request.path);
+    if arrived.path != wallet.fill(path) {
+        faults.push(format!("the upstream saw the path {}", arrived.path));
+    }
+    for (name, value) in &expected.has {
+        faults.extend(lacking(&arrived.headers, name, &wallet.fill(value)));
+    }
+    for name in &expected.lacks {
+        let is_it = |header: &str| header.replace('_', "-").eq_ignore_ascii_case(name);
+        if arrived.headers.iter().any(|(header, _)| is_it(header)) {
+            faults.push(format!("the upstream saw {name}"));
+        }
+    }
+    if expected.body.as_ref().is_some_and(|body| *body != arrived.body) {
+        faults.push(format!("the upstream saw the body {}", arrived.body));
+    }
+    faults
+}
+
+/// The fault that a header is not there once with this value.
+fn lacking(headers: &[(String, String)], name: &str, value: &str) -> Option<String> {
+    let values: Vec<_> = headers
+        .iter()
+        .filter(|(header, _)| header.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+        .collect();
+    let is_there = matches!(values.as_slice(), [one] if *one == value);
+    (!is_there).then(|| format!("{name} is {values:?}, and not {value}"))
+}

@@ -1,0 +1,137 @@
+//! The plugin on the harness: scenarios, vectors, and a host that fails.
+
+use portcullis_core::UnixTime;
+use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Vm};
+use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Sent, play};
+use portcullis_tests::vectors::{self, Expect, Vector};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const AUTHORITY: &str = "127.0.0.1:10000";
+
+static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
+    let path = std::env::var_os("PORTCULLIS_WASM")
+        .expect("PORTCULLIS_WASM names the plugin: run `cargo xtask test`");
+    Plugin::from_file(path).expect("the plugin compiles")
+});
+
+/// Two workers that take requests in turn.
+struct Workers {
+    vms: [Vm; 2],
+    next: usize,
+}
+
+impl Gate for Workers {
+    const IS_ENVOY: bool = false;
+
+    fn send(&mut self, sent: &Sent) -> Answer {
+        self.next = (self.next + 1) % self.vms.len();
+        let mut request = Request::new(&sent.method, sent.path.clone());
+        if let Some(authority) = &sent.authority {
+            request = request.authority(authority.as_bytes());
+        }
+        for (name, value) in &sent.headers {
+            request = request.header(name.as_bytes(), value.clone());
+        }
+        if let Some(body) = &sent.body {
+            request = request.body(body.clone());
+        }
+        let outcome = self.vms[self.next].request(request);
+        assert!(outcome.trap.is_none(), "{sent:?} trapped: {:?}", outcome.trap);
+        assert!(!outcome.held, "{sent:?} hangs");
+        answer(&outcome)
+    }
+}
+
+fn answer(outcome: &Outcome) -> Answer {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pairs = |headers: &portcullis_harness::Headers| {
+        headers.iter().map(|(name, value)| (text(name), text(value))).collect()
+    };
+    Answer {
+        status: outcome.status(),
+        headers: outcome.reply.as_ref().map(|reply| pairs(&reply.headers)).unwrap_or_default(),
+        body: outcome.reply_text().to_string(),
+        upstream: outcome.upstream.as_ref().map(|arrived| Arrived {
+            path: arrived.path.clone(),
+            headers: pairs(&arrived.headers),
+            body: text(&arrived.body),
+        }),
+    }
+}
+
+fn host(configuration: &str, now: UnixTime) -> Host {
+    // As Envoy is where upgrades are configured; where not, it answers them itself.
+    let profile = HostProfile { hop_headers_removed: false, ..HostProfile::envoy() };
+    let host = Host::new(&PLUGIN, profile).configuration(configuration);
+    host.set_now(Duration::from_millis(u64::try_from(now.as_millis()).expect("after 1970")));
+    host
+}
+
+#[test]
+fn every_scenario_goes_as_it_says() {
+    let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
+    let mut faults = Vec::new();
+    for (name, scenario) in scenario::load() {
+        let host = host(&scenario::gate_configuration(&scenario, AUTHORITY), now);
+        let mut gate = Workers { vms: [host.start().unwrap(), host.start().unwrap()], next: 0 };
+        faults.extend(play(&scenario, now, &mut gate).into_iter().map(|fault| format!("{name}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_vector_gets_its_verdict_in_webassembly() {
+    for (name, text) in vectors::load() {
+        let vector: Vector = serde_json::from_str(&text).unwrap();
+        let (status, code) = judged_at_a_gate(&vector);
+        let expected = match &vector.expect {
+            Expect::Refused(code) => Some(code.clone()),
+            // The gate keeps no constraints, and says so of what is otherwise valid.
+            Expect::Valid(_) if has_constraints(&vector) => Some("constraint_not_enforceable".into()),
+            Expect::Valid(_) => None,
+        };
+        assert_eq!(code, expected, "{name}: {}", vector.why);
+        assert_eq!(status == 200, expected.is_none(), "{name}");
+    }
+}
+
+fn has_constraints(vector: &Vector) -> bool {
+    let signed = vector.credential.as_bytes();
+    let signed = if portcullis_core::modei::is_jwt(signed) {
+        portcullis_core::modei::from_jwt(signed).unwrap()
+    } else {
+        portcullis_core::modei::from_json(signed.to_vec())
+    };
+    let trust =
+        vector.trust.clone().unwrap_or_else(|| serde_json::json!({"self_issued": {"actions": ["*"]}}));
+    let config = portcullis_core::TrustConfig::from_json(trust.to_string().as_bytes()).unwrap();
+    let trust = portcullis_core::Trust::new(&config, portcullis_core::Profile::L1).unwrap();
+    let now = UnixTime::from_iso(&vector.now).unwrap();
+    let passport = portcullis_core::modei::verify(&signed, &trust.roots_at(now)).unwrap();
+    passport.permissions().values().any(|constraints| !constraints.is_empty())
+}
+
+/// The status and the reason code of a gate that the vector's trust material is given to.
+fn judged_at_a_gate(vector: &Vector) -> (u16, Option<String>) {
+    // Judged by itself, a passport has nobody but its agent to vouch for it.
+    let trust =
+        vector.trust.clone().unwrap_or_else(|| serde_json::json!({"self_issued": {"actions": ["*"]}}));
+    let configuration = serde_json::json!({
+        "gate": {"id": "gate_vectors"}, "profile": "L1", "authorities": [AUTHORITY],
+        "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}],
+        "trust": trust,
+    });
+    let host = host(&configuration.to_string(), UnixTime::from_iso(&vector.now).unwrap());
+    let request = Request::get("/flights");
+    let request = if portcullis_core::modei::is_jwt(vector.credential.as_bytes()) {
+        request.header("authorization", format!("Bearer {}", vector.credential))
+    } else {
+        let encoded = portcullis_core::base64::encode(vector.credential.as_bytes());
+        request.header("agent-passport", format!(":{encoded}:"))
+    };
+    let outcome = host.start().unwrap().request(request);
+    assert!(outcome.trap.is_none(), "{:?}", outcome.trap);
+    let problem: serde_json::Value = serde_json::from_str(&outcome.reply_text()).unwrap_or_default();
+    (outcome.status(), problem["reason_code"].as_str().map(ToOwned::to_owned))
+}

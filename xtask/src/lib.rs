@@ -1,0 +1,10 @@
+//! What the project's own commands and its tests both run: a real Envoy, and an
+//! upstream that tells what it saw.
+
+pub mod children;
+pub mod echo;
+pub mod envoy;
+pub mod envoy_config;
+pub mod http;
+pub mod net;
+pub mod workspace;
