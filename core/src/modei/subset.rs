@@ -53,6 +53,11 @@ fn check_dimension(dimension: &str, parent: &Object<'_>, child: &Value<'_>) -> R
         let (Some(parent), Some(child)) = (parent.as_array(), child.as_array()) else {
             return Err("must be a list in parent and child");
         };
+        // Of these the SDK has no opinion: it crashes.
+        let is_nested = |entry: &Value<'_>| matches!(entry, Value::Array(_) | Value::Object(_));
+        if parent.iter().chain(child).any(is_nested) {
+            return Err("must be a list without lists or objects in it");
+        }
         let parent: BTreeSet<_> = parent.iter().map(canonical_text).collect();
         return if child.iter().all(|entry| parent.contains(&canonical_text(entry))) {
             Ok(())
