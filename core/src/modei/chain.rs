@@ -152,9 +152,8 @@ fn watched_parts<'v>(leaf: &Envelope<'v>) -> Vec<&'v Value<'v>> {
 
 fn check_size(envelope: &Envelope<'_>, text: &str, canonical: &Canonical<'_, '_>) -> Result<(), Denial> {
     let chain = envelope.chain_value().and_then(|chain| canonical.part(chain));
-    let size = chain.map_or(text.len(), |chain| {
-        text.len().saturating_sub(chain.len()).saturating_add("null".len())
-    });
+    let size =
+        chain.map_or(text.len(), |chain| text.len().saturating_sub(chain.len()).saturating_add("null".len()));
     if size <= MAX_ENVELOPE_BYTES {
         return Ok(());
     }
