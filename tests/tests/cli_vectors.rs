@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 #[test]
 fn every_vector_gets_its_verdict_from_the_command_line() {
-    let program = std::env::var_os("PORTCULLIS_CLI").expect("PORTCULLIS_CLI is not set: run `cargo xtask test`");
+    let program =
+        std::env::var_os("PORTCULLIS_CLI").expect("PORTCULLIS_CLI is not set: run `cargo xtask test`");
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in load() {
         let vector: Vector = serde_json::from_str(&text).unwrap();
