@@ -34,22 +34,21 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// # Errors
 /// As [`decode`], and a pseudo-header that is there twice.
 pub fn head(map: &mut [u8]) -> Result<Head<'_>, Malformed> {
-    let pairs = decode(map)?;
+    let mut headers = decode(map)?;
     let (mut method, mut authority, mut path) = (None, None, None);
-    let mut headers = Vec::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        let place = match name {
+    let mut is_doubled = false;
+    headers.retain(|(name, value)| {
+        let place = match *name {
             b":method" => &mut method,
             b":authority" => &mut authority,
             b":path" => &mut path,
-            _ => {
-                headers.push((name, value));
-                continue;
-            }
+            _ => return true,
         };
-        if place.replace(value).is_some() {
-            return Err(Malformed("a pseudo-header is there twice"));
-        }
+        is_doubled |= place.replace(*value).is_some();
+        false
+    });
+    if is_doubled {
+        return Err(Malformed("a pseudo-header is there twice"));
     }
     Ok(Head {
         method: method.unwrap_or_default(),
