@@ -111,6 +111,9 @@ def _syntax(text: bytes) -> Iterator[str]:
             yield "lone_surrogate"
         elif isinstance(value, int) and abs(value) > 2**53:
             yield "inexact_integer"
+        elif isinstance(value, float) and 2**53 < abs(value) < 1e21:
+            # RFC 8785 writes these as integers.
+            yield "inexact_integer"
     if count > 32_768:
         yield "too_many_values"
 

@@ -156,6 +156,12 @@ impl<'a> From<Option<&'a str>> for Value<'a> {
 }
 
 impl Number {
+    /// A number that is written as canonical text writes it; `None` for infinities and
+    /// what is no number.
+    pub fn new(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Number { value, integer: false })
+    }
+
     /// The number as a double; always finite.
     pub fn as_f64(self) -> f64 {
         self.value

@@ -8,7 +8,8 @@ use core::fmt;
 
 /// Parses one JSON text. Beyond RFC 8259 it refuses what readers disagree on:
 /// two members of one name, or of names that differ only in case; integers beyond
-/// ±2^53; numbers too large for a double; lone surrogates; anything after the value.
+/// ±2^53, also those that only RFC 8785 writes as such; numbers too large for a double;
+/// lone surrogates; anything after the value.
 ///
 /// # Errors
 /// [`ParseError`] says what was wrong and at which byte.
@@ -54,7 +55,8 @@ pub struct ParseError {
 pub enum Fault {
     /// Two members of one object have names that differ at most in case.
     AmbiguousMember,
-    /// A number that no finite double holds, or an integer beyond ±2^53.
+    /// A number that no finite double holds, or one that is an integer beyond ±2^53 here
+    /// or in its canonical text.
     InexactNumber,
     /// A `\u` escape that is half of a surrogate pair.
     LoneSurrogate,
@@ -267,7 +269,15 @@ impl<'a> Parser<'a> {
             }
         }
         let value: f64 = text.parse().map_err(|_| Fault::Syntax)?;
-        if value.is_finite() { Ok(Number { value, integer }) } else { Err(Fault::InexactNumber) }
+        // However it is written here, RFC 8785 writes a double in this range as an
+        // integer, and readers of the canonical text are to read it, us among them.
+        #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+        let is_canonical_integer = value.abs() > MAX_SAFE_INTEGER as f64 && value.abs() < 1e21;
+        if value.is_finite() && !is_canonical_integer {
+            Ok(Number { value, integer })
+        } else {
+            Err(Fault::InexactNumber)
+        }
     }
 
     fn digits(&mut self) -> Result<(), Fault> {
