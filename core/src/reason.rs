@@ -1,6 +1,6 @@
 //! Why a request was refused.
 
-/// Every reason for which this crate refuses. Exhaustive on purpose: a new reason
+/// Every reason for which a gate refuses; [`HostFault`](Reason::HostFault) alone is never this crate's own. Exhaustive on purpose: a new reason
 /// must break every table that turns reasons into something else.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(missing_docs, reason = "`Reason::meaning` says what each one means")]
@@ -17,6 +17,7 @@ pub enum Reason {
     EnvelopeTooLarge,
     ExpiryExtensionInChain,
     HeaderAmbiguous,
+    HostFault,
     InvalidEnvelopeShape,
     IssuerCeilingExceeded,
     MethodUnknown,
@@ -57,7 +58,7 @@ const OPERATOR: &str = "the gate's operator";
 
 impl Reason {
     /// All reasons, by code.
-    pub const ALL: [Reason; 31] = [
+    pub const ALL: [Reason; 32] = [
         Reason::AgentDisabled,
         Reason::AuthorityUnknown,
         Reason::ConstraintNotEnforceable,
@@ -70,6 +71,7 @@ impl Reason {
         Reason::EnvelopeTooLarge,
         Reason::ExpiryExtensionInChain,
         Reason::HeaderAmbiguous,
+        Reason::HostFault,
         Reason::InvalidEnvelopeShape,
         Reason::IssuerCeilingExceeded,
         Reason::MethodUnknown,
@@ -176,6 +178,12 @@ impl Reason {
                 "A header that must stand alone is there twice, or contradicts another.",
                 CALLER,
                 "Send each of Agent-Passport, Authorization and Host once.",
+            ),
+            Reason::HostFault => (
+                "host_fault",
+                "The gate could not check the request, and so did not let it through.",
+                OPERATOR,
+                "The gate's log says which call of its host failed. The request may be sent again.",
             ),
             Reason::InvalidEnvelopeShape => (
                 "invalid_envelope_shape",

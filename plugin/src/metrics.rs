@@ -1,7 +1,6 @@
 //! Counters of decisions: one for each outcome there can be, and no others.
 
 use crate::host;
-use crate::reply::HOST_FAULT;
 use portcullis_core::Reason;
 
 /// What became of a request.
@@ -13,8 +12,6 @@ pub(crate) enum Outcome {
     Blocked(Reason),
     /// It would have been refused, and went on because the gate only reports.
     Reported(Reason),
-    /// It was refused for no fault of its own.
-    Faulted,
 }
 
 /// The ids of the counters, in the order of [`Outcome::all`]. A counter that the host
@@ -44,15 +41,14 @@ impl Metrics {
 impl Outcome {
     fn all() -> impl Iterator<Item = Self> {
         let refusals = [Outcome::Blocked, Outcome::Reported].map(|outcome| Reason::ALL.map(outcome));
-        [Outcome::Allowed, Outcome::Faulted].into_iter().chain(refusals.into_iter().flatten())
+        [Outcome::Allowed].into_iter().chain(refusals.into_iter().flatten())
     }
 
     /// Where [`Outcome::all`] has it.
     fn index(self) -> usize {
-        let refusals = [Outcome::Allowed, Outcome::Faulted].len();
+        let refusals = [Outcome::Allowed].len();
         match self {
             Outcome::Allowed => 0,
-            Outcome::Faulted => 1,
             Outcome::Blocked(reason) => refusals.saturating_add(reason as usize),
             Outcome::Reported(reason) => {
                 refusals.saturating_add(Reason::ALL.len()).saturating_add(reason as usize)
@@ -65,7 +61,6 @@ impl Outcome {
             Outcome::Allowed => ("allow", "ok"),
             Outcome::Blocked(reason) => ("block", reason.code()),
             Outcome::Reported(reason) => ("report", reason.code()),
-            Outcome::Faulted => ("block", HOST_FAULT),
         };
         format!("portcullis_decisions.{decision}.{code}")
     }

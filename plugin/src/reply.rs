@@ -3,15 +3,6 @@
 use portcullis_core::json::{Value, canonical_text};
 use portcullis_core::{Denial, Reason};
 
-/// Why a request is not let through.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Refusal {
-    /// The verifier refused it.
-    Denied(Denial),
-    /// The gate could not do its work; why is for the gate's log only.
-    HostFault,
-}
-
 /// An answer in the upstream's stead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
@@ -25,37 +16,31 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// The code of what is no fault of the request.
-pub const HOST_FAULT: &str = "host_fault";
-
 /// RFC 9110 section 11.6.1; the profile tells a client what it must present.
 const CHALLENGE: (&str, &str) = ("www-authenticate", "AgentPassport profile=\"L1\"");
 
-impl Refusal {
-    /// The reply to the client.
-    pub fn reply(&self) -> Reply {
-        let (status, code, title, detail) = match self {
-            Refusal::Denied(denial) => {
-                let explanation = denial.reason.explanation();
-                (status(denial.reason), explanation.code, explanation.meaning, &*denial.detail)
-            }
-            Refusal::HostFault => (
-                503,
-                HOST_FAULT,
-                "The gate could not check the request, and so did not let it through.",
-                "The gate's log says what failed. The request may be sent again.",
-            ),
+impl Reply {
+    /// The reply to a client whose request is refused.
+    pub fn refusing(denial: &Denial) -> Self {
+        let explanation = denial.reason.explanation();
+        let detail = match denial.reason {
+            // What failed is for the gate's log only.
+            Reason::HostFault => explanation.remedy,
+            _ => &denial.detail,
         };
+        let status = status(denial.reason);
         let mut headers = vec![("content-type", "application/problem+json")];
         if status == 401 {
             headers.push(CHALLENGE);
         }
-        Reply { status, code, headers, body: problem(status, code, title, detail) }
+        let body = problem(status, explanation.code, explanation.meaning, detail);
+        Reply { status, code: explanation.code, headers, body }
     }
 }
 
 /// 400 for what can be read in more than one way, 401 for no credential or one that
-/// fails, 403 for a good credential that is not enough and for what nobody may do.
+/// fails, 403 for a good credential that is not enough and for what nobody may do, 503 for
+/// what is no fault of the request.
 fn status(reason: Reason) -> u16 {
     match reason {
         Reason::AuthorityUnknown
@@ -91,6 +76,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::SelfIssuedPlatformCeilingExceeded
         | Reason::TrustTierInsufficient
         | Reason::UpgradeRefused => 403,
+
+        Reason::HostFault => 503,
     }
 }
 
@@ -116,13 +103,13 @@ mod tests {
     #[test]
     fn every_reason_has_a_refusing_status_and_a_problem_that_names_it() {
         for reason in Reason::ALL {
-            let reply = Refusal::Denied(Denial::new(reason, "what was found")).reply();
+            let reply = Reply::refusing(&Denial::new(reason, "what was found"));
             let body = body(&reply);
-            assert!((400..500).contains(&reply.status), "{reason:?}");
+            assert!((400..600).contains(&reply.status), "{reason:?}");
             assert_eq!(body["type"], format!("urn:portcullis:reason:{}", reason.code()));
             assert!(!body["title"].as_str().unwrap().is_empty());
             assert_eq!(body["status"], reply.status);
-            assert_eq!(body["detail"], "what was found");
+            assert_eq!(body["detail"] == "what was found", reason != Reason::HostFault);
             assert_eq!(body["reason_code"], reason.code());
             assert_eq!(body["decision"], "block");
             assert!(reply.headers.contains(&("content-type", "application/problem+json")));
@@ -132,24 +119,23 @@ mod tests {
     #[test]
     fn a_client_is_asked_for_a_passport_with_401_and_only_then() {
         for reason in Reason::ALL {
-            let reply = Refusal::Denied(Denial::new(reason, "")).reply();
+            let reply = Reply::refusing(&Denial::new(reason, ""));
             assert_eq!(reply.headers.contains(&CHALLENGE), reply.status == 401, "{reason:?}");
         }
     }
 
     #[test]
     fn a_host_fault_is_503_and_tells_the_client_nothing_of_it() {
-        let reply = Refusal::HostFault.reply();
+        let reply = Reply::refusing(&Denial::new(Reason::HostFault, "proxy_log answered 7"));
         assert_eq!(reply.status, 503);
         assert_eq!(reply.code, "host_fault");
-        assert_eq!(body(&reply)["reason_code"], "host_fault");
-        assert_eq!(body(&reply)["decision"], "block");
+        assert!(!body(&reply)["detail"].as_str().unwrap().contains("proxy_log"));
     }
 
     #[test]
     fn details_are_escaped() {
         let detail = "a \"quote\", a \\, a line\r\nbreak, \u{1}, \u{7f}, \u{2028} and é";
-        let reply = Refusal::Denied(Denial::new(Reason::InvalidEnvelopeShape, detail)).reply();
+        let reply = Reply::refusing(&Denial::new(Reason::InvalidEnvelopeShape, detail));
         assert_eq!(body(&reply)["detail"], detail);
         assert!(reply.body.iter().all(|byte| *byte >= b' '));
     }
@@ -159,6 +145,6 @@ mod tests {
         let is_plain = |code: &str| {
             !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
-        assert!(Reason::ALL.into_iter().map(Reason::code).chain([HOST_FAULT]).all(is_plain));
+        assert!(Reason::ALL.into_iter().map(Reason::code).all(is_plain));
     }
 }

@@ -4,7 +4,7 @@ use crate::headers;
 use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
 use crate::pairs::{self, Head, Pair};
-use crate::reply::Refusal;
+use crate::reply::Reply;
 use crate::root::Gate;
 use portcullis_core::{Denial, Mode, Permit, Reason, RequestHead, ReservedHeaders, Step, Verifier};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -28,12 +28,6 @@ enum State {
     Refused,
 }
 
-/// Why a request does not go on.
-enum Stop {
-    Denied(Denial),
-    Fault(HostFault),
-}
-
 impl Context for Request {}
 
 // INVARIANT: `Continue` is answered only in the state `Admitted`, whatever order the
@@ -48,7 +42,7 @@ impl HttpContext for Request {
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
         match self.state {
-            State::New => self.conclude(|_| Err(unseen("proxy_on_request_body"))),
+            State::New => self.conclude(|_| Err(unseen("proxy_on_request_body").into())),
             State::Admitted => Action::Continue,
             State::Refused => Action::Pause,
         }
@@ -56,7 +50,7 @@ impl HttpContext for Request {
 
     fn on_http_request_trailers(&mut self, count: usize) -> Action {
         match self.state {
-            State::New => self.conclude(|_| Err(unseen("proxy_on_request_trailers"))),
+            State::New => self.conclude(|_| Err(unseen("proxy_on_request_trailers").into())),
             State::Admitted => self.conclude(|gate| Self::clean_trailers(gate, count)),
             State::Refused => Action::Pause,
         }
@@ -68,26 +62,26 @@ impl Request {
         Request { gate, state: State::New }
     }
 
-    fn conclude(&mut self, step: impl FnOnce(&Gate) -> Result<(), Stop>) -> Action {
+    fn conclude(&mut self, step: impl FnOnce(&Gate) -> Result<(), Denial>) -> Action {
         let result = match &self.gate {
             Some(gate) => step(gate),
-            None => Err(Stop::Fault(HostFault::Answer("proxy_on_configure", "gave no usable configuration"))),
+            None => Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into()),
         };
         match result {
             Ok(()) => {
                 self.state = State::Admitted;
                 Action::Continue
             }
-            Err(stop) => {
+            Err(denial) => {
                 self.state = State::Refused;
-                self.refuse(stop);
+                self.refuse(&denial);
                 Action::Pause
             }
         }
     }
 
     /// Decides the request and makes its headers ready for the upstream.
-    fn judge(gate: &Gate) -> Result<(), Stop> {
+    fn judge(gate: &Gate) -> Result<(), Denial> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
         check_reserved(gate, &head.headers)?;
@@ -112,37 +106,28 @@ impl Request {
                 log("report", &refused.denial);
                 Ok(())
             }
-            Step::Deny(refused) => Err(Stop::Denied(refused.denial)),
+            Step::Deny(refused) => Err(refused.denial),
         }
     }
 
     /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
-    fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Stop> {
+    fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
         let mut map = host::headers(Map::RequestTrailers)?;
         let trailers = pairs::decode(&mut map).map_err(malformed)?;
         if trailers.is_empty() && count > 0 {
-            return Err(malformed(pairs::Malformed("returned no trailers where there are some")));
+            return Err(malformed(pairs::Malformed("returned no trailers where there are some")).into());
         }
         check_reserved(gate, &trailers)?;
         // A credential in a trailer was never looked at, so no route keeps it.
         clean(Map::RequestTrailers, &trailers, false)
     }
 
-    fn refuse(&self, stop: Stop) {
-        let (outcome, refusal) = match stop {
-            Stop::Denied(denial) => {
-                log("block", &denial);
-                (Outcome::Blocked(denial.reason), Refusal::Denied(denial))
-            }
-            Stop::Fault(fault) => {
-                host::log(Level::Warn, &format!("block host_fault: {fault}"));
-                (Outcome::Faulted, Refusal::HostFault)
-            }
-        };
+    fn refuse(&self, denial: &Denial) {
+        log("block", denial);
         if let Some(gate) = &self.gate {
-            gate.metrics.count(outcome);
+            gate.metrics.count(Outcome::Blocked(denial.reason));
         }
-        let reply = refusal.reply();
+        let reply = Reply::refusing(denial);
         if let Err(fault) = host::reply(reply.status.into(), reply.code, &reply.headers, &reply.body) {
             // The request hangs until the proxy gives it up; it does not go on.
             host::log(Level::Warn, &format!("a refused request stays unanswered: {fault}"));
@@ -152,18 +137,18 @@ impl Request {
 
 /// Refuses reserved headers where the configuration says that the host cannot be
 /// trusted to take them out.
-fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Stop> {
+fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {
     let is_refused = gate.snapshot.reserved_headers() == ReservedHeaders::Refuse
         && headers.iter().any(|(name, _)| headers::is_reserved(name));
     if is_refused {
         let detail = "the request carries a header that only the gate may set";
-        return Err(Stop::Denied(Denial::new(Reason::HeaderAmbiguous, detail)));
+        return Err(Denial::new(Reason::HeaderAmbiguous, detail));
     }
     Ok(())
 }
 
 /// Takes out what a client may not send, and its credential unless the route keeps it.
-fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Stop> {
+fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Denial> {
     let mut gone = Vec::new();
     for (name, value) in headers {
         let must_go =
@@ -179,7 +164,7 @@ fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), S
 
 /// Looks again, where a client sent what is reserved: rare, and worth a call more than
 /// a host's word.
-fn check_cleaned(map: Map) -> Result<(), Stop> {
+fn check_cleaned(map: Map) -> Result<(), Denial> {
     let mut left = host::headers(map)?;
     if pairs::decode(&mut left).map_err(malformed)?.iter().any(|(name, _)| headers::is_reserved(name)) {
         return Err(HostFault::Answer("proxy_remove_header_map_value", "took nothing out").into());
@@ -187,7 +172,7 @@ fn check_cleaned(map: Map) -> Result<(), Stop> {
     Ok(())
 }
 
-fn set_identity(permit: &Permit<'_>) -> Result<(), Stop> {
+fn set_identity(permit: &Permit<'_>) -> Result<(), Denial> {
     let Some(identity) = permit.identity() else { return Ok(()) };
     for (name, value) in headers::identity(identity) {
         host::set_request_header(name, value)?;
@@ -196,24 +181,26 @@ fn set_identity(permit: &Permit<'_>) -> Result<(), Stop> {
 }
 
 fn log(decision: &str, denial: &Denial) {
+    let level = if denial.reason == Reason::HostFault { Level::Warn } else { Level::Info };
     host::log(
-        Level::Info,
+        level,
         &format!("{decision} {}: {}", denial.reason.code(), denial.detail.replace(char::is_control, " ")),
     );
 }
 
-const REENTERED: Stop = Stop::Fault(HostFault::Answer("the host", "called the gate while it was deciding"));
+const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
 
-fn unseen(callback: &'static str) -> Stop {
-    Stop::Fault(HostFault::Answer(callback, "came before the request's headers"))
+fn unseen(callback: &'static str) -> HostFault {
+    HostFault::Answer(callback, "came before the request's headers")
 }
 
-fn malformed(error: pairs::Malformed) -> Stop {
-    Stop::Fault(HostFault::Answer("proxy_get_header_map_pairs", error.0))
+fn malformed(error: pairs::Malformed) -> HostFault {
+    HostFault::Answer("proxy_get_header_map_pairs", error.0)
 }
 
-impl From<HostFault> for Stop {
+/// What fails at the host is a reason to refuse, in `report` mode too: nothing was judged.
+impl From<HostFault> for Denial {
     fn from(fault: HostFault) -> Self {
-        Stop::Fault(fault)
+        Denial::new(Reason::HostFault, fault.to_string())
     }
 }

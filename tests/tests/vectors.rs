@@ -53,6 +53,7 @@ fn every_reason_that_a_passport_can_be_refused_for_has_a_vector() {
         "credential_malformed",
         "credential_missing",
         "header_ambiguous",
+        "host_fault",
         "issuer_ceiling_exceeded",
         "method_unknown",
         "path_ambiguous",

@@ -27,7 +27,9 @@ impl<'v, 'a> Canonical<'v, 'a> {
     /// Writes `value`, remembering where each of the `watched` arrays and objects,
     /// which must be parts of it, came to lie.
     pub fn of(value: &'v Value<'a>, watched: &'v [&'v Value<'a>]) -> Self {
-        let mut canonical = Canonical { text: String::new(), watched, found: Vec::new() };
+        // Room for a passport of usual size, so that most are written without moving.
+        const USUAL: usize = 1024;
+        let mut canonical = Canonical { text: String::with_capacity(USUAL), watched, found: Vec::new() };
         canonical.write(value);
         canonical
     }

@@ -19,24 +19,37 @@ pub use wire::{MAX_WIRE_BYTES, SignedEnvelope, from_header, from_json, from_jwt,
 
 use crate::base64;
 use crate::ed25519::sha256;
-use alloc::format;
 use alloc::string::String;
 
 /// `agent_self_` and the first 32 characters of the URL-safe base64 of the SHA-256
 /// of the key: the id of an agent that no issuer has named.
 pub fn self_agent_id(public_key: &[u8; 32]) -> String {
-    let digest = base64::encode_url(&sha256(public_key));
-    format!("{SELF_AGENT_PREFIX}{}", digest.get(..32).unwrap_or_default())
+    SelfIds::of(public_key).agent
 }
 
 /// `self:` and the lower-case hexadecimal SHA-256 of the key: the issuer id of an
 /// agent that signs its own passport.
 pub fn self_issuer_id(public_key: &[u8; 32]) -> String {
-    let mut id = String::from("self:");
-    for byte in sha256(public_key) {
-        id.push_str(&format!("{byte:02x}"));
+    SelfIds::of(public_key).issuer
+}
+
+/// Both ids that a key speaks for.
+struct SelfIds {
+    agent: String,
+    issuer: String,
+}
+
+impl SelfIds {
+    fn of(public_key: &[u8; 32]) -> Self {
+        let digest = sha256(public_key);
+        let agent = base64::encode_url(&digest);
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+        let hexadecimal = digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
+        SelfIds {
+            agent: [SELF_AGENT_PREFIX, agent.get(..32).unwrap_or_default()].concat(),
+            issuer: "self:".chars().chain(hexadecimal).collect(),
+        }
     }
-    id
 }
 
 const SELF_AGENT_PREFIX: &str = "agent_self_";

@@ -4,7 +4,7 @@
 
 use super::envelope::{Envelope, IssuerType, Link};
 use super::passport::Hop;
-use super::{SELF_AGENT_PREFIX, self_agent_id, self_issuer_id};
+use super::{SELF_AGENT_PREFIX, SelfIds};
 use crate::base64;
 use crate::denial::Denial;
 use crate::json::Canonical;
@@ -72,7 +72,8 @@ fn check_hop(
     let ids = [envelope.passport_id, envelope.agent_id, envelope.issuer.id, envelope.issuer.key_id];
     said(ids.into_iter().all(is_printable_id), "an id is not 1 to 256 printable ASCII characters")?;
 
-    let agent_is_bound = envelope.agent_id == self_agent_id(&key);
+    let own = SelfIds::of(&key);
+    let agent_is_bound = envelope.agent_id == own.agent;
     match parent {
         Some(parent) => {
             said(
@@ -86,7 +87,7 @@ fn check_hop(
             said(agent_is_bound, "agent_id does not belong to public_key")?;
         }
         None if envelope.issuer.kind == IssuerType::SelfIssued => {
-            said(envelope.issuer.id == self_issuer_id(&key), "issuer.id does not belong to public_key")?;
+            said(envelope.issuer.id == own.issuer, "issuer.id does not belong to public_key")?;
             said(envelope.issuer.key_id == "self", "issuer.key_id of a self-issued passport must be self")?;
             said(agent_is_bound, "agent_id does not belong to public_key")?;
         }
