@@ -22,10 +22,10 @@ pub(crate) struct Options {
     only: Option<Part>,
     /// Rounds; every variant is measured once in each. Many short rounds
     /// withstand a busy machine better than few long ones
-    #[arg(long, default_value_t = 41, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Requests for each variant in each round
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
 }
 
