@@ -427,10 +427,17 @@ fn a_jwt_says_the_same_as_the_envelope_and_is_strict_about_its_header() {
         r#"{"typ":"application/passport+jwt","alg":"EdDSA"}"#,
         r#"{"typ":"Passport+JWT","alg":"EdDSA"}"#,
         r#"{"typ":"passport+jwt","alg":"EdDSA","kid":1}"#,
+        r#"{"typ":"passport+jwt","alg":"EdDSA","kid":"\q"}"#,
+        "{\"typ\":\"passport+jwt\",\"alg\":\"EdDSA\",\"kid\":\"\u{0}\"}",
     ] {
         assert_eq!(with_header(header), "credential_malformed", "{header}");
     }
     assert_eq!(with_header(r#"{"typ":"JWT","alg":"EdDSA"}"#), "credential_missing");
+    // What is too long to be taken for ours is not read as ours either.
+    let long = format!(r#"{{"typ":"passport+jwt","alg":"EdDSA","kid":"{}"}}"#, "k".repeat(1024));
+    let long = format!("{}.{payload}.{signature}", base64::encode_url(long.as_bytes()));
+    assert!(!portcullis_core::modei::is_jwt(long.as_bytes()));
+    assert!(portcullis_core::modei::from_jwt(long.as_bytes()).is_err());
     assert_eq!(ask(&format!("{input}.{}", base64::encode_url(&[0; 64]))), "signature_invalid");
     assert_eq!(ask(&format!("{input}.{}", base64::encode_url(&[0; 63]))), "signature_malformed");
     assert_eq!(ask(&format!("{input}.{signature}=")), "signature_malformed");

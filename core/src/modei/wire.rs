@@ -68,10 +68,13 @@ pub fn from_jwt(token: &[u8]) -> Result<SignedEnvelope, Denial> {
         token.rsplit_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
     let (header, payload) =
         signing_input.split_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
+    if header.len() > MAX_JWT_HEADER {
+        return Err(malformed("the JWT's header must have at most 1024 characters"));
+    }
     let header = base64::decode_url(header).ok_or_else(|| malformed("the JWT's header must be base64url"))?;
     let header = JoseHeader::read(&header).ok_or_else(|| {
         malformed(
-            "the JWT's header must hold alg and typ, at most kid beside them, each once and without escapes",
+            "the JWT's header must hold alg and typ, at most kid beside them, each once, without escapes or control characters",
         )
     })?;
     if header.alg != "EdDSA" || header.typ != JWT_TYPE {
@@ -92,9 +95,7 @@ pub fn from_jwt(token: &[u8]) -> Result<SignedEnvelope, Denial> {
 /// judge. Lenient where [`from_jwt`] is strict: that a header names the type anywhere is
 /// claim enough, and what only looks like one is then refused.
 pub fn is_jwt(token: &[u8]) -> bool {
-    // Ours has at most three short members.
-    const MAX_HEADER: usize = 1024;
-    let header = token.split(|byte| *byte == b'.').next().filter(|header| header.len() <= MAX_HEADER);
+    let header = token.split(|byte| *byte == b'.').next().filter(|header| header.len() <= MAX_JWT_HEADER);
     let header = header.and_then(|header| core::str::from_utf8(header).ok());
     let Some(header) = header.and_then(|header| base64::decode_url(header.trim_end_matches('='))) else {
         return false;
@@ -121,6 +122,9 @@ impl SignedEnvelope {
 
 const JWT_TYPE: &str = "passport+jwt";
 
+/// In characters of base64url. Ours has at most three short members.
+const MAX_JWT_HEADER: usize = 1024;
+
 /// A JOSE header (RFC 7515 section 4). Parameters beside these are refused, `crit`
 /// with them: a gate must not pass over what a signer meant to be obeyed.
 #[derive(Deserialize)]
@@ -134,6 +138,10 @@ struct JoseHeader<'a> {
 
 impl<'a> JoseHeader<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
+        // serde_json_core takes these in strings for what they are, others do not.
+        if bytes.iter().any(|byte| *byte < b' ' || *byte == b'\\') {
+            return None;
+        }
         let (header, used) = serde_json_core::from_slice(bytes).ok()?;
         (used == bytes.len()).then_some(header)
     }
