@@ -4,8 +4,8 @@ use crate::credential::{Credential, kind_name};
 use crate::output::{Answer, Lines, Verdict, shown};
 use anyhow::{Context, Result};
 use portcullis_core::Kind;
-use portcullis_core::json::{self, Limits};
-use portcullis_core::modei::MAX_WIRE_BYTES;
+use portcullis_core::json;
+use portcullis_core::modei::LIMITS;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -32,12 +32,10 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
         Kind::PassportJwt => &contents,
     };
-    // The verifier's own.
-    let limits = Limits { bytes: MAX_WIRE_BYTES, depth: 64, values: 32_768 };
     let view = View {
         kind: kind_name(credential.kind()),
         verified: false,
-        ambiguity: json::parse(&text, limits).err().map(|error| error.to_string()),
+        ambiguity: json::parse(&text, LIMITS).err().map(|error| error.to_string()),
         hops: hops(envelope),
         jwt_header,
         contents: &contents,

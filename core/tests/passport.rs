@@ -237,6 +237,47 @@ fn a_managed_passport_needs_its_issuers_key_type_tier_and_ceiling() {
     );
 }
 
+/// Roots of any id, all with one key: for what trust material would never hold.
+struct Anyone(portcullis_core::PublicKey);
+
+impl portcullis_core::modei::Roots for Anyone {
+    fn admit(&self, _: RootKind, _: &str, _: &str) -> Result<portcullis_core::modei::Admission<'_>, Reason> {
+        Ok(portcullis_core::modei::Admission::IssuerKey(&self.0))
+    }
+}
+
+#[test]
+fn the_ids_of_an_issuer_are_printable_and_not_of_another_kind() {
+    let anyone = Anyone(portcullis_core::PublicKey::from_bytes(&key(8).public_key()).unwrap());
+    let verdict = |id: &str, key_id: &str, agent: &str| {
+        let issuer = Issuer { kind: RootKind::Platform, id: id.into(), key_id: key_id.into(), gate_id: None };
+        let signed = issue(&key(8), &issuer, agent, &key(9).public_key(), &draft("pp", &["a"]));
+        verify(&from_json(signed.to_json().into_bytes()), &anyone).err().map(|denial| denial.reason)
+    };
+    assert_eq!(verdict("iss", "k", "bot"), None);
+    let shape = Some(Reason::InvalidEnvelopeShape);
+    for id in ["self:00", "delegate:pp", "with space", "line\nfeed", "\u{e9}"] {
+        assert_eq!(verdict(id, "k", "bot"), shape, "{id}");
+    }
+    for (key_id, agent) in
+        [("with space", "bot"), ("k\r", "bot"), ("k", "line\nfeed"), ("k", ""), ("k", "\u{202e}tob")]
+    {
+        assert_eq!(verdict("iss", key_id, agent), shape, "{key_id:?} {agent:?}");
+    }
+}
+
+#[test]
+fn a_forgery_in_the_name_of_an_issuer_nobody_trusts_costs_no_signature_check() {
+    // Were a signature looked at first, it would be the answer.
+    let header = chain(2, &["flights:search"]).to_header();
+    let broken = base64::decode(header.trim_matches(':')).unwrap();
+    let broken = String::from_utf8(broken).unwrap().replace("\"signature\":\"", "\"signature\":\"-");
+    let header = format!(":{}:", base64::encode(broken.as_bytes()));
+    let request = Request { headers: vec![("agent-passport", &header)], ..Request::default() };
+    assert_eq!(decide_once(&snapshot("{}"), &request), "self_issued_not_allowed");
+    assert_eq!(decide_once(&snapshot(SELF_ISSUED), &request), "signature_malformed");
+}
+
 #[test]
 fn an_issuers_key_is_used_within_its_validity_only() {
     let issuer = Issuer {

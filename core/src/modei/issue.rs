@@ -2,11 +2,12 @@
 
 use super::chain::check_delegation;
 use super::passport::RootKind;
+use super::wire::LIMITS;
 use super::{self_agent_id, self_issuer_id};
 use crate::base64;
 use crate::denial::Denial;
 use crate::ed25519::SecretKey;
-use crate::json::{self, Limits, Object, Value, canonical_text};
+use crate::json::{self, Object, Value, canonical_text};
 use crate::reason::Reason;
 use crate::time::UnixTime;
 use alloc::format;
@@ -92,15 +93,18 @@ pub fn delegate(
         _ => Vec::new(),
     };
     chain.push(parent.to_value());
-    let root = chain
-        .first()
-        .and_then(|link| link.as_object()?.get("passport_json")?.as_object()?.get("passport_id")?.as_str());
+    let root = chain.first().and_then(|link| link.as_object()?.get("passport_json")?.as_object());
+    let root_kind = root.and_then(|root| {
+        root.get("provenance")?.as_object()?.get("issuer")?.as_object()?.get("type")?.as_str()
+    });
+    let is_of_a_gate = root_kind == Some(RootKind::Gate.name());
+    let root = root.and_then(|root| root.get("passport_id")?.as_str());
     let root_id = format!("delegate:{}", root.unwrap_or_default());
     let key_id = member(&["provenance", "issuer", "key_id"]);
     let issuer = issuer("delegate", &root_id, key_id.as_str().unwrap_or_default());
     let mut provenance = provenance(issuer, Value::Array(chain), None, draft);
-    // Only gate-issued roots have these, so what the parent has is what the root had.
-    if member(&["provenance", "gate_id"]) != Value::Null {
+    // What the parent has is what the root had, as far back as there are delegates.
+    if is_of_a_gate {
         for name in ["catalog_content_hash", "catalog_version", "gate_id"] {
             provenance.set(name, member(&["provenance", name]));
         }
@@ -116,8 +120,7 @@ impl Signed {
     /// # Errors
     /// `invalid_envelope_shape` or `signature_malformed`. The signature is not checked.
     pub fn from_json(text: &[u8]) -> Result<Self, Denial> {
-        let limits = Limits { bytes: super::MAX_WIRE_BYTES, depth: 64, values: 32_768 };
-        let value = json::parse(text, limits).map_err(|error| {
+        let value = json::parse(text, LIMITS).map_err(|error| {
             Denial::new(Reason::InvalidEnvelopeShape, format!("the passport is unreadable: {error}"))
         })?;
         let members = value

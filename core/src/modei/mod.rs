@@ -15,7 +15,7 @@ mod wire;
 pub use chain::{Admission, Roots, SelfContained, verify};
 pub use issue::{Draft, Issuer, Signed, delegate, issue, self_issue};
 pub use passport::{Form, Hop, Passport, Permissions, Provenance, Root, RootKind};
-pub use wire::{MAX_WIRE_BYTES, SignedEnvelope, from_header, from_json, from_jwt, is_jwt};
+pub use wire::{LIMITS, MAX_WIRE_BYTES, SignedEnvelope, from_header, from_json, from_jwt, is_jwt};
 
 use crate::base64;
 use crate::ed25519::sha256;

@@ -149,5 +149,5 @@ fn nested_chain_agrees(envelope: &Envelope<'_>, before: &[Link<'_>], canonical: 
             None => return false,
         }
     }
-    rest == "]" && !before.is_empty()
+    rest == "]"
 }

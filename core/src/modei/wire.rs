@@ -13,10 +13,10 @@ use serde::Deserialize;
 /// through in headers (60 KiB), for files and APIs.
 pub const MAX_WIRE_BYTES: usize = 256 * 1024;
 
-/// Bounds for the strict parser. A leaf with the deepest chain nests six envelopes,
+/// Bounds for parsing a passport. A leaf with the deepest chain nests six envelopes,
 /// four levels each; constraints get the rest. 32,768 values are what a text of
 /// `MAX_WIRE_BYTES` holds at eight bytes a value, less than any honest one uses.
-const LIMITS: Limits = Limits { bytes: MAX_WIRE_BYTES, depth: 64, values: 32_768 };
+pub const LIMITS: Limits = Limits { bytes: MAX_WIRE_BYTES, depth: 64, values: 32_768 };
 
 /// A passport as bytes, taken out of its transport, not yet parsed.
 #[derive(Clone, Debug)]

@@ -72,7 +72,12 @@ pub(super) fn trust(kind: &str) -> Value {
 
 /// The passport as JSON to change.
 pub(super) fn json_of(signed: &Signed) -> Value {
-    serde_json::from_str(&signed.to_json()).expect("a passport is JSON")
+    parsed(&signed.to_json())
+}
+
+/// A passport's text as JSON.
+pub(super) fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("a passport is JSON")
 }
 
 /// The passport with its envelope changed and signed again.
