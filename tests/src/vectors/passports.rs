@@ -52,7 +52,7 @@ fn admitted() -> Vec<Vector> {
         })
         .collect();
     let jwt = delegated(1).to_jwt(&holder(0));
-    let numbers = json!({"max_daily_cost": 12.5, "huge": 1e21, "tiny": 1e-7, "tied": 1_424_953_923_781_206.25, "zero": -0.0});
+    let numbers = json!({"max_daily_cost": 12.5, "huge": 1e21, "tiny": 1e-7, "tied": 1_424_953_923_781_206.2, "zero": -0.0});
     let words = json!({"\u{20ac}": "\u{1f600}", "e\u{301}": ["\u{e9}", "\r\n\u{1}"], "\u{fb33}": null});
     vectors.extend([
         valid(
