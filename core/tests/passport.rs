@@ -363,6 +363,40 @@ fn the_window_is_kept_to_the_millisecond_with_a_minute_of_skew_for_known_and_unk
 }
 
 #[test]
+fn a_passport_is_not_valid_before_the_one_that_it_was_delegated_from() {
+    let late = Draft { issued_at: NOW.plus_millis(120_000), ..draft("root", &["flights:search"]) };
+    let root = self_issue(&key(1), &late);
+    let child = delegate(&root, &key(1), &key(2).public_key(), &draft("child", &["flights:search"])).unwrap();
+    let header = child.to_header();
+    let request = Request { headers: vec![("agent-passport", &header)], ..Request::default() };
+    assert_eq!(decide_once(&snapshot(SELF_ISSUED), &request), "passport_not_yet_valid");
+}
+
+#[test]
+fn each_profile_asks_for_its_tier_before_any_signature_is_looked_at() {
+    use portcullis_core::modei::Roots;
+    use portcullis_core::{Profile, Trust, TrustConfig};
+    let key = base64::encode(&key(8).public_key());
+    let admitted = |profile, kind, tier: u8| {
+        let json = format!(
+            r#"{{"issuers":[{{"id":"iss","type":"platform","tier":{tier},"actions":["*"],"keys":[{{"key_id":"k","public_key":"{key}"}}]}}],"self_issued":{{"actions":["*"]}}}}"#
+        );
+        let trust = Trust::new(&TrustConfig::from_json(json.as_bytes()).unwrap(), profile).unwrap();
+        let roots = trust.roots_at(NOW);
+        roots.admit(kind, "iss", "k").map(|_| ()).map_err(Reason::code)
+    };
+    let insufficient = Err("trust_tier_insufficient");
+    for (profile, least) in [(Profile::L1, 1), (Profile::L2, 2), (Profile::L3, 3)] {
+        for tier in 1..=3 {
+            let expected = if tier >= least { Ok(()) } else { insufficient };
+            assert_eq!(admitted(profile, RootKind::Platform, tier), expected, "{profile:?}, tier {tier}");
+        }
+        let expected = if least == 1 { Ok(()) } else { insufficient };
+        assert_eq!(admitted(profile, RootKind::SelfIssued, 3), expected, "{profile:?}, self-issued");
+    }
+}
+
+#[test]
 fn a_remembered_credential_is_judged_by_the_snapshot_of_the_day() {
     let header = chain(1, &["flights:search"]).to_header();
     let request = Request { headers: vec![("agent-passport", &header)], ..Request::default() };

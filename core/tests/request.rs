@@ -254,6 +254,34 @@ fn a_configuration_that_is_wrong_names_the_member_at_fault() {
         path("trust.issuers[0].keys[0].not_after")
     );
     assert_eq!(with(r#""keys":[{"#, r#""keys":[],"x":[{"#), path("trust.issuers[0].x"));
+    assert_eq!(with(r#""iss""#, r#""delegate:x""#), path("trust.issuers[0].id"));
+    assert_eq!(with(r#""iss""#, r#""with space""#), path("trust.issuers[0].id"));
+    assert_eq!(with(r#""key_id":"k""#, r#""key_id":"""#), path("trust.issuers[0].keys[0].key_id"));
+    assert_eq!(with(r#""actions":["*"]"#, r#""actions":["a","a"]"#), path("trust.issuers[0].actions[1]"));
+    assert_eq!(with(r#""actions":["*"]"#, r#""actions":["a:*","a:*"]"#), path("trust.issuers[0].actions[1]"));
+    let trust = |trust: &str| {
+        let json = config(trust);
+        Config::from_json(json.as_bytes())
+            .and_then(|config| Snapshot::new(&config))
+            .map(|_| ())
+            .map_err(|error| error.path)
+    };
+    let key = r#"{"key_id":"k","public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="}"#;
+    let issuer =
+        |keys: &str| format!(r#"{{"id":"iss","type":"gate","tier":1,"actions":["*"],"keys":[{keys}]}}"#);
+    let issuers = |list: &str| trust(&format!(r#"{{"issuers":[{list}]}}"#));
+    assert_eq!(issuers(&issuer(key)), Ok(()));
+    assert_eq!(issuers(&issuer("")), path("trust.issuers[0].keys"));
+    assert_eq!(issuers(&issuer(&format!("{key},{key}"))), path("trust.issuers[0].keys[1].key_id"));
+    assert_eq!(issuers(&format!("{0},{0}", issuer(key))), path("trust.issuers[1].id"));
+    assert_eq!(
+        trust(r#"{"revoked_passports":[{"issuer":"","passport_id":"p"}]}"#),
+        path("trust.revoked_passports[0].issuer")
+    );
+    assert_eq!(
+        trust(r#"{"disabled_agents":[{"issuer":"i","agent_id":"a b"}]}"#),
+        path("trust.disabled_agents[0].agent_id")
+    );
     assert_eq!(Config::from_json(b"").unwrap_err().path, "");
     assert_eq!(Config::from_json(b"[]").unwrap_err().path, "");
     assert!(Config::from_json(format!("{good} x").as_bytes()).is_err());

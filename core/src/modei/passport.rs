@@ -133,9 +133,9 @@ impl Passport {
         self.hops().map(|hop| hop.issued_at).max().unwrap_or(self.leaf.issued_at)
     }
 
-    /// When the first of its hops expires.
+    /// When it expires. No passport outlives one that it was delegated from.
     pub fn expires_at(&self) -> UnixTime {
-        self.hops().map(|hop| hop.expires_at).min().unwrap_or(self.leaf.expires_at)
+        self.leaf.expires_at
     }
 
     /// Whether it was issued too far in the future for clocks that are 60 s apart.
