@@ -1,4 +1,5 @@
-//! What the tests of the whole product share: vectors and scenarios.
+//! What the tests of the whole product share: vectors, scenarios, and doors for fuzzing.
 
+pub mod doors;
 pub mod scenario;
 pub mod vectors;

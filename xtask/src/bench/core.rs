@@ -1,66 +1,84 @@
-//! The core's own benchmarks (criterion), natively.
+//! The core's own benchmarks (criterion), natively and in V8, the engine of Envoy.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::report::{Report, Row};
+use crate::tools;
 use crate::workspace::Workspace;
 
-/// Runs the benchmarks in `core/benches` and takes criterion's medians.
+/// Runs the benchmarks in `core/benches` on both, prints criterion's medians side by
+/// side and reports them.
 pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> {
-    if !workspace.root.join("core/benches").is_dir() {
-        eprintln!("SKIPPED the core's own benchmarks: there is no core/benches");
-        return Ok(());
+    let native = medians(workspace, "native", workspace.cargo().args(BENCH))?;
+    let v8 = if tools::runs("node") {
+        tools::wasm_target(workspace, "wasm32-wasip1")?;
+        // Built as the plugin is: its profile.
+        let wasm = ["--target=wasm32-wasip1", "--profile=wasm", "--config", &runner(workspace)];
+        medians(workspace, "v8", workspace.cargo().args(BENCH).args(wasm))?
+    } else {
+        eprintln!("SKIPPED the core's own benchmarks in V8: Node.js (20 or newer) is not here");
+        Medians::new()
+    };
+
+    println!("\n{:<44}{:>12}{:>12}  µs", "the core's own functions", "native", "in V8");
+    for (name, native) in &native {
+        let in_v8 = v8.get(name).map_or("-".to_owned(), |median| format!("{median:.2}"));
+        println!("{name:<44}{native:>12.2}{in_v8:>12}");
     }
-    let results = workspace.target.join("criterion");
+    for (engine, medians) in [("native", native), ("v8", v8)] {
+        for (name, median) in medians {
+            report.add(Row::new(format!("core.{engine}.{name}"), median, "us"));
+        }
+    }
+    Ok(())
+}
+
+const BENCH: [&str; 2] = ["bench", "--package=portcullis-core"];
+
+/// Microseconds by name.
+type Medians = BTreeMap<String, f64>;
+
+/// Has criterion measure, and reads what it found.
+fn medians(workspace: &Workspace, engine: &str, bench: &mut Command) -> Result<Medians> {
+    let results = workspace.target.join("criterion").join(engine);
     // What earlier runs left must not pass for this one's.
     if results.exists() {
         std::fs::remove_dir_all(&results)?;
     }
-    let status = workspace
-        .cargo()
-        .args(["bench", "--package=portcullis-core"])
-        .status()
-        .context("cannot run cargo bench")?;
-    anyhow::ensure!(status.success(), "`cargo bench --package=portcullis-core` failed");
-    let mut found = Vec::new();
-    collect(&results, &mut found, MAX_DEPTH)?;
-    found.sort_by(|(left, _), (right, _)| left.cmp(right));
-    anyhow::ensure!(!found.is_empty(), "criterion left no results");
-    for (name, nanoseconds) in found {
-        report.add(Row::new(format!("core.{name}"), nanoseconds / 1e3, "us"));
-    }
-    Ok(())
-}
-
-/// Finds `…/<group>/<name>/new/{benchmark,estimates}.json`.
-fn collect(folder: &std::path::Path, found: &mut Vec<(String, f64)>, depth: u32) -> Result<()> {
-    let Some(deeper) = depth.checked_sub(1) else {
-        return Ok(());
-    };
-    let estimates = folder.join("new/estimates.json");
-    if estimates.is_file() {
-        let name = read(&folder.join("new/benchmark.json"))?;
-        let name = name.pointer("/full_id").and_then(Value::as_str);
-        let median = read(&estimates)?;
-        let median = median.pointer("/median/point_estimate").and_then(Value::as_f64);
-        if let (Some(name), Some(median)) = (name, median) {
-            found.push((name.replace('/', "."), median));
+    std::fs::create_dir_all(&results)?;
+    let status = bench.env("CRITERION_HOME", &results).status().context("cannot run cargo bench")?;
+    ensure!(status.success(), "`cargo bench --package=portcullis-core` failed ({engine})");
+    let mut medians = Medians::new();
+    for entry in std::fs::read_dir(&results)? {
+        let folder = entry?.path().join("new");
+        if folder.is_dir() {
+            let name = read(&folder.join("benchmark.json"), "/full_id")?;
+            let name = name.as_str().context("criterion names a benchmark by no text")?.to_owned();
+            let median = read(&folder.join("estimates.json"), "/median/point_estimate")?;
+            medians.insert(name, median.as_f64().context("criterion's median is no number")? / 1e3);
         }
     }
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, found, deeper)?;
-        }
-    }
-    Ok(())
+    ensure!(!medians.is_empty(), "criterion left no results in {}", results.display());
+    Ok(medians)
 }
 
-fn read(file: &std::path::Path) -> Result<Value> {
+/// What of a file of criterion's lies at `pointer`.
+fn read(file: &Path, pointer: &str) -> Result<Value> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(serde_json::from_slice(&text)?)
+    let whole: Value = serde_json::from_slice(&text)?;
+    whole.pointer(pointer).cloned().with_context(|| format!("{} has no {pointer}", file.display()))
 }
 
-/// criterion nests group, name, parameter; one more for the root.
-const MAX_DEPTH: u32 = 4;
+/// cargo's setting by which Node.js runs what is built for wasm32-wasip1.
+fn runner(workspace: &Workspace) -> String {
+    let script = workspace.root.join("core/benches/v8.mjs");
+    // Node.js warns that WASI is experimental; the program is our own.
+    let command = serde_json::json!(["node", "--no-warnings", script.to_string_lossy()]);
+    // A JSON array of plain texts is a TOML array too.
+    format!("target.wasm32-wasip1.runner={command}")
+}

@@ -34,7 +34,7 @@ pub(crate) struct Options {
 enum Part {
     /// Envoy's CPU time per request, side by side
     Envoy,
-    /// The core's own functions, natively
+    /// The core's own functions, natively and in V8
     Core,
     /// The plugin file's size
     Size,

@@ -1,0 +1,238 @@
+//! The corpora that fuzzing left, each input through its door once more.
+
+use portcullis_core::SecretKey;
+use portcullis_core::modei::{Draft, Signed, delegate, issue, self_issue};
+use portcullis_core::sha256;
+use portcullis_tests::doors::{Answer, DOORS, Door, NOW, RequestText, encoded, fuzz_folder, issuers, key};
+use portcullis_tests::{scenario, vectors};
+use std::collections::BTreeSet;
+
+fn play(name: &str) {
+    let door = DOORS.iter().find(|door| door.name == name).expect("a door");
+    if std::env::var_os("PORTCULLIS_WRITE_SEEDS").is_some() {
+        write_seeds(door);
+    }
+    let (mut accepted, mut refused) = (0, 0);
+    for entry in
+        std::fs::read_dir(door.corpus()).unwrap_or_else(|error| panic!("the corpus of {name}: {error}"))
+    {
+        let path = entry.unwrap().path();
+        let input = std::fs::read(&path).unwrap();
+        // Shown if the door panics: which input it was.
+        println!("{}", path.display());
+        match (door.open)(&input) {
+            Answer::Accepted => accepted += 1,
+            Answer::Refused => refused += 1,
+        }
+    }
+    assert!(accepted > 0, "none of {refused} inputs gets through the door {name}");
+    assert!(refused > 0, "none of {accepted} inputs is refused at the door {name}");
+}
+
+#[test]
+fn the_corpus_of_configurations_holds() {
+    play("configuration");
+}
+
+#[test]
+fn the_corpus_of_delegation_recipes_holds() {
+    play("delegation");
+}
+
+#[test]
+fn the_corpus_of_envelopes_holds() {
+    play("envelope");
+}
+
+#[test]
+fn the_corpus_of_request_heads_holds() {
+    play("headers");
+}
+
+#[test]
+fn the_corpus_of_json_texts_holds() {
+    play("json");
+}
+
+#[test]
+fn the_corpus_of_jwts_holds() {
+    play("jwt");
+}
+
+#[test]
+fn the_corpus_of_header_maps_holds() {
+    play("pairs");
+}
+
+#[test]
+fn every_door_has_a_fuzz_target_and_every_target_a_door() {
+    let targets: BTreeSet<_> = std::fs::read_dir(fuzz_folder().join("fuzz_targets"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(targets, DOORS.iter().map(|door| door.name.to_owned()).collect());
+}
+
+/// Adds to a corpus what a fuzzer may begin with. `cargo fuzz cmin` then throws out what
+/// adds nothing.
+fn write_seeds(door: &Door) {
+    std::fs::create_dir_all(door.corpus()).unwrap();
+    for seed in seeds(door.name) {
+        let name: String = sha256(&seed).iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(door.corpus().join(name), seed).unwrap();
+    }
+}
+
+fn seeds(door: &str) -> Vec<Vec<u8>> {
+    let texts = |all: Vec<String>| all.into_iter().map(String::into_bytes).collect();
+    match door {
+        "configuration" => texts(configurations()),
+        "delegation" => recipes(),
+        "envelope" => texts(credentials().filter(|text| text.starts_with('{')).collect()),
+        "headers" => heads(),
+        "json" => texts(credentials().take(1).chain(TEXTS.map(Into::into)).collect()),
+        "jwt" => texts(jwts()),
+        "pairs" => maps(),
+        _ => panic!("no seeds for {door}"),
+    }
+}
+
+/// The vectors' credentials, without those that are large only to be too large.
+fn credentials() -> impl Iterator<Item = String> {
+    vectors::passports().into_iter().map(|vector| vector.credential).filter(|text| text.len() < 30_000)
+}
+
+const TEXTS: [&str; 7] = [
+    "[0,-0,1.5,1e21,1e-7,5e-324,9007199254740992,1E9,0.1]",
+    r#"{"\u20ac":"\ud83d\ude00","e\u0301":["\u00e9","\r\n\u0001\/"],"\ufb33":null,"":true}"#,
+    r#"{"\ufb33":1,"\ud83d\ude00":2,"\\":"\\\"/\u001f"}"#,
+    r#"{"a":1,"A":2}"#,
+    "[1e20]",
+    "{} {}",
+    " [ { } , [ ] , false ] ",
+];
+
+/// Tokens, and pairs of header and payload; one with each header that there may be, or
+/// that looks like it.
+fn jwts() -> Vec<String> {
+    const HEADER: &str = r#"{"alg":"EdDSA","typ":"passport+jwt"}"#;
+    let payload = |credential: &str| {
+        let whole: serde_json::Value = serde_json::from_str(credential).ok()?;
+        Some(whole["passport_json"].to_string())
+    };
+    let first = credentials().next().expect("a vector");
+    let with = |kid: &str| {
+        let header = HEADER.replace('}', &format!(r#","kid":"{kid}"}}"#));
+        format!("{header}\n{}", payload(&first).expect("an envelope"))
+    };
+    let kids = ["ik_1".into(), r"\q".into(), r"\u0041".into(), "\u{1}".into(), "k".repeat(1024)];
+    let made = credentials().map(|credential| match payload(&credential) {
+        Some(payload) => format!("{HEADER}\n{payload}"),
+        None => credential,
+    });
+    made.chain(kids.iter().map(|kid: &String| with(kid))).collect()
+}
+
+fn configurations() -> Vec<String> {
+    let scenarios = scenario::load();
+    let gates = scenarios.values().map(|scenario| scenario::gate_configuration(scenario, "api.example"));
+    let mut all: Vec<_> = gates.collect::<BTreeSet<_>>().into_iter().collect();
+    all.extend([
+        r#"{"gate":{"id":"g"},"profile":"L1","authorities":["a"],"routes":[{"path":"/","methods":["GET"],"public":true}]}"#.into(),
+        r#"{"gate":{"id":"g"},"profile":"L2","authorities":["a"],"routes":[],"trust":{}}"#.into(),
+        all[0].replace("flights", "flüge").replace('\n', ""),
+    ]);
+    all
+}
+
+/// Every depth under every root, and one byte that spoils something here and there.
+fn recipes() -> Vec<Vec<u8>> {
+    let plain = (0..3).flat_map(|root| (0..7).map(move |depth| vec![root, depth]));
+    let spoilt = (2..24).map(|at| {
+        let mut recipe = vec![0; 26];
+        recipe[1] = 2;
+        recipe[at] = 1;
+        recipe
+    });
+    plain.chain(spoilt).collect()
+}
+
+fn heads() -> Vec<Vec<u8>> {
+    let agent = |hop: usize| key(&format!("agent {hop}"));
+    let own = self_issue(&agent(0), &draft("pp_root"));
+    let delegated = delegate(&own, &agent(0), &agent(1).public_key(), &draft("pp_1")).expect("a delegation");
+    let issued = |index: usize, id: &str| {
+        let (issuer, owner) = &issuers()[index];
+        let signer: SecretKey = key(owner);
+        (issue(&signer, issuer, "agent_0", &agent(0).public_key(), &draft(id)), signer)
+    };
+    let (by_acme, acme) = issued(0, "pp_issued");
+    let (by_tower, _) = issued(1, "pp_issued");
+    let (revoked, _) = issued(0, "pp_root");
+    let header = |signed: &Signed| format!("Agent-Passport: {}", signed.to_header());
+    let bearer =
+        |signed: &Signed, signer: &SecretKey| format!("authorization: Bearer {}", signed.to_jwt(signer));
+    let cases = [
+        ("GET", "/health?probe=1", vec![]),
+        ("GET", "/flights", vec![]),
+        ("GET", "/flights", vec![header(&own), "host: API.example".into()]),
+        ("GET", "/%66lights?q=%2F", vec![header(&delegated)]),
+        ("GET", "/flights", vec![bearer(&own, &agent(0))]),
+        ("GET", "/flights", vec![bearer(&by_acme, &acme), header(&own)]),
+        ("GET", "/flights", vec!["authorization: Bearer a.b.c".into()]),
+        ("GET", "/fl%C3%BCge", vec![header(&by_tower)]),
+        ("POST", "/bookings/a/b", vec![bearer(&by_acme, &acme), "content-length: 3".into()]),
+        ("POST", "/bookings/a/b", vec![header(&own)]),
+        ("POST", "/bookings/open/watch", vec![header(&by_acme)]),
+        ("GET", "/bookings/open/watch", vec![header(&by_acme)]),
+        ("GET", "/bookings/open/x", vec![header(&by_acme)]),
+        ("GET", "/bookings/open/x", vec![]),
+        (
+            "GET",
+            "/socket",
+            vec!["connection: keep-alive, Upgrade".into(), "upgrade: websocket".into(), header(&own)],
+        ),
+        ("GET", "/flights", vec!["connection: upgrade".into(), header(&own)]),
+        ("DELETE", "/bookings/open/x", vec![]),
+        ("GET", "/bookings/../flights", vec![header(&by_acme)]),
+        ("GET", "/bookings/%2e/flights", vec![header(&by_acme)]),
+        ("GET", "/bookings//x", vec![header(&by_acme)]),
+        ("GET", "/bookings/a%2fx", vec![header(&by_acme)]),
+        ("GET", "/bookings/a%3Bx", vec![header(&by_acme)]),
+        ("GET", "/flights", vec![header(&own), "host: other.example".into()]),
+        ("GET", "/flights", vec![header(&revoked)]),
+        ("GET", "/flights", vec![header(&own), header(&own)]),
+        ("CONNECT", "*", vec!["host: other".into()]),
+    ];
+    let text = |(method, path, headers): &(&str, &str, Vec<String>)| {
+        format!("{method}\napi.example\n{path}\n{}", headers.join("\n")).into_bytes()
+    };
+    cases.iter().map(text).collect()
+}
+
+fn draft(id: &str) -> Draft {
+    Draft {
+        passport_id: id.into(),
+        agent_name: None,
+        permissions: ["flights:search", "flights:book"].map(|key| (key.into(), Default::default())).into(),
+        issued_at: NOW.plus_millis(-3_600_000),
+        expires_at: NOW.plus_millis(3_600_000),
+        delegation_authority: true,
+    }
+}
+
+/// The heads as hosts hand them to the plugin, and one cut off.
+fn maps() -> Vec<Vec<u8>> {
+    let mut all: Vec<_> = heads().iter().map(|head| map(&RequestText::read(head))).collect();
+    let mut cut = all[0].clone();
+    cut.pop();
+    all.extend([cut, Vec::new(), vec![0; 4], vec![0xff; 16]]);
+    all
+}
+
+fn map(head: &RequestText) -> Vec<u8> {
+    let mut pairs: Vec<(&[u8], &[u8])> =
+        vec![(b":method", &head.method), (b":authority", &head.authority), (b":path", &head.path)];
+    pairs.extend(head.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())));
+    encoded(&pairs)
+}
