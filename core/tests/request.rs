@@ -218,6 +218,7 @@ fn a_configuration_that_is_wrong_names_the_member_at_fault() {
     assert_eq!(with(r#""path":"/health""#, r#""path":"/a%20b""#), "routes[0].path");
     assert_eq!(with(r#""path":"/health","#, ""), "routes[0]");
     assert_eq!(with(r#""public":true"#, r#""public":true,"action":"x""#), "routes[0]");
+    assert_eq!(with(r#""action":"flights:search""#, r#""action":"flights search""#), "routes[1].action");
     assert_eq!(with(r#""action":"flights:search""#, r#""action":"flights:*""#), "routes[1].action");
     assert_eq!(with(r#","action":"flights:search""#, ""), "routes[1]");
     assert_eq!(with(r#""methods":["GET"]"#, r#""methods":[]"#), "routes[0].methods");
