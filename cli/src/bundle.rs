@@ -101,6 +101,7 @@ impl Args {
             disabled_agents: disabled
                 .map(|entry| DisabledAgent { issuer: entry.issuer, agent_id: entry.id })
                 .collect(),
+            ..TrustConfig::default()
         })
     }
 
@@ -230,8 +231,8 @@ fn with_key_from_file<'v>(key: &Value<'v>, folder: &Path) -> Result<Value<'v>> {
 }
 
 fn is_empty(material: &TrustConfig) -> bool {
-    let TrustConfig { issuers, self_issued, revoked_passports, disabled_agents } = material;
-    issuers.is_empty() && self_issued.is_none() && revoked_passports.is_empty() && disabled_agents.is_empty()
+    // What is empty is not written.
+    serde_json::to_value(material).is_ok_and(|written| written == serde_json::json!({}))
 }
 
 /// Ids of passports and agents have no slash in practice; issuers' may.

@@ -26,8 +26,9 @@ mod verifier;
 
 pub use cache::CredentialCache;
 pub use config::{
-    Config, ConfigError, DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
-    ReservedHeaders, RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Config, ConfigError, DidDocumentConfig,
+    DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile, Repeats, ReservedHeaders,
+    RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};

@@ -2,11 +2,18 @@
 //! naming its place. What it means is [`Snapshot`](crate::Snapshot)'s business.
 
 mod read;
+mod read_trust;
+mod trust;
+
+pub use trust::{
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
+    IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
+};
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The configuration of one gate.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +34,13 @@ pub struct Config {
     pub reserved_headers: ReservedHeaders,
     /// Memory for verified credentials in each VM, in bytes. Left out: 4 MiB.
     pub cache_bytes: u32,
+    /// The names by which badges may call this gate in `aud`. Left out: the origin
+    /// `https://AUTHORITY` of each of the gate's hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
+    /// The longest body that is read where a signature covers it, in bytes. Left out:
+    /// 1 MiB. The proxy's own limit for buffered bodies must be no lower.
+    pub max_body_bytes: u32,
 }
 
 /// `gate`.
@@ -101,89 +115,23 @@ pub struct RouteConfig {
     /// nothing more of it.
     #[serde(skip_serializing_if = "is_false")]
     pub allow_upgrade: bool,
-}
-
-/// `trust`: static trust material, as `portcullis bundle` writes it.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct TrustConfig {
-    /// The issuers whose passports are admitted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub issuers: Vec<IssuerConfig>,
-    /// What passports may do that agents sign for themselves. Left out: refused.
+    /// What becomes of a SimpleGuard signature that comes again. Left out: `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub self_issued: Option<SelfIssuedConfig>,
-    /// Passports that are no longer good, however long they would be valid.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub revoked_passports: Vec<RevokedPassport>,
-    /// Agents that may not act here, whatever they present.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub disabled_agents: Vec<DisabledAgent>,
+    pub simpleguard_repeats: Option<Repeats>,
 }
 
-/// One entry of `trust.issuers`.
-#[derive(Clone, Debug, Serialize)]
-pub struct IssuerConfig {
-    /// The issuer's id, as its passports name it.
-    pub id: String,
-    /// What kind of issuer it is.
-    #[serde(rename = "type")]
-    pub kind: IssuerKind,
-    /// Who vouches for it: 1 (nobody but itself), 2 (its domain is verified), 3 (certified).
-    pub tier: u8,
-    /// The actions that it may grant here: names, `namespace:*`, or `*`.
-    pub actions: Vec<String>,
-    /// Its keys.
-    pub keys: Vec<KeyConfig>,
-}
-
-/// The types of issuer that sign for others.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IssuerKind {
-    /// A gate.
-    Gate,
-    /// A platform's managed issuer.
-    Platform,
-}
-
-/// One key of an issuer.
-#[derive(Clone, Debug, Serialize)]
-pub struct KeyConfig {
-    /// The key's id, as passports name it.
-    pub key_id: String,
-    /// Standard base64 of the 32 bytes of the Ed25519 key.
-    pub public_key: String,
-    /// The first moment at which the gate uses it, as RFC 3339 in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<String>,
-    /// The moment from which the gate no longer uses it, as RFC 3339 in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_after: Option<String>,
-}
-
-/// `trust.self_issued`.
-#[derive(Clone, Debug, Serialize)]
-pub struct SelfIssuedConfig {
-    /// The actions that such passports may grant: names, `namespace:*`, or `*`.
-    pub actions: Vec<String>,
-}
-
-/// One entry of `trust.revoked_passports`.
-#[derive(Clone, Debug, Serialize)]
-pub struct RevokedPassport {
-    /// The issuer at the root of the passport: passport ids are unique within it.
-    pub issuer: String,
-    /// The passport's id. Whatever was delegated from it is revoked too.
-    pub passport_id: String,
-}
-
-/// One entry of `trust.disabled_agents`.
-#[derive(Clone, Debug, Serialize)]
-pub struct DisabledAgent {
-    /// The issuer at the root of the agent's passports: agent ids are unique within it.
-    pub issuer: String,
-    /// The agent's id. Whatever it delegated is refused too.
-    pub agent_id: String,
+/// What becomes of a signature that comes again. Such a signature has times in whole
+/// seconds and nothing random, so an agent that asks the same twice within a second sends
+/// the same signature twice.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeats {
+    /// It is refused: whoever has seen it could have sent it.
+    #[default]
+    Refuse,
+    /// It passes within a second of its first use: for routes where doing the same twice
+    /// does no harm.
+    SameSecond,
 }
 
 /// What is wrong with a configuration, and where.

@@ -1,8 +1,8 @@
 //! Reading a configuration from strict JSON.
 
+use super::read_trust::trust;
 use super::{
-    Config, ConfigError, DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
-    ReservedHeaders, RevokedPassport, RouteConfig, SelfIssuedConfig, TrustConfig,
+    Config, ConfigError, GateConfig, Mode, Profile, Repeats, ReservedHeaders, RouteConfig, TrustConfig,
 };
 use crate::json::{self, Limits, Object, Value};
 use alloc::format;
@@ -18,9 +18,11 @@ impl Config {
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
         parsed(json, |place| {
             let members = place.members(&[
+                "audiences",
                 "authorities",
                 "cache_bytes",
                 "gate",
+                "max_body_bytes",
                 "mode",
                 "profile",
                 "reserved_headers",
@@ -47,6 +49,10 @@ impl Config {
                 cache_bytes: members
                     .optional("cache_bytes", |place| place.whole_number())?
                     .unwrap_or(DEFAULT_CACHE_BYTES),
+                audiences: members.optional("audiences", |place| place.list(text))?,
+                max_body_bytes: members
+                    .optional("max_body_bytes", |place| place.whole_number())?
+                    .unwrap_or(DEFAULT_MAX_BODY_BYTES),
             })
         })
     }
@@ -81,6 +87,7 @@ fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
         "path",
         "path_prefix",
         "public",
+        "simpleguard_repeats",
     ])?;
     let flag = |name| members.optional(name, |place| place.flag()).map(Option::unwrap_or_default);
     Ok(RouteConfig {
@@ -92,68 +99,21 @@ fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
         mode: members.optional("mode", mode)?,
         keep_credential: flag("keep_credential")?,
         allow_upgrade: flag("allow_upgrade")?,
-    })
-}
-
-fn trust(place: Place<'_>) -> Result<TrustConfig, ConfigError> {
-    let members = place.members(&["disabled_agents", "issuers", "revoked_passports", "self_issued"])?;
-    Ok(TrustConfig {
-        issuers: members.optional("issuers", |place| place.list(issuer))?.unwrap_or_default(),
-        self_issued: members.optional("self_issued", |place| {
-            let members = place.members(&["actions"])?;
-            Ok(SelfIssuedConfig { actions: members.required("actions")?.list(text)? })
-        })?,
-        revoked_passports: members
-            .optional("revoked_passports", |place| {
-                place.list(|place| {
-                    let (issuer, passport_id) = scoped(place, "passport_id")?;
-                    Ok(RevokedPassport { issuer, passport_id })
-                })
-            })?
-            .unwrap_or_default(),
-        disabled_agents: members
-            .optional("disabled_agents", |place| {
-                place.list(|place| {
-                    let (issuer, agent_id) = scoped(place, "agent_id")?;
-                    Ok(DisabledAgent { issuer, agent_id })
-                })
-            })?
-            .unwrap_or_default(),
-    })
-}
-
-fn issuer(place: Place<'_>) -> Result<IssuerConfig, ConfigError> {
-    let members = place.members(&["actions", "id", "keys", "tier", "type"])?;
-    Ok(IssuerConfig {
-        id: members.required("id")?.text()?,
-        kind: members
-            .required("type")?
-            .one_of(&[("gate", IssuerKind::Gate), ("platform", IssuerKind::Platform)])?,
-        tier: members.required("tier")?.whole_number()?,
-        actions: members.required("actions")?.list(text)?,
-        keys: members.required("keys")?.list(|place| {
-            let members = place.members(&["key_id", "not_after", "not_before", "public_key"])?;
-            Ok(KeyConfig {
-                key_id: members.required("key_id")?.text()?,
-                public_key: members.required("public_key")?.text()?,
-                not_before: members.optional("not_before", text)?,
-                not_after: members.optional("not_after", text)?,
-            })
+        simpleguard_repeats: members.optional("simpleguard_repeats", |place| {
+            place.one_of(&[("refuse", Repeats::Refuse), ("same_second", Repeats::SameSecond)])
         })?,
     })
 }
 
-fn scoped(place: Place<'_>, id: &'static str) -> Result<(String, String), ConfigError> {
-    let members = place.members(&["issuer", id])?;
-    Ok((members.required("issuer")?.text()?, members.required(id)?.text()?))
-}
-
-fn text(place: Place<'_>) -> Result<String, ConfigError> {
+pub(super) fn text(place: Place<'_>) -> Result<String, ConfigError> {
     place.text()
 }
 
 /// Some 3,000 passports of usual size, in each worker.
 const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
+
+/// What Envoy buffers of a stream by default.
+const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
 
 fn parsed<T>(json: &[u8], read: impl Fn(Place<'_>) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
     // 64 MiB hold some 300,000 issuers of twenty values each; more would be a mistake,
@@ -167,36 +127,36 @@ fn parsed<T>(json: &[u8], read: impl Fn(Place<'_>) -> Result<T, ConfigError>) ->
 }
 
 /// A value of a configuration, and where it stands.
-struct Place<'v> {
+pub(super) struct Place<'v> {
     value: &'v Value<'v>,
     path: String,
 }
 
 /// The members of an object, all of them known.
-struct Members<'v> {
+pub(super) struct Members<'v> {
     object: &'v Object<'v>,
     path: String,
 }
 
 impl<'v> Place<'v> {
-    fn wrong(&self, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn wrong(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.path.clone(), problem)
     }
 
-    fn text(&self) -> Result<String, ConfigError> {
+    pub(super) fn text(&self) -> Result<String, ConfigError> {
         self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
     }
 
-    fn flag(&self) -> Result<bool, ConfigError> {
+    pub(super) fn flag(&self) -> Result<bool, ConfigError> {
         self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
     }
 
-    fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
+    pub(super) fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
         let number = self.value.as_integer().and_then(|number| N::try_from(number).ok());
         number.ok_or_else(|| self.wrong("must be a whole number, not negative and not too large"))
     }
 
-    fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
         chosen.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
@@ -204,13 +164,16 @@ impl<'v> Place<'v> {
         })
     }
 
-    fn list<T>(&self, read: impl Fn(Place<'v>) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+    pub(super) fn list<T>(
+        &self,
+        read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
+    ) -> Result<Vec<T>, ConfigError> {
         let elements = self.value.as_array().ok_or_else(|| self.wrong("must be an array"))?;
         let place = |(index, value)| Place { value, path: format!("{}[{index}]", self.path) };
         elements.iter().enumerate().map(|element| read(place(element))).collect()
     }
 
-    fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
+    pub(super) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
         let object = self.value.as_object().ok_or_else(|| self.wrong("must be an object"))?;
         let members = Members { object, path: self.path };
         match object.iter().find(|(name, _)| !known.contains(name)) {
@@ -228,13 +191,13 @@ impl<'v> Members<'v> {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
-    fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
+    pub(super) fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
         let value =
             self.object.get(name).ok_or_else(|| ConfigError::new(self.path_to(name), "is missing"))?;
         Ok(Place { value, path: self.path_to(name) })
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &self,
         name: &str,
         read: impl Fn(Place<'v>) -> Result<T, ConfigError>,

@@ -1,0 +1,143 @@
+//! Reading trust material.
+
+use super::read::{Members, Place, text};
+use super::{
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, ConfigError, DidDocumentConfig, DisabledAgent,
+    IssuerConfig, IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent,
+    TrustConfig,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub(super) fn trust(place: Place<'_>) -> Result<TrustConfig, ConfigError> {
+    let members = place.members(&[
+        "accept_self_signed",
+        "badge_issuers",
+        "did_documents",
+        "disabled_agents",
+        "issuers",
+        "revoked_badges",
+        "revoked_passports",
+        "self_issued",
+        "simpleguard_agents",
+    ])?;
+    Ok(TrustConfig {
+        issuers: members.optional("issuers", |place| place.list(issuer))?.unwrap_or_default(),
+        self_issued: members.optional("self_issued", |place| {
+            let members = place.members(&["actions"])?;
+            Ok(SelfIssuedConfig { actions: members.required("actions")?.list(text)? })
+        })?,
+        badge_issuers: members
+            .optional("badge_issuers", |place| place.list(badge_issuer))?
+            .unwrap_or_default(),
+        accept_self_signed: members.optional("accept_self_signed", |place| {
+            let members = place.members(&["actions", "compatibility"])?;
+            Ok(AcceptSelfSigned {
+                actions: members.required("actions")?.list(text)?,
+                compatibility: compatibility(&members)?,
+            })
+        })?,
+        did_documents: members
+            .optional("did_documents", |place| {
+                place.list(|place| {
+                    let members = place.members(&["id", "keys"])?;
+                    Ok(DidDocumentConfig {
+                        id: members.required("id")?.text()?,
+                        keys: members.required("keys")?.list(key)?,
+                    })
+                })
+            })?
+            .unwrap_or_default(),
+        simpleguard_agents: members
+            .optional("simpleguard_agents", |place| place.list(simpleguard_agent))?
+            .unwrap_or_default(),
+        revoked_badges: members
+            .optional("revoked_badges", |place| {
+                place.list(|place| {
+                    let (issuer, jti) = scoped(place, "jti")?;
+                    Ok(RevokedBadge { issuer, jti })
+                })
+            })?
+            .unwrap_or_default(),
+        revoked_passports: members
+            .optional("revoked_passports", |place| {
+                place.list(|place| {
+                    let (issuer, passport_id) = scoped(place, "passport_id")?;
+                    Ok(RevokedPassport { issuer, passport_id })
+                })
+            })?
+            .unwrap_or_default(),
+        disabled_agents: members
+            .optional("disabled_agents", |place| {
+                place.list(|place| {
+                    let (issuer, agent_id) = scoped(place, "agent_id")?;
+                    Ok(DisabledAgent { issuer, agent_id })
+                })
+            })?
+            .unwrap_or_default(),
+    })
+}
+
+fn issuer(place: Place<'_>) -> Result<IssuerConfig, ConfigError> {
+    let members = place.members(&["actions", "id", "keys", "tier", "type"])?;
+    Ok(IssuerConfig {
+        id: members.required("id")?.text()?,
+        kind: members
+            .required("type")?
+            .one_of(&[("gate", IssuerKind::Gate), ("platform", IssuerKind::Platform)])?,
+        tier: members.required("tier")?.whole_number()?,
+        actions: members.required("actions")?.list(text)?,
+        keys: members.required("keys")?.list(key)?,
+    })
+}
+
+fn key(place: Place<'_>) -> Result<KeyConfig, ConfigError> {
+    key_of(&place.members(&KEY_MEMBERS)?)
+}
+
+const KEY_MEMBERS: [&str; 4] = ["key_id", "not_after", "not_before", "public_key"];
+
+fn key_of(members: &Members<'_>) -> Result<KeyConfig, ConfigError> {
+    Ok(KeyConfig {
+        key_id: members.required("key_id")?.text()?,
+        public_key: members.required("public_key")?.text()?,
+        not_before: members.optional("not_before", text)?,
+        not_after: members.optional("not_after", text)?,
+    })
+}
+
+fn badge_issuer(place: Place<'_>) -> Result<BadgeIssuerConfig, ConfigError> {
+    let members = place.members(&[
+        "actions",
+        "compatibility",
+        "id",
+        "keys",
+        "minimum_level",
+        "revocations_synced_at",
+        "tier",
+    ])?;
+    Ok(BadgeIssuerConfig {
+        id: members.required("id")?.text()?,
+        tier: members.required("tier")?.whole_number()?,
+        actions: members.required("actions")?.list(text)?,
+        keys: members.optional("keys", |place| place.list(key))?.unwrap_or_default(),
+        minimum_level: members.optional("minimum_level", text)?,
+        compatibility: compatibility(&members)?,
+        revocations_synced_at: members.optional("revocations_synced_at", text)?,
+    })
+}
+
+fn compatibility(members: &Members<'_>) -> Result<Vec<Compatibility>, ConfigError> {
+    let switches = |place: Place<'_>| place.list(|place| place.one_of(&Compatibility::ALL));
+    Ok(members.optional("compatibility", switches)?.unwrap_or_default())
+}
+
+fn simpleguard_agent(place: Place<'_>) -> Result<SimpleGuardAgent, ConfigError> {
+    let members = place.members(&["actions", "key_id", "not_after", "not_before", "public_key"])?;
+    Ok(SimpleGuardAgent { key: key_of(&members)?, actions: members.required("actions")?.list(text)? })
+}
+
+fn scoped(place: Place<'_>, id: &'static str) -> Result<(String, String), ConfigError> {
+    let members = place.members(&["issuer", id])?;
+    Ok((members.required("issuer")?.text()?, members.required(id)?.text()?))
+}
