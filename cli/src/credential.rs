@@ -109,8 +109,10 @@ impl Credential {
 /// The name of a kind of credential in answers.
 pub(crate) fn kind_name(kind: Kind) -> &'static str {
     match kind {
+        Kind::Badge => "badge",
         Kind::Passport => "passport",
         Kind::PassportJwt => "passport_jwt",
+        Kind::SimpleGuard => "simpleguard",
     }
 }
 

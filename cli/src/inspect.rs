@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     let jwt_header = credential.jwt_header()?.map(|header| parse(&header, "JWT's header")).transpose()?;
     let envelope = match credential.kind() {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
-        Kind::PassportJwt => &contents,
+        Kind::Badge | Kind::PassportJwt | Kind::SimpleGuard => &contents,
     };
     let view = View {
         kind: kind_name(credential.kind()),

@@ -117,6 +117,7 @@ fn decide(snapshot: &Snapshot, path: &str, passport: &str, cache: &mut Credentia
     match Verifier::new(snapshot).begin(&head, NOW, cache) {
         Step::Permit(_) => "permit",
         Step::Deny(refused) => refused.denial.reason.code(),
+        Step::NeedBody(_) => "need body",
     }
 }
 

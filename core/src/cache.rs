@@ -1,8 +1,8 @@
 //! Credentials that were verified before.
 
-use crate::modei::Passport;
-use crate::modei::RootKind;
-use crate::presented::{Kind, Presented};
+use crate::capiscio::{Badge, Level};
+use crate::modei::{Passport, RootKind};
+use crate::presented::{Kind, Token};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -16,6 +16,30 @@ use alloc::rc::Rc;
 pub struct CredentialCache {
     issued: Generations,
     self_issued: Generations,
+}
+
+/// A credential whose signatures were found right.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    Badge(Rc<Badge>),
+    Passport(Rc<Passport>),
+}
+
+impl Known {
+    /// Whether anybody can make such credentials.
+    fn is_self_issued(&self) -> bool {
+        match self {
+            Known::Badge(badge) => badge.level() == Level::SelfSigned,
+            Known::Passport(passport) => passport.root().kind() == RootKind::SelfIssued,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Known::Badge(badge) => badge.weight(),
+            Known::Passport(passport) => passport.weight(),
+        }
+    }
 }
 
 impl CredentialCache {
@@ -39,16 +63,13 @@ impl CredentialCache {
         self.len() == 0
     }
 
-    pub(crate) fn get(&mut self, presented: Presented<'_>) -> Option<Rc<Passport>> {
-        self.issued.get(presented).or_else(|| self.self_issued.get(presented))
+    pub(crate) fn get(&mut self, token: Token<'_>) -> Option<Known> {
+        self.issued.get(token).or_else(|| self.self_issued.get(token))
     }
 
-    pub(crate) fn insert(&mut self, presented: Presented<'_>, passport: &Rc<Passport>) {
-        let generations = match passport.root().kind() {
-            RootKind::SelfIssued => &mut self.self_issued,
-            RootKind::Gate | RootKind::Platform => &mut self.issued,
-        };
-        generations.insert(presented, Rc::clone(passport));
+    pub(crate) fn insert(&mut self, token: Token<'_>, known: &Known) {
+        let generations = if known.is_self_issued() { &mut self.self_issued } else { &mut self.issued };
+        generations.insert(token, known.clone());
     }
 }
 
@@ -64,25 +85,25 @@ struct Generations {
 }
 
 /// B-trees: nobody can choose keys that make them slow, as with a hash table.
-type Entries = BTreeMap<Kind, BTreeMap<Box<[u8]>, Rc<Passport>>>;
+type Entries = BTreeMap<Kind, BTreeMap<Box<[u8]>, Known>>;
 
 impl Generations {
     fn new(budget: usize) -> Self {
         Generations { young: BTreeMap::new(), old: BTreeMap::new(), weight: 0, budget }
     }
 
-    fn get(&mut self, presented: Presented<'_>) -> Option<Rc<Passport>> {
-        let Presented { kind, bytes } = presented;
-        if let Some(passport) = self.young.get(&kind).and_then(|entries| entries.get(bytes)) {
-            return Some(Rc::clone(passport));
+    fn get(&mut self, token: Token<'_>) -> Option<Known> {
+        let Token { kind, bytes } = token;
+        if let Some(known) = self.young.get(&kind).and_then(|entries| entries.get(bytes)) {
+            return Some(known.clone());
         }
-        let passport = self.old.get_mut(&kind)?.remove(bytes)?;
-        self.insert(presented, Rc::clone(&passport));
-        Some(passport)
+        let known = self.old.get_mut(&kind)?.remove(bytes)?;
+        self.insert(token, known.clone());
+        Some(known)
     }
 
-    fn insert(&mut self, presented: Presented<'_>, passport: Rc<Passport>) {
-        let weight = presented.bytes.len().saturating_add(passport.weight());
+    fn insert(&mut self, token: Token<'_>, known: Known) {
+        let weight = token.bytes.len().saturating_add(known.weight());
         if weight > self.budget {
             return;
         }
@@ -91,6 +112,6 @@ impl Generations {
             self.weight = 0;
         }
         self.weight = self.weight.saturating_add(weight);
-        self.young.entry(presented.kind).or_default().insert(Box::from(presented.bytes), passport);
+        self.young.entry(token.kind).or_default().insert(Box::from(token.bytes), known);
     }
 }

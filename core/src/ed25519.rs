@@ -91,6 +91,21 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// SHA-256 of what comes in pieces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of what came so far.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.0.clone().finalize().into()
+    }
+}
+
 /// Whether the 255 bits of the y coordinate are below 2^255 - 19. Implementations
 /// differ on the others, so a key written that way would be two keys.
 fn is_canonical_field_element(bytes: &[u8; 32]) -> bool {

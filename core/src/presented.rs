@@ -1,79 +1,147 @@
 //! Finding the credential that a request presents.
 
+use crate::capiscio;
 use crate::denial::Denial;
 use crate::modei;
 use crate::reason::Reason;
 use crate::request::RequestHead;
 
+/// What a request presents: one credential, and beside a badge perhaps the signature of
+/// its holder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Presented<'r> {
+    pub(crate) credential: Token<'r>,
+    /// A SimpleGuard JWS that came with a badge.
+    pub(crate) signature: Option<Token<'r>>,
+}
+
 /// A credential as it stands in a header.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Presented<'r> {
+pub(crate) struct Token<'r> {
     pub(crate) kind: Kind,
     pub(crate) bytes: &'r [u8],
 }
 
-/// The kinds of credential, by where they are found.
+/// The kinds of credential.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
-    /// A passport in `Agent-Passport`.
+    /// A CapiscIO Trust Badge, in `X-Capiscio-Badge` or `Authorization`.
+    Badge,
+    /// A Modei passport, in `Agent-Passport`.
     Passport,
-    /// A passport JWT in `Authorization`.
+    /// A Modei passport as a JWT, in `Authorization`.
     PassportJwt,
+    /// A SimpleGuard request signature, in `X-Capiscio-JWS` or `X-Capiscio-Badge`.
+    SimpleGuard,
 }
 
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 2] = [Kind::Passport, Kind::PassportJwt];
+/// The headers that carry credentials.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Carrier {
+    /// `Agent-Passport`.
+    AgentPassport,
+    /// `Authorization`, with the scheme `Bearer`; it carries other people's tokens too.
+    Authorization,
+    /// `X-Capiscio-Badge`.
+    CapiscioBadge,
+    /// `X-Capiscio-JWS`.
+    CapiscioJws,
+}
 
-    /// The header that carries it, in lower case.
+impl Carrier {
+    /// All of them.
+    pub const ALL: [Carrier; 4] =
+        [Carrier::AgentPassport, Carrier::Authorization, Carrier::CapiscioBadge, Carrier::CapiscioJws];
+
+    /// The header's name, in lower case.
     pub fn header(self) -> &'static str {
         match self {
-            Kind::Passport => "agent-passport",
-            Kind::PassportJwt => "authorization",
+            Carrier::AgentPassport => "agent-passport",
+            Carrier::Authorization => "authorization",
+            Carrier::CapiscioBadge => "x-capiscio-badge",
+            Carrier::CapiscioJws => "x-capiscio-jws",
         }
     }
 
-    /// Whether the header of this kind, having this value, carries such a credential,
-    /// good or bad. Several tokens in one `Authorization` count: one may be ours.
-    pub fn is_carried_by(self, value: &[u8]) -> bool {
+    /// Whether the header, having this value, carries a credential, good or bad, that
+    /// this gate judges. Several tokens in one `Authorization` count: one may be ours.
+    pub fn carries(self, value: &[u8]) -> bool {
         match self {
-            Kind::Passport => true,
-            Kind::PassportJwt => {
-                bearer_token(value).is_some_and(|token| token.contains(&b',') || modei::is_jwt(token))
+            Carrier::AgentPassport | Carrier::CapiscioBadge | Carrier::CapiscioJws => true,
+            Carrier::Authorization => {
+                bearer_token(value).is_some_and(|token| token.contains(&b',') || of_bearer(token).is_some())
             }
         }
+    }
+
+    /// The credential in this header, if there is one.
+    fn find<'r>(self, head: &RequestHead<'r>) -> Result<Option<Token<'r>>, Denial> {
+        let Some(value) = head.only(self.header())? else { return Ok(None) };
+        let bytes = match self {
+            Carrier::AgentPassport => value,
+            Carrier::CapiscioBadge | Carrier::CapiscioJws => value.trim_ascii(),
+            Carrier::Authorization => match bearer_token(value) {
+                Some(token) => token,
+                None => return Ok(None),
+            },
+        };
+        // A proxy may have joined two headers into one list (RFC 9110 section 5.3).
+        if self != Carrier::AgentPassport && bytes.contains(&b',') {
+            let detail = alloc::format!("{} holds more than one token", self.header());
+            return Err(Denial::new(Reason::HeaderAmbiguous, detail));
+        }
+        let kind = match self {
+            Carrier::AgentPassport => Some(Kind::Passport),
+            Carrier::Authorization => of_bearer(bytes),
+            Carrier::CapiscioBadge if capiscio::is_request_signature(bytes) => Some(Kind::SimpleGuard),
+            Carrier::CapiscioBadge => Some(Kind::Badge),
+            Carrier::CapiscioJws => Some(Kind::SimpleGuard),
+        };
+        Ok(kind.map(|kind| Token { kind, bytes }))
     }
 }
 
 impl<'r> Presented<'r> {
-    /// The one credential of a request, or `None`. An `Authorization` that is none of
-    /// ours is no credential.
+    /// What a request presents, or `None`. An `Authorization` that is none of ours is no
+    /// credential.
     ///
     /// # Errors
     /// `header_ambiguous` for a header that is there twice, `credential_ambiguous` for
-    /// two credentials.
+    /// two credentials that do not belong together.
     pub(crate) fn find(head: &RequestHead<'r>) -> Result<Option<Self>, Denial> {
-        let passport =
-            head.only(Kind::Passport.header())?.map(|bytes| Presented { kind: Kind::Passport, bytes });
-        let jwt = match head.only(Kind::PassportJwt.header())?.and_then(bearer_token) {
-            // A proxy may have joined two headers into one list (RFC 9110 section 5.3).
-            Some(token) if token.contains(&b',') => {
-                return Err(Denial::new(
-                    Reason::HeaderAmbiguous,
-                    "authorization holds more than one bearer token",
-                ));
+        let mut found: Option<Self> = None;
+        for carrier in Carrier::ALL {
+            let Some(token) = carrier.find(head)? else { continue };
+            found = Some(match found {
+                None => Presented { credential: token, signature: None },
+                Some(first) => first.with(token)?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// A badge and one signature belong together, and nothing else does.
+    fn with(self, second: Token<'r>) -> Result<Self, Denial> {
+        let credential = self.credential;
+        match (credential.kind, second.kind, self.signature) {
+            (Kind::Badge, Kind::SimpleGuard, None) => Ok(Presented { credential, signature: Some(second) }),
+            (Kind::SimpleGuard, Kind::Badge, None) => {
+                Ok(Presented { credential: second, signature: Some(credential) })
             }
-            Some(token) if modei::is_jwt(token) => Some(Presented { kind: Kind::PassportJwt, bytes: token }),
-            _ => None,
-        };
-        match (passport, jwt) {
-            (Some(_), Some(_)) => Err(Denial::new(
+            _ => Err(Denial::new(
                 Reason::CredentialAmbiguous,
-                "both agent-passport and authorization carry a passport",
+                "the request carries two credentials that do not belong together",
             )),
-            (one, None) | (None, one) => Ok(one),
         }
     }
+}
+
+/// What kind of credential a bearer token is, if it is one of ours.
+fn of_bearer(token: &[u8]) -> Option<Kind> {
+    if modei::is_jwt(token) {
+        return Some(Kind::PassportJwt);
+    }
+    capiscio::claims_to_be_badge(token).then_some(Kind::Badge)
 }
 
 /// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).

@@ -1,12 +1,13 @@
 //! From path and method to what they amount to.
 
-use crate::config::{ConfigError, Mode, RouteConfig};
+use crate::config::{ConfigError, Mode, Repeats, RouteConfig};
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::trust::is_action;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The routes of a gate.
@@ -17,7 +18,7 @@ pub struct Routes {
     prefixes: Vec<(String, Methods)>,
 }
 
-type Methods = BTreeMap<Method, Route>;
+type Methods = BTreeMap<Method, Arc<Route>>;
 
 /// What a request on one route amounts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub struct Route {
     mode: Mode,
     keep_credential: bool,
     allow_upgrade: bool,
+    repeats: Repeats,
 }
 
 /// What a route asks for.
@@ -78,12 +80,13 @@ impl Routes {
                 (None, true) => Access::Public,
                 _ => return Err(error("", "must have either an action or `public: true`")),
             };
-            let route = Route {
+            let route = Arc::new(Route {
                 access,
                 mode: config.mode.unwrap_or(gate_mode),
                 keep_credential: config.keep_credential,
                 allow_upgrade: config.allow_upgrade,
-            };
+                repeats: config.simpleguard_repeats.unwrap_or_default(),
+            });
             if config.methods.is_empty() {
                 return Err(error(".methods", "must name at least one method"));
             }
@@ -94,7 +97,7 @@ impl Routes {
                         "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
                     )
                 })?;
-                if methods.insert(method, route.clone()).is_some() {
+                if methods.insert(method, Arc::clone(&route)).is_some() {
                     return Err(error(".methods", "names a method that this path has already"));
                 }
             }
@@ -109,7 +112,7 @@ impl Routes {
     ///
     /// # Errors
     /// `route_unknown`.
-    pub(crate) fn find(&self, path: &str, method: Method) -> Result<&Route, Reason> {
+    pub(crate) fn find(&self, path: &str, method: Method) -> Result<&Arc<Route>, Reason> {
         let by_prefix = || {
             self.prefixes
                 .iter()
@@ -135,6 +138,11 @@ impl Route {
     /// Whether the credential's header stays for the upstream.
     pub fn keeps_credential(&self) -> bool {
         self.keep_credential
+    }
+
+    /// What becomes of a SimpleGuard signature that comes again.
+    pub(crate) fn repeats(&self) -> Repeats {
+        self.repeats
     }
 
     pub(crate) fn allows_upgrade(&self) -> bool {

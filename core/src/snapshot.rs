@@ -15,6 +15,8 @@ pub struct Snapshot {
     mode: Mode,
     reserved_headers: ReservedHeaders,
     authorities: BTreeSet<String>,
+    audiences: BTreeSet<String>,
+    max_body_bytes: u32,
     routes: Routes,
     trust: Trust,
 }
@@ -35,12 +37,15 @@ impl Snapshot {
                 "must be L1: static trust material has no age that could be checked, and L2 and L3 depend on it",
             ));
         }
+        let authorities = authorities(&config.authorities)?;
         Ok(Snapshot {
+            audiences: audiences(config.audiences.as_deref(), &authorities)?,
+            max_body_bytes: config.max_body_bytes,
             gate: config.gate.id.clone(),
             profile: config.profile,
             mode: config.mode,
             reserved_headers: config.reserved_headers,
-            authorities: authorities(&config.authorities)?,
+            authorities,
             routes: Routes::new(&config.routes, config.mode)?,
             trust: Trust::new(&config.trust, config.profile)?,
         })
@@ -64,6 +69,16 @@ impl Snapshot {
     /// What becomes of reserved headers that a client sent.
     pub fn reserved_headers(&self) -> ReservedHeaders {
         self.reserved_headers
+    }
+
+    /// The names by which badges may call this gate.
+    pub(crate) fn audiences(&self) -> &BTreeSet<String> {
+        &self.audiences
+    }
+
+    /// The longest body that is read where a signature covers it.
+    pub(crate) fn max_body_bytes(&self) -> u32 {
+        self.max_body_bytes
     }
 
     /// The routes.
@@ -102,4 +117,24 @@ fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {
         }
     }
     Ok(authorities)
+}
+
+fn audiences(
+    listed: Option<&[String]>,
+    authorities: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, ConfigError> {
+    let Some(listed) = listed else {
+        return Ok(authorities.iter().map(|authority| format!("https://{authority}")).collect());
+    };
+    let mut audiences = BTreeSet::new();
+    for (index, audience) in listed.iter().enumerate() {
+        let error = |problem: &str| ConfigError::new(format!("audiences[{index}]"), problem);
+        if !is_id(audience) {
+            return Err(error(ID_FORM));
+        }
+        if !audiences.insert(audience.clone()) {
+            return Err(error("stands twice"));
+        }
+    }
+    Ok(audiences)
 }

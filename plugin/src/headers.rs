@@ -1,13 +1,9 @@
 //! Which request headers a client may not send, which ones go, which ones come.
 
-use portcullis_core::{Identity, Kind};
+use portcullis_core::{Carrier, Credential, Identity};
 
 /// A header for the upstream that no client can have written.
 pub type Set<'i> = (&'static str, &'i str);
-
-/// What the upstream is told with.
-const IDENTITY: [&str; 5] =
-    ["x-gate-agent-id", "x-gate-credential-id", "x-gate-issuer", "x-gate-tier", "x-gate-action"];
 
 /// Names that begin with this are the gate's own.
 const OWN_PREFIX: &str = "x-gate-";
@@ -58,11 +54,11 @@ pub fn is_reserved(name: &[u8]) -> bool {
 
 /// Whether this header carries a credential, good or bad, that this gate judges.
 pub fn is_credential(name: &[u8], value: &[u8]) -> bool {
-    Kind::ALL.into_iter().any(|kind| is_folded(name, kind.header()) && kind.is_carried_by(value))
+    Carrier::ALL.into_iter().any(|carrier| is_folded(name, carrier.header()) && carrier.carries(value))
 }
 
 /// What the upstream is told about who was let through.
-pub fn identity<'i>(identity: &'i Identity<'_>) -> [Set<'i>; 5] {
+pub fn identity(identity: &Identity) -> Vec<Set<'_>> {
     let tier = match identity.tier().number() {
         1 => "1",
         2 => "2",
@@ -72,14 +68,24 @@ pub fn identity<'i>(identity: &'i Identity<'_>) -> [Set<'i>; 5] {
     };
     // INVARIANT: the core admits only ids and actions of printable ASCII, so no value
     // can end its header and begin another.
-    let [agent_id, credential_id, issuer, tier_number, action] = IDENTITY;
-    [
-        (agent_id, identity.agent_id()),
-        (credential_id, identity.credential_id()),
-        (issuer, identity.issuer()),
-        (tier_number, tier),
-        (action, identity.action()),
-    ]
+    let mut set = vec![
+        ("x-gate-agent-id", identity.agent_id()),
+        ("x-gate-credential-id", identity.credential_id()),
+        ("x-gate-issuer", identity.issuer()),
+        ("x-gate-tier", tier),
+        ("x-gate-action", identity.action()),
+    ];
+    match identity.credential() {
+        Credential::Passport(..) => {}
+        // RFC-002 section 13.3.
+        Credential::Badge(badge) => set.extend([
+            ("x-gate-level", badge.level().text()),
+            ("x-capiscio-agent-id", badge.subject()),
+            ("x-capiscio-badge-jti", badge.id()),
+        ]),
+        Credential::SimpleGuard(key_id) => set.push(("x-capiscio-agent-id", key_id)),
+    }
+    set
 }
 
 /// Whether `name` is `folded`, which is in lower case and has `-` for `_`.
@@ -144,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_header_that_is_set_is_reserved() {
-        for name in IDENTITY {
+        for name in ["x-gate-agent-id", "x-gate-level", "x-capiscio-agent-id", "x-capiscio-badge-jti"] {
             assert!(is_reserved(name.as_bytes()), "{name}");
         }
     }

@@ -98,9 +98,19 @@ pub(crate) fn now() -> Result<UnixTime, HostFault> {
 /// The plugin's configuration, at most `size` bytes of it.
 pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
     const PLUGIN_CONFIGURATION: u32 = 7;
+    bytes(PLUGIN_CONFIGURATION, 0, size)
+}
+
+/// A part of the request's body as far as it has come.
+pub(crate) fn body(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
+    const HTTP_REQUEST_BODY: u32 = 0;
+    bytes(HTTP_REQUEST_BODY, start, size)
+}
+
+fn bytes(source: u32, start: usize, max_size: usize) -> Result<Vec<u8>, HostFault> {
     // SAFETY: the host writes to both places and keeps neither.
-    buffer("proxy_get_buffer_bytes", |data, length| unsafe {
-        abi::proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)
+    buffer("proxy_get_buffer_bytes", |data, size| unsafe {
+        abi::proxy_get_buffer_bytes(source, start, max_size, data, size)
     })
 }
 

@@ -10,9 +10,11 @@ pub mod pairs;
 pub mod reply;
 
 mod allocator;
+mod body;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod metrics;
+mod replay;
 mod request;
 mod root;
 

@@ -22,10 +22,11 @@ const CHALLENGE: (&str, &str) = ("www-authenticate", "AgentPassport profile=\"L1
 impl Reply {
     /// The reply to a client whose request is refused.
     pub fn refusing(denial: &Denial) -> Self {
-        let explanation = denial.reason.explanation();
+        // Evaluated when compiled, so that the plugin carries no other advice.
+        const OF_HOST_FAULT: &str = Reason::HostFault.explanation().remedy;
         let detail = match denial.reason {
             // What failed is for the gate's log only.
-            Reason::HostFault => explanation.remedy,
+            Reason::HostFault => OF_HOST_FAULT,
             _ => &denial.detail,
         };
         let status = status(denial.reason);
@@ -33,8 +34,8 @@ impl Reply {
         if status == 401 {
             headers.push(CHALLENGE);
         }
-        let body = problem(status, explanation.code, explanation.meaning, detail);
-        Reply { status, code: explanation.code, headers, body }
+        let body = problem(status, denial.reason.code(), denial.reason.meaning(), detail);
+        Reply { status, code: denial.reason.code(), headers, body }
     }
 }
 
@@ -49,7 +50,18 @@ fn status(reason: Reason) -> u16 {
         | Reason::MethodUnknown
         | Reason::PathAmbiguous => 400,
 
-        Reason::CredentialMalformed
+        Reason::BadgeAgentDisabled
+        | Reason::BadgeAudienceMismatch
+        | Reason::BadgeClaimsInvalid
+        | Reason::BadgeExpired
+        | Reason::BadgeIssuerUntrusted
+        | Reason::BadgeMalformed
+        | Reason::BadgeNotYetValid
+        | Reason::BadgeRevoked
+        | Reason::BadgeSignatureInvalid
+        | Reason::BodyDigestMismatch
+        | Reason::BodyNotSigned
+        | Reason::CredentialMalformed
         | Reason::CredentialMissing
         | Reason::DelegationAuthorityMissing
         | Reason::DelegationChainInvalidRoot
@@ -62,12 +74,19 @@ fn status(reason: Reason) -> u16 {
         | Reason::PassportRevoked
         | Reason::PermissionElevationInChain
         | Reason::PublicKeyMalformed
+        | Reason::RequestReplayed
         | Reason::SignatureInvalid
         | Reason::SignatureKeyUnavailable
         | Reason::SignatureMalformed
+        | Reason::SimpleguardExpired
+        | Reason::SimpleguardKeyUntrusted
+        | Reason::SimpleguardMalformed
+        | Reason::SimpleguardNotYetValid
+        | Reason::SimpleguardSignatureInvalid
         | Reason::UnsupportedSchemaVersion => 401,
 
         Reason::AgentDisabled
+        | Reason::BadgeLevelInsufficient
         | Reason::ConstraintNotEnforceable
         | Reason::IssuerCeilingExceeded
         | Reason::PermissionDenied
@@ -77,7 +96,9 @@ fn status(reason: Reason) -> u16 {
         | Reason::TrustTierInsufficient
         | Reason::UpgradeRefused => 403,
 
-        Reason::HostFault => 503,
+        Reason::BodyTooLarge => 413,
+
+        Reason::HostFault | Reason::ReplayMemoryFull | Reason::RevocationCheckFailed => 503,
     }
 }
 
@@ -143,7 +164,7 @@ mod tests {
     #[test]
     fn codes_can_stand_in_a_log_and_in_a_metric() {
         let is_plain = |code: &str| {
-            !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         };
         assert!(Reason::ALL.into_iter().map(Reason::code).all(is_plain));
     }

@@ -1,12 +1,15 @@
 //! A request's way through the gate.
 
+use crate::body;
 use crate::headers;
 use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
 use crate::pairs::{self, Head, Pair};
 use crate::reply::Reply;
 use crate::root::Gate;
-use portcullis_core::{Denial, Mode, Permit, Reason, RequestHead, ReservedHeaders, Step, Verifier};
+use portcullis_core::{
+    Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Step, UnixTime, Verifier,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -18,10 +21,12 @@ pub(crate) struct Request {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 enum State {
     /// Its headers were not seen.
     New,
+    /// Its head is good so far, and its body is held back until it is whole.
+    Holding(Box<Pending>),
     /// It goes on to the upstream.
     Admitted,
     /// It was answered, or could not even be: it never goes on.
@@ -33,16 +38,18 @@ impl Context for Request {}
 // INVARIANT: `Continue` is answered only in the state `Admitted`, whatever order the
 // host calls in; and a reply is made once.
 impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
         match self.state {
-            State::New | State::Admitted => self.conclude(Self::judge),
+            State::New | State::Admitted => self.advance(|gate, _| Self::judge(gate, ends)),
+            State::Holding(_) => self.advance(|_, _| Err(HostFault::Answer(AGAIN, "came twice").into())),
             State::Refused => Action::Pause,
         }
     }
 
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
         match self.state {
-            State::New => self.conclude(|_| Err(unseen("proxy_on_request_body").into())),
+            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_body").into())),
+            State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
             State::Admitted => Action::Continue,
             State::Refused => Action::Pause,
         }
@@ -50,8 +57,16 @@ impl HttpContext for Request {
 
     fn on_http_request_trailers(&mut self, count: usize) -> Action {
         match self.state {
-            State::New => self.conclude(|_| Err(unseen("proxy_on_request_trailers").into())),
-            State::Admitted => self.conclude(|gate| Self::clean_trailers(gate, count)),
+            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_trailers").into())),
+            // A body that trailers follow ends without saying so.
+            State::Holding(_) => self.advance(|gate, pending| {
+                let state = Self::finish(gate, pending.ok_or_else(lost)?)?;
+                Self::clean_trailers(gate, count)?;
+                Ok(state)
+            }),
+            State::Admitted => {
+                self.advance(|gate, _| Self::clean_trailers(gate, count).map(|()| State::Admitted))
+            }
             State::Refused => Action::Pause,
         }
     }
@@ -62,26 +77,30 @@ impl Request {
         Request { gate, state: State::New }
     }
 
-    fn conclude(&mut self, step: impl FnOnce(&Gate) -> Result<(), Denial>) -> Action {
+    fn advance(&mut self, step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Denial>) -> Action {
+        // Refused until something better is known: a trap on the way changes nothing.
+        let state = core::mem::replace(&mut self.state, State::Refused);
+        let pending = if let State::Holding(pending) = state { Some(pending) } else { None };
         let result = match &self.gate {
-            Some(gate) => step(gate),
+            Some(gate) => step(gate, pending),
             None => Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into()),
         };
         match result {
-            Ok(()) => {
-                self.state = State::Admitted;
-                Action::Continue
+            Ok(state) => {
+                let action = if matches!(state, State::Admitted) { Action::Continue } else { Action::Pause };
+                self.state = state;
+                action
             }
             Err(denial) => {
-                self.state = State::Refused;
                 self.refuse(&denial);
                 Action::Pause
             }
         }
     }
 
-    /// Decides the request and makes its headers ready for the upstream.
-    fn judge(gate: &Gate) -> Result<(), Denial> {
+    /// Decides the request by its head; `ends` is whether the host says that no body
+    /// follows.
+    fn judge(gate: &Gate, ends: bool) -> Result<State, Denial> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
         check_reserved(gate, &head.headers)?;
@@ -93,20 +112,61 @@ impl Request {
             Verifier::new(&gate.snapshot).begin(&head, now, &mut cache)
         };
         match outcome {
+            Step::NeedBody(pending) if ends => {
+                body::check_absent(&head.headers)?;
+                Self::act(gate, &head.headers, Self::conclude(gate, pending, now)?)
+            }
+            Step::NeedBody(pending) => Ok(State::Holding(pending)),
+            decided => Self::act(gate, &head.headers, decided),
+        }
+    }
+
+    /// Takes what has come of the body.
+    fn take(gate: &Gate, pending: Option<Box<Pending>>, size: usize, ends: bool) -> Result<State, Denial> {
+        let mut pending = pending.ok_or_else(lost)?;
+        match body::take(&mut pending, size)? {
+            Ok(()) if ends => Self::finish(gate, pending),
+            Ok(()) => Ok(State::Holding(pending)),
+            Err(refused) => Self::act_on_held(gate, Step::Deny(refused)),
+        }
+    }
+
+    /// Decides a request whose body has come whole.
+    fn finish(gate: &Gate, pending: Box<Pending>) -> Result<State, Denial> {
+        let decided = Self::conclude(gate, pending, host::now()?)?;
+        Self::act_on_held(gate, decided)
+    }
+
+    fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, HostFault> {
+        let mut replay = gate.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+        Ok(Verifier::new(&gate.snapshot).finish(pending, now, &mut *replay))
+    }
+
+    /// Acts on a request whose headers were held, and must be fetched again.
+    fn act_on_held(gate: &Gate, decided: Step) -> Result<State, Denial> {
+        let mut map = host::headers(Map::RequestHeaders)?;
+        let head = pairs::head(&mut map).map_err(malformed)?;
+        Self::act(gate, &head.headers, decided)
+    }
+
+    /// Makes the headers ready for the upstream, if the request goes there.
+    fn act(gate: &Gate, headers: &[Pair<'_>], decided: Step) -> Result<State, Denial> {
+        match decided {
             Step::Permit(permit) => {
-                clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
+                clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
                 set_identity(&permit)?;
                 gate.metrics.count(Outcome::Allowed);
-                Ok(())
+                Ok(State::Admitted)
             }
-            Step::Deny(refused) if refused.mode == Mode::Report => {
-                let keeps_credential = refused.route.is_some_and(|route| route.keeps_credential());
-                clean(Map::RequestHeaders, &head.headers, keeps_credential)?;
-                gate.metrics.count(Outcome::Reported(refused.denial.reason));
-                log("report", &refused.denial);
-                Ok(())
+            Step::Deny(Refused { denial, mode: Mode::Report, route }) => {
+                let keeps_credential = route.is_some_and(|route| route.keeps_credential());
+                clean(Map::RequestHeaders, headers, keeps_credential)?;
+                gate.metrics.count(Outcome::Reported(denial.reason));
+                log("report", &denial);
+                Ok(State::Admitted)
             }
             Step::Deny(refused) => Err(refused.denial),
+            Step::NeedBody(_) => Err(lost()),
         }
     }
 
@@ -134,7 +194,6 @@ impl Request {
         }
     }
 }
-
 /// Refuses reserved headers where the configuration says that the host cannot be
 /// trusted to take them out.
 fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {
@@ -172,7 +231,7 @@ fn check_cleaned(map: Map) -> Result<(), Denial> {
     Ok(())
 }
 
-fn set_identity(permit: &Permit<'_>) -> Result<(), Denial> {
+fn set_identity(permit: &Permit) -> Result<(), Denial> {
     let Some(identity) = permit.identity() else { return Ok(()) };
     for (name, value) in headers::identity(identity) {
         host::set_request_header(name, value)?;
@@ -189,6 +248,13 @@ fn log(decision: &str, denial: &Denial) {
 }
 
 const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+
+const AGAIN: &str = "proxy_on_request_headers";
+
+/// Cannot occur: a request is held with what it waits for.
+fn lost() -> Denial {
+    HostFault::Answer("the gate", "lost what it knew of a request").into()
+}
 
 fn unseen(callback: &'static str) -> HostFault {
     HostFault::Answer(callback, "came before the request's headers")

@@ -2,6 +2,7 @@
 
 use crate::host::{self, HostFault, Level};
 use crate::metrics::Metrics;
+use crate::replay::SharedReplay;
 use crate::request::Request;
 use core::cell::RefCell;
 use core::fmt;
@@ -16,6 +17,7 @@ pub(crate) struct Gate {
     pub(crate) snapshot: Snapshot,
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Metrics,
+    pub(crate) replay: RefCell<SharedReplay>,
 }
 
 /// The context from which requests come.
@@ -69,7 +71,12 @@ fn configure(size: usize) -> Result<Gate, Obstacle> {
         host::log(Level::Warn, &format!("the host did not make {missing} counter(s): they stay uncounted"));
     }
     let cache_bytes = usize::try_from(config.cache_bytes).unwrap_or(usize::MAX);
-    Ok(Gate { snapshot, cache: RefCell::new(CredentialCache::new(cache_bytes)), metrics })
+    Ok(Gate {
+        snapshot,
+        cache: RefCell::new(CredentialCache::new(cache_bytes)),
+        metrics,
+        replay: RefCell::default(),
+    })
 }
 
 /// Tries what a gate depends on and what hosts have been seen to lack or to feign. Some

@@ -150,6 +150,15 @@ impl Compatibility {
         ("missing_kid", Compatibility::MissingKid),
         ("missing_typ", Compatibility::MissingTyp),
     ];
+
+    /// What a gate finds wrong with a badge that departs so.
+    pub(crate) fn problem(self) -> &'static str {
+        match self {
+            Compatibility::EmptyIal => "ial is empty",
+            Compatibility::MissingKid => "the protected header has no kid",
+            Compatibility::MissingTyp => "the protected header has no typ",
+        }
+    }
 }
 
 /// `trust.accept_self_signed`.

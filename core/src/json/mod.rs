@@ -98,6 +98,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer, kept within ±2^53.
+    pub fn integer(value: i64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "within 2^53, so exact")]
+        let value = value.clamp(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER) as f64;
+        Value::Number(Number { value, integer: true })
+    }
+
     /// About how many bytes the value keeps in memory.
     pub fn weight(&self) -> usize {
         let inner = match self {

@@ -94,6 +94,7 @@ pub fn decide(
     match Verifier::new(snapshot).begin(&head, now, cache) {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
+        Step::NeedBody(_) => "need body",
     }
 }
 

@@ -66,6 +66,7 @@ fn check_route(config: &Config, snapshot: &Snapshot, route: &RouteConfig) {
             assert!(!route.public, "{path:?} is public");
         }
         Step::Deny(refused) => assert_ne!(refused.denial.reason, Reason::PathAmbiguous, "{path:?}"),
+        Step::NeedBody(_) => panic!("{path:?} asks for the body of a request without a credential"),
     });
 }
 

@@ -4,7 +4,7 @@ use super::envelope::signer;
 use super::passport::{LIMITS, check_contents, judged, verdict};
 use super::{Answer, altered};
 use portcullis_core::modei::{from_jwt, is_jwt};
-use portcullis_core::{Kind, base64, json};
+use portcullis_core::{Carrier, base64, json};
 use serde_json::Value;
 
 /// Judges a token as it stands; then, with the first line as its header and the rest as
@@ -22,7 +22,7 @@ fn judge_token(token: &[u8]) -> Answer {
     // Otherwise a gate would pass it on as somebody else's.
     assert!(claims_to_be, "a token that can be read as a passport JWT is not taken for one");
     let value = [b"Bearer ", token].concat();
-    assert!(Kind::PassportJwt.is_carried_by(&value));
+    assert!(Carrier::Authorization.carries(&value));
 
     let mut parts = token.split(|byte| *byte == b'.');
     let mut part = || {

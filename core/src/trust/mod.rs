@@ -1,8 +1,13 @@
 //! Whom a gate trusts, checked and indexed.
 
-use crate::base64;
-use crate::config::{ConfigError, IssuerConfig, IssuerKind, KeyConfig, Profile, TrustConfig};
-use crate::ed25519::PublicKey;
+mod badges;
+mod limits;
+mod simpleguard;
+
+pub(crate) use badges::BadgeIssuer;
+pub use simpleguard::SIMPLEGUARD_ISSUER;
+
+use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, TrustConfig};
 use crate::modei::{Admission, Passport, Root, RootKind, Roots};
 use crate::reason::Reason;
 use crate::time::UnixTime;
@@ -10,6 +15,9 @@ use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use badges::Badges;
+use limits::{Ceiling, Keys};
+use simpleguard::Agents;
 
 /// Trust material: issuers with their keys, tiers and ceilings, and what is revoked.
 #[derive(Debug)]
@@ -17,8 +25,10 @@ pub struct Trust {
     profile: Profile,
     issuers: BTreeMap<String, Issuer>,
     self_issued: Option<Ceiling>,
-    revoked: BTreeSet<(String, String)>,
-    disabled: BTreeSet<(String, String)>,
+    badges: Badges,
+    simpleguard: Agents,
+    revoked: Scoped,
+    disabled: Scoped,
 }
 
 /// An issuer that the gate trusts, within limits.
@@ -27,29 +37,13 @@ struct Issuer {
     kind: RootKind,
     tier: Tier,
     ceiling: Ceiling,
-    keys: BTreeMap<String, Key>,
+    keys: Keys,
 }
 
 /// Who vouches for an issuer: 1 (nobody but itself), 2 (its domain is verified), 3
 /// (certified). Not to be confused with a gate's profile or a passport's provenance.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Tier(u8);
-
-#[derive(Debug)]
-struct Key {
-    key: PublicKey,
-    not_before: Option<UnixTime>,
-    not_after: Option<UnixTime>,
-}
-
-/// The actions that an issuer may grant.
-#[derive(Debug)]
-struct Ceiling {
-    actions: BTreeSet<String>,
-    /// Namespaces granted whole, with their colon.
-    namespaces: BTreeSet<String>,
-    everything: bool,
-}
 
 impl Trust {
     /// Checks trust material whole and indexes it, to be judged by under `profile`.
@@ -76,6 +70,8 @@ impl Trust {
             profile,
             issuers,
             self_issued,
+            badges: Badges::new(config)?,
+            simpleguard: Agents::new(&config.simpleguard_agents)?,
             revoked: scoped(revoked, "trust.revoked_passports", "passport_id")?,
             disabled: scoped(disabled, "trust.disabled_agents", "agent_id")?,
         })
@@ -114,10 +110,7 @@ impl Trust {
     /// `passport_revoked` or `agent_disabled`.
     pub fn check_revocation(&self, passport: &Passport) -> Result<(), Reason> {
         let issuer = passport.root().issuer();
-        let listed = |list: &BTreeSet<(String, String)>, id: &str| {
-            // Most gates have empty lists: no pair is built to look one up there.
-            !list.is_empty() && list.contains(&(issuer.to_owned(), id.to_owned()))
-        };
+        let listed = |list: &Scoped, id: &str| is_listed(list, issuer, id);
         if passport.hops().any(|hop| listed(&self.revoked, hop.passport_id())) {
             return Err(Reason::PassportRevoked);
         }
@@ -169,12 +162,18 @@ impl Roots for RootsAt<'_> {
         if issuer.tier < Tier::required_by(self.trust.profile) {
             return Err(Reason::TrustTierInsufficient);
         }
-        let key = issuer.keys.get(key_id).filter(|key| key.is_valid_at(self.now));
-        Ok(Admission::IssuerKey(&key.ok_or(Reason::SignatureKeyUnavailable)?.key))
+        let key = issuer.keys.get(key_id, self.now);
+        Ok(Admission::IssuerKey(key.ok_or(Reason::SignatureKeyUnavailable)?))
     }
 }
 
 impl Tier {
+    const LOWEST: Tier = Tier(1);
+
+    fn new(number: u8) -> Option<Self> {
+        (1..=3).contains(&number).then_some(Tier(number))
+    }
+
     fn required_by(profile: Profile) -> Self {
         match profile {
             Profile::L1 => Tier(1),
@@ -187,108 +186,41 @@ impl Tier {
 impl Issuer {
     fn new(config: &IssuerConfig, path: &str) -> Result<Self, ConfigError> {
         let at = |member: &str| format!("{path}.{member}");
-        if !is_id(&config.id) || config.id.starts_with("self:") || config.id.starts_with("delegate:") {
-            let problem = format!("{ID_FORM}, and not begin with self: or delegate:");
+        // Ids belong to issuers, so no two kinds of issuer may have one name.
+        const FOREIGN: [&str; 5] = ["delegate:", "did:", "https://", "self:", SIMPLEGUARD_ISSUER];
+        if !is_id(&config.id) || FOREIGN.iter().any(|foreign| config.id.starts_with(foreign)) {
+            let problem = format!(
+                "{ID_FORM}, and not begin as the names of other kinds of issuer do: {}",
+                FOREIGN.join(", ")
+            );
             return Err(ConfigError::new(at("id"), problem));
         }
-        if !(1..=3).contains(&config.tier) {
-            return Err(ConfigError::new(at("tier"), "must be 1, 2 or 3"));
-        }
+        let tier = Tier::new(config.tier).ok_or_else(|| ConfigError::new(at("tier"), "must be 1, 2 or 3"))?;
         if config.keys.is_empty() {
             return Err(ConfigError::new(at("keys"), "must have at least one key"));
         }
-        let mut keys = BTreeMap::new();
-        for (index, key) in config.keys.iter().enumerate() {
-            let path = at(&format!("keys[{index}]"));
-            let checked = Key::new(key, &path)?;
-            if keys.insert(key.key_id.clone(), checked).is_some() {
-                return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
-            }
-        }
+        let keys = Keys::new(&config.keys, &at("keys"))?;
         let kind = match config.kind {
             IssuerKind::Gate => RootKind::Gate,
             IssuerKind::Platform => RootKind::Platform,
         };
-        Ok(Issuer { kind, tier: Tier(config.tier), ceiling: Ceiling::new(&config.actions, path)?, keys })
+        Ok(Issuer { kind, tier, ceiling: Ceiling::new(&config.actions, path)?, keys })
     }
 }
 
-impl Key {
-    fn new(config: &KeyConfig, path: &str) -> Result<Self, ConfigError> {
-        let at = |member: &str| format!("{path}.{member}");
-        if !is_id(&config.key_id) {
-            return Err(ConfigError::new(at("key_id"), ID_FORM));
-        }
-        let key =
-            base64::decode_array::<32>(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
-        let key = key.ok_or_else(|| {
-            ConfigError::new(
-                at("public_key"),
-                "must be the standard base64, with padding, of the 32 bytes of an Ed25519 key",
-            )
-        })?;
-        let time = |text: &Option<String>, member: &str| match text {
-            None => Ok(None),
-            Some(text) => UnixTime::from_rfc3339(text).map(Some).ok_or_else(|| {
-                ConfigError::new(at(member), "must be a time in UTC, as 2026-01-31T00:00:00Z")
-            }),
-        };
-        let not_before = time(&config.not_before, "not_before")?;
-        let not_after = time(&config.not_after, "not_after")?;
-        if let (Some(from), Some(until)) = (not_before, not_after)
-            && from >= until
-        {
-            return Err(ConfigError::new(at("not_after"), "must be later than not_before"));
-        }
-        Ok(Key { key, not_before, not_after })
-    }
+/// Ids with the issuers that they belong to.
+type Scoped = BTreeSet<(String, String)>;
 
-    fn is_valid_at(&self, now: UnixTime) -> bool {
-        self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|until| now < until)
-    }
-}
-
-impl Ceiling {
-    fn new(actions: &[String], path: &str) -> Result<Self, ConfigError> {
-        let mut ceiling =
-            Ceiling { actions: BTreeSet::new(), namespaces: BTreeSet::new(), everything: false };
-        if actions.is_empty() {
-            let problem = "must name at least one action that may be granted, or `*` for all";
-            return Err(ConfigError::new(format!("{path}.actions"), problem));
-        }
-        for (index, action) in actions.iter().enumerate() {
-            let namespace = action.strip_suffix('*').filter(|namespace| namespace.ends_with(':'));
-            let is_new = match namespace {
-                _ if action == "*" => !core::mem::replace(&mut ceiling.everything, true),
-                Some(namespace) if is_action(namespace) => ceiling.namespaces.insert(namespace.to_owned()),
-                None if is_action(action) => ceiling.actions.insert(action.clone()),
-                _ => {
-                    let problem = "must be an action, `namespace:*` or `*`";
-                    return Err(ConfigError::new(format!("{path}.actions[{index}]"), problem));
-                }
-            };
-            if !is_new {
-                return Err(ConfigError::new(format!("{path}.actions[{index}]"), "stands twice"));
-            }
-        }
-        Ok(ceiling)
-    }
-
-    fn contains(&self, action: &str) -> bool {
-        let in_namespace = || {
-            action
-                .match_indices(':')
-                .any(|(at, _)| action.get(..=at).is_some_and(|namespace| self.namespaces.contains(namespace)))
-        };
-        self.everything || self.actions.contains(action) || in_namespace()
-    }
+fn is_listed(list: &Scoped, issuer: &str, id: &str) -> bool {
+    // Most gates have empty lists: no pair is built to look one up there.
+    !list.is_empty() && list.contains(&(issuer.to_owned(), id.to_owned()))
 }
 
 fn scoped<'c>(
     entries: impl Iterator<Item = (&'c String, &'c String)>,
     list: &str,
     member: &str,
-) -> Result<BTreeSet<(String, String)>, ConfigError> {
+) -> Result<Scoped, ConfigError> {
     let mut pairs = BTreeSet::new();
     for (index, (issuer, id)) in entries.enumerate() {
         for (value, member) in [(issuer, "issuer"), (id, member)] {

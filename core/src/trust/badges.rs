@@ -1,0 +1,240 @@
+//! Whose Trust Badges are admitted, and within which limits.
+
+use super::limits::{Ceiling, Keys};
+use super::{Scoped, Tier, Trust, is_id, is_listed, scoped};
+use crate::capiscio::{Badge, Ial, Level, is_did, is_https_origin, key_of_did};
+use crate::config::{
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, ConfigError, DidDocumentConfig, Profile, TrustConfig,
+};
+use crate::denial::Denial;
+use crate::ed25519::PublicKey;
+use crate::reason::Reason;
+use crate::time::UnixTime;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Trust material for badges.
+#[derive(Debug)]
+pub(super) struct Badges {
+    issuers: BTreeMap<String, BadgeIssuer>,
+    self_signed: Option<BadgeIssuer>,
+    /// By DID, the keys of its document.
+    documents: BTreeMap<String, Keys>,
+    revoked: Scoped,
+}
+
+/// An issuer of badges that the gate trusts, within limits.
+#[derive(Debug)]
+pub(crate) struct BadgeIssuer {
+    tier: Tier,
+    ceiling: Ceiling,
+    keys: Keys,
+    minimum_level: Level,
+    compatibility: Vec<Compatibility>,
+    revocations_synced_at: Option<UnixTime>,
+}
+
+/// RFC-002 section 7.5: `REVOCATION_CACHE_MAX_STALENESS`.
+const MAX_STALENESS_MS: i64 = 300_000;
+
+impl Trust {
+    /// The issuer of badges in whose name a badge of this level speaks, if it is trusted.
+    pub(crate) fn badge_issuer(&self, issuer: &str, level: Level) -> Option<&BadgeIssuer> {
+        let listed = self.badges.issuers.get(issuer);
+        let anyone = self.badges.self_signed.as_ref().filter(|_| level == Level::SelfSigned);
+        listed.or(anyone)
+    }
+
+    /// Whether the gate's profile, and what it is told of the issuer, let badges of this
+    /// level and assurance in.
+    ///
+    /// # Errors
+    /// `trust_tier_insufficient` or `badge_level_insufficient`.
+    pub(crate) fn check_badge_level(
+        &self,
+        issuer: &BadgeIssuer,
+        level: Level,
+        ial: Ial,
+    ) -> Result<(), Denial> {
+        if issuer.tier < Tier::required_by(self.profile) {
+            let detail = "the badge's issuer is of too low a tier for the gate's profile";
+            return Err(Denial::new(Reason::TrustTierInsufficient, detail));
+        }
+        let (least, assurance) = match self.profile {
+            // Level 0 has its own door: an issuer or an opt-in that names it.
+            Profile::L1 => (Level::SelfSigned, Ial::AccountAttested),
+            Profile::L2 => (Level::DomainValidated, Ial::AccountAttested),
+            Profile::L3 => (Level::OrganizationValidated, Ial::ProofOfPossession),
+        };
+        let least = least.max(issuer.minimum_level);
+        if level < least || ial < assurance {
+            let detail = format!(
+                "the badge is of level {} and IAL {}, and level {} and IAL {} are asked for",
+                level.text(),
+                ial.text(),
+                least.text(),
+                assurance.text()
+            );
+            return Err(Denial::new(Reason::BadgeLevelInsufficient, detail));
+        }
+        Ok(())
+    }
+
+    /// The key that a verification method of a DID document names.
+    pub(crate) fn did_key(&self, did: &str, method: &str, now: UnixTime) -> Option<[u8; 32]> {
+        self.badges.documents.get(did)?.get(method, now).map(|key| *key.as_bytes())
+    }
+
+    /// Whether a badge is revoked or its agent not active: RFC-002 section 7.5. Level 0
+    /// is in nobody's lists but the operator's, and is judged by these all the same.
+    ///
+    /// # Errors
+    /// `BADGE_REVOKED`, `REVOCATION_CHECK_FAILED` or `BADGE_AGENT_DISABLED`.
+    pub(crate) fn check_badge_revocation(
+        &self,
+        issuer: &BadgeIssuer,
+        badge: &Badge,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        if is_listed(&self.badges.revoked, badge.issuer(), badge.id()) {
+            return Err(Denial::new(Reason::BadgeRevoked, "the badge is on the gate's list of revoked ones"));
+        }
+        let is_stale = |synced: UnixTime| synced.plus_millis(MAX_STALENESS_MS) < now;
+        if badge.level() >= Level::DomainValidated && issuer.revocations_synced_at.is_some_and(is_stale) {
+            let detail = "the issuer's lists of what is revoked are older than 300 s";
+            return Err(Denial::new(Reason::RevocationCheckFailed, detail));
+        }
+        if is_listed(&self.disabled, badge.issuer(), badge.subject()) {
+            return Err(Denial::new(
+                Reason::BadgeAgentDisabled,
+                "the agent is on the gate's list of disabled ones",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The tier of a badge's issuer, if holders of its badges may have `action`. A badge
+    /// grants nothing itself (RFC-002 section 2): the ceiling is the grant.
+    ///
+    /// # Errors
+    /// `BADGE_ISSUER_UNTRUSTED` or `issuer_ceiling_exceeded`.
+    pub(crate) fn badge_tier(&self, badge: &Badge, action: &str) -> Result<Tier, Reason> {
+        let issuer = self.badge_issuer(badge.issuer(), badge.level()).ok_or(Reason::BadgeIssuerUntrusted)?;
+        if issuer.ceiling.contains(action) { Ok(issuer.tier) } else { Err(Reason::IssuerCeilingExceeded) }
+    }
+}
+
+impl Badges {
+    pub(super) fn new(config: &TrustConfig) -> Result<Self, ConfigError> {
+        let mut issuers = BTreeMap::new();
+        for (index, issuer) in config.badge_issuers.iter().enumerate() {
+            let path = format!("trust.badge_issuers[{index}]");
+            let checked = BadgeIssuer::new(issuer, &path)?;
+            if issuers.insert(issuer.id.clone(), checked).is_some() {
+                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
+            }
+        }
+        let mut documents = BTreeMap::new();
+        for (index, document) in config.did_documents.iter().enumerate() {
+            let path = format!("trust.did_documents[{index}]");
+            let checked = document_keys(document, &path)?;
+            if documents.insert(document.id.clone(), checked).is_some() {
+                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
+            }
+        }
+        let revoked = config.revoked_badges.iter().map(|entry| (&entry.issuer, &entry.jti));
+        // As badges are: UUIDs in lower case.
+        let revoked = scoped(revoked, "trust.revoked_badges", "jti")?
+            .into_iter()
+            .map(|(issuer, jti)| (issuer, jti.to_ascii_lowercase()))
+            .collect();
+        let self_signed = config.accept_self_signed.as_ref().map(BadgeIssuer::of_anyone).transpose()?;
+        Ok(Badges { issuers, self_signed, documents, revoked })
+    }
+}
+
+impl BadgeIssuer {
+    fn new(config: &BadgeIssuerConfig, path: &str) -> Result<Self, ConfigError> {
+        let at = |member: &str| format!("{path}.{member}");
+        let is_agent = key_of_did(&config.id).is_some();
+        if !is_agent && !is_https_origin(&config.id) {
+            let problem =
+                "must be an HTTPS origin such as https://registry.example, or the did:key of one agent";
+            return Err(ConfigError::new(at("id"), problem));
+        }
+        let keys = Keys::new(&config.keys, &at("keys"))?;
+        if keys.is_empty() != is_agent {
+            let problem = "must have at least one key, or none for a did:key, which is its own";
+            return Err(ConfigError::new(at("keys"), problem));
+        }
+        let tier = Tier::new(config.tier).filter(|tier| !is_agent || *tier == Tier::LOWEST);
+        let tier =
+            tier.ok_or_else(|| ConfigError::new(at("tier"), "must be 1, 2 or 3, and 1 for a did:key"))?;
+        let minimum_level = match config.minimum_level.as_deref() {
+            None => Some(Level::SelfSigned),
+            Some(text) => Level::from_text(text),
+        };
+        let minimum_level = minimum_level.ok_or_else(|| {
+            ConfigError::new(
+                at("minimum_level"),
+                "must be one of the strings \"0\", \"1\", \"2\", \"3\" and \"4\"",
+            )
+        })?;
+        let synced_at = config.revocations_synced_at.as_deref().map(|text| {
+            UnixTime::from_rfc3339(text).ok_or_else(|| {
+                let problem = "must be a time in UTC, as 2026-01-31T00:00:00Z";
+                ConfigError::new(at("revocations_synced_at"), problem)
+            })
+        });
+        Ok(BadgeIssuer {
+            tier,
+            ceiling: Ceiling::new(&config.actions, path)?,
+            keys,
+            minimum_level,
+            compatibility: config.compatibility.clone(),
+            revocations_synced_at: synced_at.transpose()?,
+        })
+    }
+
+    /// Any agent that signs for itself.
+    fn of_anyone(config: &AcceptSelfSigned) -> Result<Self, ConfigError> {
+        Ok(BadgeIssuer {
+            tier: Tier::LOWEST,
+            ceiling: Ceiling::new(&config.actions, "trust.accept_self_signed")?,
+            keys: Keys::default(),
+            minimum_level: Level::SelfSigned,
+            compatibility: config.compatibility.clone(),
+            revocations_synced_at: None,
+        })
+    }
+
+    pub(crate) fn allows(&self, departure: Compatibility) -> bool {
+        self.compatibility.contains(&departure)
+    }
+
+    pub(crate) fn key(&self, id: &str, now: UnixTime) -> Option<&PublicKey> {
+        self.keys.get(id, now)
+    }
+
+    pub(crate) fn keys_at(&self, now: UnixTime) -> impl Iterator<Item = (&str, &PublicKey)> {
+        self.keys.at(now)
+    }
+}
+
+fn document_keys(document: &DidDocumentConfig, path: &str) -> Result<Keys, ConfigError> {
+    if !document.id.starts_with("did:web:") || !is_did(&document.id) {
+        let problem = "must be a did:web; a did:key is its own document";
+        return Err(ConfigError::new(format!("{path}.id"), problem));
+    }
+    for (index, key) in document.keys.iter().enumerate() {
+        let fragment = key.key_id.strip_prefix(&document.id).and_then(|rest| rest.strip_prefix('#'));
+        if fragment.is_none_or(str::is_empty) || !is_id(&key.key_id) {
+            let problem = "must be the document's id, `#`, and a fragment";
+            return Err(ConfigError::new(format!("{path}.keys[{index}].key_id"), problem.to_owned()));
+        }
+    }
+    Keys::new(&document.keys, &format!("{path}.keys"))
+}

@@ -1,0 +1,72 @@
+//! Whose SimpleGuard signatures are admitted.
+
+use super::limits::{Ceiling, Key};
+use super::{Tier, Trust};
+use crate::config::{ConfigError, SimpleGuardAgent};
+use crate::denial::Denial;
+use crate::ed25519::PublicKey;
+use crate::reason::Reason;
+use crate::time::UnixTime;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+/// In whose name SimpleGuard agents are told to upstreams and listed as disabled: the
+/// gate's own trust store, as nobody else vouches for them.
+pub const SIMPLEGUARD_ISSUER: &str = "simpleguard";
+
+/// The agents of a trust store, by `kid`. A tree: the ten-thousandth costs a look-up of
+/// fourteen steps.
+#[derive(Debug)]
+pub(super) struct Agents(BTreeMap<String, Agent>);
+
+#[derive(Debug)]
+struct Agent {
+    key: Key,
+    ceiling: Ceiling,
+}
+
+impl Trust {
+    /// The key of an agent that signs with SimpleGuard, before anything is verified with
+    /// it. Such agents are of tier 1, and their signatures cover no more than the body, so
+    /// they serve profile L1 only.
+    ///
+    /// # Errors
+    /// `simpleguard_key_untrusted` or `trust_tier_insufficient`.
+    pub(crate) fn simpleguard_key(&self, key_id: &str, now: UnixTime) -> Result<&PublicKey, Denial> {
+        let key = self.simpleguard.0.get(key_id).and_then(|agent| agent.key.at(now)).ok_or_else(|| {
+            Denial::new(Reason::SimpleguardKeyUntrusted, "kid is no valid key of the gate's trust store")
+        })?;
+        if Tier::LOWEST < Tier::required_by(self.profile) {
+            let detail = "a SimpleGuard signature does not cover the request, as the gate's profile asks";
+            return Err(Denial::new(Reason::TrustTierInsufficient, detail));
+        }
+        Ok(key)
+    }
+
+    /// The tier of an agent that signs with SimpleGuard, if it may have `action`.
+    ///
+    /// # Errors
+    /// `agent_disabled`, `simpleguard_key_untrusted` or `issuer_ceiling_exceeded`.
+    pub(crate) fn simpleguard_tier(&self, key_id: &str, action: &str) -> Result<Tier, Reason> {
+        let agent = self.simpleguard.0.get(key_id).ok_or(Reason::SimpleguardKeyUntrusted)?;
+        if super::is_listed(&self.disabled, SIMPLEGUARD_ISSUER, key_id) {
+            return Err(Reason::AgentDisabled);
+        }
+        if agent.ceiling.contains(action) { Ok(Tier::LOWEST) } else { Err(Reason::IssuerCeilingExceeded) }
+    }
+}
+
+impl Agents {
+    pub(super) fn new(listed: &[SimpleGuardAgent]) -> Result<Self, ConfigError> {
+        let mut agents = BTreeMap::new();
+        for (index, SimpleGuardAgent { key, actions }) in listed.iter().enumerate() {
+            let path = format!("trust.simpleguard_agents[{index}]");
+            let agent = Agent { key: Key::new(key, &path)?, ceiling: Ceiling::new(actions, &path)? };
+            if agents.insert(key.key_id.clone(), agent).is_some() {
+                return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
+            }
+        }
+        Ok(Agents(agents))
+    }
+}

@@ -1,0 +1,284 @@
+//! The order of checks for a request.
+
+mod pending;
+mod permit;
+
+pub use pending::Pending;
+pub use permit::{Credential, Identity, Permit, Refused, Step};
+
+use crate::cache::{CredentialCache, Known};
+use crate::capiscio::{self, Audience, Badge, RequestSignature};
+use crate::config::Repeats;
+use crate::denial::Denial;
+use crate::ed25519::{PublicKey, sha256};
+use crate::modei::{self, Passport};
+use crate::presented::{Kind, Presented, Token};
+use crate::reason::Reason;
+use crate::replay::{Novelty, Once, Replay, ReplayFault};
+use crate::request::RequestHead;
+use crate::route::{Access, Route};
+use crate::snapshot::Snapshot;
+use crate::time::UnixTime;
+use crate::trust::Tier;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use pending::Body;
+
+/// Decides requests under one snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Verifier<'s> {
+    snapshot: &'s Snapshot,
+}
+
+impl<'s> Verifier<'s> {
+    /// A verifier that decides by `snapshot`.
+    pub fn new(snapshot: &'s Snapshot) -> Self {
+        Verifier { snapshot }
+    }
+
+    /// Decides a request by its head at the time `now`, as far as a head can decide.
+    ///
+    /// Checks, in this order: that the request can be read in one way only, that it has
+    /// a route, that its upgrade is allowed; then, unless the route is public, that it
+    /// presents one credential, the credential itself in its standard's own order, its
+    /// window, revocation, grant and ceiling, and that every constraint can be kept; then
+    /// the request's signature, if it has one. The first failure is the answer. A
+    /// credential that fails is never treated as absent.
+    pub fn begin(&self, head: &RequestHead<'_>, now: UnixTime, cache: &mut CredentialCache) -> Step {
+        let route = match self.route(head) {
+            Ok(route) => route,
+            Err(denial) => return Step::Deny(Refused { denial, mode: self.snapshot.mode(), route: None }),
+        };
+        self.decide(head, route, now, cache).unwrap_or_else(|denial| {
+            Step::Deny(Refused { denial, mode: route.mode(), route: Some(Arc::clone(route)) })
+        })
+    }
+
+    /// Decides a request whose whole body `pending` has taken: that the signature is
+    /// still in its time and covers this body, and last that it was not used before. A
+    /// request that is refused for anything else does not use it up.
+    pub fn finish(&self, pending: Box<Pending>, now: UnixTime, replay: &mut dyn Replay) -> Step {
+        match self.conclude(&pending, now, replay) {
+            Ok(permit) => Step::Permit(permit),
+            Err(denial) => Step::Deny(pending.refused(denial)),
+        }
+    }
+
+    fn route(&self, head: &RequestHead<'_>) -> Result<&'s Arc<Route>, Denial> {
+        let request = head.unambiguous(self.snapshot)?;
+        let route = self
+            .snapshot
+            .routes()
+            .find(&request.path, request.method)
+            .map_err(|reason| Denial::new(reason, "no route has this path and method"))?;
+        if request.is_upgrade && !route.allows_upgrade() {
+            return Err(Denial::new(Reason::UpgradeRefused, "the request asks to switch protocols"));
+        }
+        Ok(route)
+    }
+
+    fn decide(
+        &self,
+        head: &RequestHead<'_>,
+        route: &Arc<Route>,
+        now: UnixTime,
+        cache: &mut CredentialCache,
+    ) -> Result<Step, Denial> {
+        let Access::Action(action) = route.access() else {
+            return Ok(Step::Permit(Permit { route: Arc::clone(route), identity: None }));
+        };
+        let Presented { credential, signature } = Presented::find(head)?
+            .ok_or_else(|| Denial::new(Reason::CredentialMissing, "the route asks for a credential"))?;
+        let (credential, signed) = match credential.kind {
+            Kind::Passport | Kind::PassportJwt => {
+                (Credential::Passport(credential.kind, self.passport(credential, now, cache)?), None)
+            }
+            Kind::Badge => {
+                let badge = self.badge(credential, now, cache)?;
+                let signed = signature.map(|signature| Self::signed_by_holder(signature, &badge, now));
+                (Credential::Badge(badge), signed.transpose()?)
+            }
+            Kind::SimpleGuard => {
+                let key_id = capiscio::key_id(credential.bytes)?;
+                let key = self.snapshot.trust().simpleguard_key(&key_id, now)?;
+                let signed = Signed::verify(credential, key, now)?;
+                (Credential::SimpleGuard(key_id), Some(signed))
+            }
+        };
+        let tier = self.grant(&credential, action)?;
+        let route = Arc::clone(route);
+        match signed {
+            None => {
+                let identity = Identity { credential, tier, route: Arc::clone(&route) };
+                Ok(Step::Permit(Permit { route, identity: Some(identity) }))
+            }
+            Some(Signed { signature, signer }) => {
+                let body = Body::new(self.snapshot.max_body_bytes());
+                Ok(Step::NeedBody(Box::new(Pending { route, credential, signature, signer, body })))
+            }
+        }
+    }
+
+    /// The passport of a credential, known or verified now; its standing judged now.
+    fn passport(
+        &self,
+        token: Token<'_>,
+        now: UnixTime,
+        cache: &mut CredentialCache,
+    ) -> Result<Rc<Passport>, Denial> {
+        let trust = self.snapshot.trust();
+        let passport = match cache.get(token) {
+            // The cache remembers arithmetic only: this snapshot must still admit the root.
+            Some(Known::Passport(passport)) if trust.readmit(passport.root(), now).is_ok() => passport,
+            _ => {
+                let signed = match token.kind {
+                    Kind::PassportJwt => modei::from_jwt(token.bytes)?,
+                    _ => modei::from_header(token.bytes)?,
+                };
+                let passport = Rc::new(modei::verify(&signed, &trust.roots_at(now))?);
+                cache.insert(token, &Known::Passport(Rc::clone(&passport)));
+                passport
+            }
+        };
+        check_window(&passport, now)?;
+        trust
+            .check_revocation(&passport)
+            .map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
+        Ok(passport)
+    }
+
+    /// The badge of a credential, known or verified now; its standing judged now.
+    fn badge(
+        &self,
+        token: Token<'_>,
+        now: UnixTime,
+        cache: &mut CredentialCache,
+    ) -> Result<Rc<Badge>, Denial> {
+        let trust = self.snapshot.trust();
+        let badge = match cache.get(token) {
+            Some(Known::Badge(badge)) => badge,
+            _ => {
+                let badge = Rc::new(capiscio::verify(token.bytes, trust, now)?);
+                cache.insert(token, &Known::Badge(Rc::clone(&badge)));
+                badge
+            }
+        };
+        capiscio::check_standing(&badge, trust, Audience::OneOf(self.snapshot.audiences()), now)?;
+        Ok(badge)
+    }
+
+    /// The signature of a request by the key that its badge is about.
+    fn signed_by_holder(token: Token<'_>, badge: &Badge, now: UnixTime) -> Result<Signed, Denial> {
+        // Read for its form only: the badge says whose key it is.
+        capiscio::key_id(token.bytes)?;
+        let key = PublicKey::from_bytes(badge.key())
+            .ok_or_else(|| Denial::new(Reason::BadgeClaimsInvalid, "key is no Ed25519 key"))?;
+        Signed::verify(token, &key, now)
+    }
+
+    /// The tier of who grants `action` to the holder of this credential.
+    fn grant(&self, credential: &Credential, action: &str) -> Result<Tier, Denial> {
+        let trust = self.snapshot.trust();
+        let by_issuer = |reason| Denial::new(reason, format!("the issuer may not grant {action} here"));
+        match credential {
+            Credential::Badge(badge) => trust.badge_tier(badge, action).map_err(by_issuer),
+            Credential::SimpleGuard(key_id) => trust
+                .simpleguard_tier(key_id, action)
+                .map_err(|reason| Denial::new(reason, format!("the agent may not have {action} here"))),
+            Credential::Passport(_, passport) => {
+                let constraints = passport.permissions().get(action).ok_or_else(|| {
+                    Denial::new(Reason::PermissionDenied, format!("the passport does not grant {action}"))
+                })?;
+                trust.check_ceiling(passport.root(), action).map_err(by_issuer)?;
+                // Absence refuses: a limit that nobody enforces would be none.
+                if !constraints.is_empty() {
+                    let count = constraints.len();
+                    let detail = format!(
+                        "{action} is granted with {count} constraint(s), and this gate enforces none"
+                    );
+                    return Err(Denial::new(Reason::ConstraintNotEnforceable, detail));
+                }
+                trust.tier(passport.root()).ok_or_else(|| {
+                    Denial::new(Reason::SignatureKeyUnavailable, "the root's issuer is unknown")
+                })
+            }
+        }
+    }
+
+    fn conclude(&self, pending: &Pending, now: UnixTime, replay: &mut dyn Replay) -> Result<Permit, Denial> {
+        let Pending { route, credential, signature, signer, body } = pending;
+        // A body may take its time to come.
+        signature.check_window(now)?;
+        signature.check_body(body.length, &body.hasher.digest())?;
+        let action = match route.access() {
+            Access::Action(action) => action,
+            Access::Public => "",
+        };
+        let tier = self.grant(credential, action)?;
+        check_novelty(signature, *signer, route.repeats(), now, replay)?;
+        let identity = Identity { credential: credential.clone(), tier, route: Arc::clone(route) };
+        Ok(Permit { route: Arc::clone(route), identity: Some(identity) })
+    }
+}
+
+/// A request's signature that has been verified, and the thumbprint of its key.
+struct Signed {
+    signature: RequestSignature,
+    signer: [u8; 32],
+}
+
+impl Signed {
+    fn verify(token: Token<'_>, key: &PublicKey, now: UnixTime) -> Result<Self, Denial> {
+        let signature = capiscio::verify_request_signature(token.bytes, key, now)?;
+        Ok(Signed { signature, signer: sha256(key.as_bytes()) })
+    }
+}
+
+/// How long after its first use a signature may come again where the route allows it:
+/// its times are in whole seconds, so two equal requests within one sign the same.
+const SAME_SECOND_MS: i64 = 1000;
+
+fn check_novelty(
+    signature: &RequestSignature,
+    signer: [u8; 32],
+    repeats: Repeats,
+    now: UnixTime,
+    replay: &mut dyn Replay,
+) -> Result<(), Denial> {
+    let once =
+        Once { key: signer, token: *signature.digest(), until: signature.last_moment(), self_issued: false };
+    match replay.insert(&once, now) {
+        Ok(Novelty::New) => Ok(()),
+        Ok(Novelty::Seen { first })
+            if repeats == Repeats::SameSecond && now <= first.plus_millis(SAME_SECOND_MS) =>
+        {
+            Ok(())
+        }
+        Ok(Novelty::Seen { first }) => {
+            Err(Denial::new(Reason::RequestReplayed, format!("the signature was used at {first}")))
+        }
+        Err(ReplayFault::Full | ReplayFault::QuotaExceeded) => {
+            Err(Denial::new(Reason::ReplayMemoryFull, "no more signatures can be remembered"))
+        }
+        Err(ReplayFault::Unavailable(problem)) => Err(Denial::new(Reason::HostFault, problem)),
+    }
+}
+
+/// Whether `now` lies in the window of a passport and all that it was delegated from,
+/// give or take 60 s.
+///
+/// # Errors
+/// `passport_not_yet_valid` or `passport_expired`.
+pub fn check_window(passport: &Passport, now: UnixTime) -> Result<(), Denial> {
+    if passport.is_early(now) {
+        let detail = format!("it is valid from {}, and now is {now}", passport.issued_at());
+        return Err(Denial::new(Reason::PassportNotYetValid, detail));
+    }
+    if passport.is_late(now) {
+        let detail = format!("it was valid until {}, and now is {now}", passport.expires_at());
+        return Err(Denial::new(Reason::PassportExpired, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! A request whose head is good so far, and whose body is awaited.
+
+use super::permit::{Credential, Refused};
+use crate::capiscio::{RequestSignature, unsigned_body};
+use crate::denial::Denial;
+use crate::ed25519::Hasher;
+use crate::reason::Reason;
+use crate::route::Route;
+use alloc::format;
+use alloc::sync::Arc;
+
+/// What a verifier remembers of a head while the body comes. It owns all of it, as the
+/// headers are gone by then.
+#[derive(Debug)]
+pub struct Pending {
+    pub(super) route: Arc<Route>,
+    pub(super) credential: Credential,
+    pub(super) signature: RequestSignature,
+    /// The thumbprint of the key that made the signature.
+    pub(super) signer: [u8; 32],
+    pub(super) body: Body,
+}
+
+/// A body as it comes.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) length: u64,
+    pub(super) limit: u64,
+    pub(super) hasher: Hasher,
+}
+
+impl Pending {
+    /// Takes the next bytes of the body, in order, each once. They are not kept.
+    ///
+    /// # Errors
+    /// As soon as it is clear that no rest of the body could mend it: `body_too_large`,
+    /// `body_not_signed`.
+    pub fn absorb(&mut self, chunk: &[u8]) -> Result<(), Refused> {
+        self.body.absorb(chunk, &self.signature).map_err(|denial| self.refused(denial))
+    }
+
+    /// How many bytes of the body it has taken.
+    pub fn taken(&self) -> u64 {
+        self.body.length
+    }
+
+    pub(super) fn refused(&self, denial: Denial) -> Refused {
+        Refused { denial, mode: self.route.mode(), route: Some(Arc::clone(&self.route)) }
+    }
+}
+
+impl Body {
+    pub(super) fn new(limit: u32) -> Self {
+        Body { length: 0, limit: limit.into(), hasher: Hasher::default() }
+    }
+
+    fn absorb(&mut self, chunk: &[u8], signature: &RequestSignature) -> Result<(), Denial> {
+        let added = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.length = self.length.saturating_add(added);
+        if self.length > self.limit {
+            let detail = format!("the body has more than the {} bytes that are allowed", self.limit);
+            return Err(Denial::new(Reason::BodyTooLarge, detail));
+        }
+        if self.length > 0 && signature.body_hash().is_none() {
+            return Err(unsigned_body());
+        }
+        self.hasher.update(chunk);
+        Ok(())
+    }
+}

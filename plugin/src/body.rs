@@ -1,0 +1,50 @@
+//! The body of a request that is held back.
+
+use crate::host::{self, HostFault};
+use crate::pairs::Pair;
+use portcullis_core::{Denial, Pending, Refused};
+
+/// Takes what has come of the body, `size` bytes in all, as far as it was not taken yet.
+///
+/// # Errors
+/// A host that does not keep what it holds back: the digest would be of something else
+/// than what the upstream gets. Inside, what the core refuses.
+pub(crate) fn take(pending: &mut Pending, size: usize) -> Result<Result<(), Refused>, HostFault> {
+    // At most so much of the body is in the VM at a time.
+    const PIECE: usize = 64 * 1024;
+    let mut taken = usize::try_from(pending.taken()).unwrap_or(usize::MAX);
+    if size < taken {
+        return Err(HostFault::Answer(BODY, "told of a body that grows shorter"));
+    }
+    while taken < size {
+        let wanted = size.saturating_sub(taken).min(PIECE);
+        let piece = host::body(taken, wanted)?;
+        if piece.len() != wanted {
+            return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the body"));
+        }
+        if let Err(refused) = pending.absorb(&piece) {
+            return Ok(Err(refused));
+        }
+        taken = taken.saturating_add(wanted);
+    }
+    Ok(Ok(()))
+}
+
+/// Checks that a request of which the host says that it has no body announces none:
+/// RFC 9112 section 6.
+///
+/// # Errors
+/// A contradiction, which is the host's: it reads both.
+pub(crate) fn check_absent(headers: &[Pair<'_>]) -> Result<(), Denial> {
+    let announces = |(name, value): &Pair<'_>| match *name {
+        b"content-length" => value.trim_ascii() != b"0",
+        b"transfer-encoding" => true,
+        _ => false,
+    };
+    if headers.iter().any(announces) {
+        return Err(HostFault::Answer(BODY, "left out a body that is announced").into());
+    }
+    Ok(())
+}
+
+const BODY: &str = "proxy_on_request_body";
