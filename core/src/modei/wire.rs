@@ -4,6 +4,7 @@ use super::passport::Form;
 use crate::base64;
 use crate::denial::Denial;
 use crate::json::{self, Limits, Value};
+use crate::jws::Compact;
 use crate::reason::Reason;
 use alloc::format;
 use alloc::vec::Vec;
@@ -63,11 +64,8 @@ pub fn from_json(text: Vec<u8>) -> SignedEnvelope {
 /// # Errors
 /// `credential_malformed`, or `signature_malformed` where only the last part is at fault.
 pub fn from_jwt(token: &[u8]) -> Result<SignedEnvelope, Denial> {
-    let token = core::str::from_utf8(token).map_err(|_| malformed("a JWT must be ASCII"))?;
-    let (signing_input, signature) =
-        token.rsplit_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
-    let (header, payload) =
-        signing_input.split_once('.').ok_or_else(|| malformed("a JWT must have three parts"))?;
+    let compact = Compact::split(token).ok_or_else(|| malformed("a JWT must have three parts"))?;
+    let Compact { signing_input, header, payload, .. } = compact;
     if header.len() > MAX_JWT_HEADER {
         return Err(malformed("the JWT's header must have at most 1024 characters"));
     }
@@ -81,10 +79,9 @@ pub fn from_jwt(token: &[u8]) -> Result<SignedEnvelope, Denial> {
         return Err(malformed("the JWT must be of alg EdDSA and typ passport+jwt"));
     }
     let text = base64::decode_url(payload).ok_or_else(|| malformed("the JWT's payload must be base64url"))?;
-    let signature =
-        base64::decode_url(signature).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-            Denial::new(Reason::SignatureMalformed, "the JWT's signature must be the base64url of 64 bytes")
-        })?;
+    let signature = compact.signature().ok_or_else(|| {
+        Denial::new(Reason::SignatureMalformed, "the JWT's signature must be the base64url of 64 bytes")
+    })?;
     Ok(SignedEnvelope {
         text,
         seal: Seal::Jws { signing_input: signing_input.as_bytes().to_vec(), signature },
