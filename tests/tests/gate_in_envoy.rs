@@ -57,8 +57,14 @@ impl Gate for Stand {
         if !body.is_empty() {
             bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
         }
+        if sent.chunks.is_some() {
+            bytes.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(body);
+        if let Some(chunks) = &sent.chunks {
+            bytes.extend_from_slice(&chunked(chunks, &sent.trailers));
+        }
 
         let response =
             http::exchange(self.envoy.listen, &bytes).unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
@@ -69,6 +75,25 @@ impl Gate for Stand {
         self.served = served;
         Answer { status: response.status, headers: response.headers, body, upstream: arrived }
     }
+}
+
+/// RFC 9112 section 7.1.
+fn chunked(chunks: &[Vec<u8>], trailers: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }
 
 /// The upstream's own words on what it saw.

@@ -36,6 +36,12 @@ impl Gate for Workers {
         if let Some(body) = &sent.body {
             request = request.body(body.clone());
         }
+        if let Some(chunks) = &sent.chunks {
+            request = chunks.iter().fold(request.chunked(), |request, chunk| request.chunk(chunk.clone()));
+        }
+        for (name, value) in &sent.trailers {
+            request = request.trailer(name.as_bytes(), value.clone());
+        }
         let outcome = self.vms[self.next].request(request);
         assert!(outcome.trap.is_none(), "{sent:?} trapped: {:?}", outcome.trap);
         assert!(!outcome.held, "{sent:?} hangs");

@@ -1,6 +1,8 @@
 //! Credentials from recipes.
 
+use super::capiscio::{Badge, uuid};
 use super::{Recipe, Scenario};
+use portcullis_core::capiscio::did_of_key;
 use portcullis_core::json::{Limits, Object, parse};
 use portcullis_core::modei::{
     Draft, Issuer, RootKind, Signed, delegate, issue, self_agent_id, self_issue, self_issuer_id,
@@ -11,6 +13,8 @@ use std::collections::BTreeMap;
 /// The credentials of a scenario, as they are at one moment.
 pub(super) struct Wallet {
     made: BTreeMap<String, Made>,
+    badges: BTreeMap<String, Badge>,
+    signatures: BTreeMap<String, String>,
 }
 
 struct Made {
@@ -24,7 +28,11 @@ struct Made {
 
 impl Wallet {
     pub(super) fn new(scenario: &Scenario, now: UnixTime) -> Self {
-        let mut wallet = Wallet { made: BTreeMap::new() };
+        let badges =
+            scenario.badges.iter().map(|(name, recipe)| (name.clone(), recipe.make(name, now))).collect();
+        let signatures =
+            scenario.signatures.iter().map(|(name, recipe)| (name.clone(), recipe.make(now))).collect();
+        let mut wallet = Wallet { made: BTreeMap::new(), badges, signatures };
         for name in scenario.credentials.keys() {
             wallet.make(name, scenario, now);
         }
@@ -103,6 +111,18 @@ impl Wallet {
             return "x".repeat(count.parse().expect("a number of letters"));
         }
         let (name, part) = name.split_once('.').unwrap_or((name, ""));
+        if let Some(token) = self.signatures.get(name) {
+            return token.clone();
+        }
+        if let Some(badge) = self.badges.get(name) {
+            return match part {
+                "" => badge.token.clone(),
+                "id" => badge.id.clone(),
+                "agent_id" => badge.subject.clone(),
+                "issuer" => badge.issuer.clone(),
+                _ => panic!("a badge has no {part}"),
+            };
+        }
         let made = self.made.get(name).unwrap_or_else(|| panic!("no credential is named {name}"));
         match part {
             "" => format!(":{}:", base64::encode(made.forged(made.signed.to_json()).as_bytes())),
@@ -124,19 +144,25 @@ impl Made {
     }
 }
 
-/// Fills in `{key:NAME}`.
+/// Fills in `{key:NAME}`, `{did:NAME}` and `{uuid:NAME}`.
 pub(super) fn fill_keys(text: &str) -> String {
-    let mut parts = text.split("{key:");
+    let text = fill(text, "{key:", |name| base64::encode(&key(name).public_key()));
+    let text = fill(&text, "{did:", |name| did_of_key(&key(name).public_key()));
+    fill(&text, "{uuid:", uuid)
+}
+
+fn fill(text: &str, opening: &str, value: impl Fn(&str) -> String) -> String {
+    let mut parts = text.split(opening);
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (name, rest) = part.split_once('}').expect("a closing brace");
-        filled.push_str(&base64::encode(&key(name).public_key()));
+        filled.push_str(&value(name));
         filled.push_str(rest);
     }
     filled
 }
 
-fn key(owner: &str) -> SecretKey {
+pub(super) fn key(owner: &str) -> SecretKey {
     SecretKey::from_seed(sha256(owner.as_bytes()))
 }
 

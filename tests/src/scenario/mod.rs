@@ -1,9 +1,11 @@
 //! Scenarios: texts that say what is asked of a gate, what it answers, and what the
 //! upstream sees. One set of texts runs on the harness and on real Envoy.
 
+mod capiscio;
 mod credential;
 mod play;
 
+pub use capiscio::{BadgeRecipe, SignatureRecipe};
 pub use play::{Answer, Arrived, Gate, Sent, play};
 
 use serde::Deserialize;
@@ -21,6 +23,12 @@ pub struct Scenario {
     /// Credentials by name.
     #[serde(default)]
     pub credentials: BTreeMap<String, Recipe>,
+    /// Trust Badges by name.
+    #[serde(default)]
+    pub badges: BTreeMap<String, BadgeRecipe>,
+    /// SimpleGuard signatures by name.
+    #[serde(default)]
+    pub signatures: BTreeMap<String, SignatureRecipe>,
     /// What is asked, in this order, of one running gate.
     #[serde(rename = "case")]
     pub cases: Vec<Case>,
@@ -72,8 +80,8 @@ pub struct Case {
 
 /// A request. In `path`, header values and body, `{NAME}` is the value of the
 /// `Agent-Passport` header for that credential, `{NAME.jwt}` a JWT, `{NAME.id}`,
-/// `{NAME.agent_id}`, `{NAME.issuer}` its parts, and `{fill:N}` N letters. Characters
-/// up to U+00FF are sent as one byte each.
+/// `{NAME.agent_id}`, `{NAME.issuer}` its parts; for a badge or a signature `{NAME}` is the
+/// token. `{fill:N}` is N letters. Characters up to U+00FF are sent as one byte each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestText {
@@ -85,6 +93,11 @@ pub struct RequestText {
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
+    /// The body in these chunks (RFC 9112 section 7.1), instead of whole.
+    pub chunks: Option<Vec<String>>,
+    /// After the chunks.
+    #[serde(default)]
+    pub trailers: Vec<(String, String)>,
 }
 
 /// An answer.
@@ -150,8 +163,8 @@ pub fn load() -> BTreeMap<String, Scenario> {
     scenarios
 }
 
-/// A scenario's gate configuration, for a gate at `authority`: `{authority}` and
-/// `{key:NAME}` are filled in.
+/// A scenario's gate configuration, for a gate at `authority`: `{authority}`, `{key:NAME}`,
+/// `{did:NAME}` and `{uuid:NAME}` are filled in.
 ///
 /// # Panics
 /// Where the file is missing.

@@ -23,6 +23,9 @@ pub struct Sent {
     pub authority: Option<String>,
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Option<Vec<u8>>,
+    /// The body in chunks, instead of whole.
+    pub chunks: Option<Vec<Vec<u8>>>,
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// What came back, and what the upstream saw.
@@ -66,6 +69,11 @@ fn sent(case: &Case, wallet: &Wallet) -> Sent {
         authority: request.authority.clone(),
         headers: request.headers.iter().map(header).collect(),
         body: request.body.as_deref().map(|body| wallet.fill(body).into_bytes()),
+        chunks: request
+            .chunks
+            .as_ref()
+            .map(|chunks| chunks.iter().map(|chunk| wallet.fill(chunk).into_bytes()).collect()),
+        trailers: request.trailers.iter().map(header).collect(),
     }
 }
 
