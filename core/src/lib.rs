@@ -39,7 +39,7 @@ pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use presented::{Carrier, Kind};
 pub use reason::Reason;
-pub use replay::{Novelty, Once, Replay, ReplayFault};
+pub use replay::{LocalReplay, Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, Trace};
 pub use request::{Method, RequestHead};
 pub use route::{Access, Route, Routes};
 pub use snapshot::Snapshot;

@@ -1,6 +1,12 @@
 //! What may be used once.
 
+mod local;
+mod page;
+
 use crate::time::UnixTime;
+
+pub use local::LocalReplay;
+pub use page::{ReplayPage, ReplaySecret, Trace};
 
 /// Something that may be used once.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +15,7 @@ pub struct Once {
     pub key: [u8; 32],
     /// The SHA-256 of what may be used once.
     pub token: [u8; 32],
-    /// From when on it cannot be used anyway.
+    /// After this moment it cannot be used anyway.
     pub until: UnixTime,
     /// Whether anybody can make such keys.
     pub self_issued: bool,
@@ -22,7 +28,7 @@ pub enum Novelty {
     New,
     /// It was.
     Seen {
-        /// When it first came.
+        /// When it first came, cut to the second.
         first: UnixTime,
     },
 }

@@ -147,14 +147,15 @@ pub(crate) fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostFa
     check("proxy_set_shared_data", status)
 }
 
-/// Reads a value that all workers of the proxy share.
-pub(crate) fn shared(key: &str) -> Result<Vec<u8>, HostFault> {
+/// Reads a value that all workers of the proxy share, and the CAS by which to change it.
+pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), HostFault> {
     let mut cas = 0;
     // SAFETY: the host reads the key during the call, writes to all three places and
     // keeps none.
-    buffer("proxy_get_shared_data", |data, size| unsafe {
+    let value = buffer("proxy_get_shared_data", |data, size| unsafe {
         abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
-    })
+    })?;
+    Ok((value, cas))
 }
 
 /// Fills `bytes` with randomness.

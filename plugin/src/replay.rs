@@ -1,13 +1,144 @@
 //! What was used once, as the workers of a proxy remember it together.
+//!
+//! Nothing of it is in a worker: the pages and the secret under which they are found are
+//! read from the proxy for each request, so that workers cannot come to differ, and one
+//! that is restarted has forgotten nothing.
 
-use portcullis_core::{Novelty, Once, Replay, ReplayFault, UnixTime};
+use crate::host::{self, HostFault};
+use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, UnixTime};
+
+/// A CAS that no value has: hosts count them up from 1, with each write of any value.
+/// 0 would overwrite blindly on Envoy.
+const NO_CAS: u32 = u32::MAX;
+
+/// How often a page is read and changed before it is given up. Workers that make 50 000
+/// requests a second between them write one of 128 pages 400 times a second, and a
+/// change takes about 20 microseconds: one in a hundred meets another. Eight in a row
+/// mean that the host is at fault.
+const TRIES: u32 = 8;
+
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
+
+/// What workers share, as far as it is needed here.
+pub(crate) trait Store {
+    /// A value and its CAS.
+    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault>;
+    /// Writes a value if its CAS is still this one.
+    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault>;
+    /// Fills in randomness.
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault>;
+}
 
 /// The memory that workers share.
-#[derive(Debug, Default)]
-pub(crate) struct SharedReplay;
+#[derive(Debug)]
+pub(crate) struct SharedReplay<S> {
+    store: S,
+    /// Names carry the layout, so that two versions side by side leave each other alone.
+    secret_name: String,
+}
 
-impl Replay for SharedReplay {
-    fn insert(&mut self, _: &Once, _: UnixTime) -> Result<Novelty, ReplayFault> {
-        Err(ReplayFault::Unavailable("the memory of used signatures is not there"))
+impl<S: Store> SharedReplay<S> {
+    /// Finds the memory, or begins it if this is the first worker.
+    pub(crate) fn open(mut store: S) -> Result<Self, HostFault> {
+        let secret_name = name("secret");
+        if get(&mut store, &secret_name)?.is_none() {
+            let mut random = [0; 32];
+            store.random(&mut random)?;
+            create(&mut store, &secret_name, &random)?;
+        }
+        // By now there is one, whoever made it. Written again unchanged, to see that the
+        // host minds the CAS: all depends on it.
+        let (secret, _) = store.get(&secret_name)?;
+        if secret.len() != 32 || set(&mut store, &secret_name, &secret, NO_CAS)? {
+            return Err(HostFault::Answer("proxy_set_shared_data", "does not do as its CAS says"));
+        }
+        Ok(SharedReplay { store, secret_name })
+    }
+
+    fn secret(&mut self) -> Result<ReplaySecret, ReplayFault> {
+        let secret = get(&mut self.store, &self.secret_name).map_err(|_| UNREADABLE)?;
+        let secret = secret.and_then(|(secret, _)| <[u8; 32]>::try_from(secret).ok());
+        secret.map(ReplaySecret::new).ok_or(LOST)
     }
 }
+
+impl<S: Store> Replay for SharedReplay<S> {
+    fn insert(&mut self, once: &Once, now: UnixTime) -> Result<Novelty, ReplayFault> {
+        let trace = self.secret()?.trace(once);
+        let name = name(&trace.page().to_string());
+        for _ in 0..TRIES {
+            let Some((page, cas)) = get(&mut self.store, &name).map_err(|_| UNREADABLE)? else {
+                create(&mut self.store, &name, ReplayPage::empty().as_bytes()).map_err(|_| UNWRITABLE)?;
+                continue;
+            };
+            // With 0, which no value has, the page would be overwritten blindly.
+            if cas == 0 {
+                return Err(UNREADABLE);
+            }
+            let mut page = ReplayPage::decode(page)?;
+            let novelty = page.insert(&trace, now)?;
+            if novelty != Novelty::New
+                || set(&mut self.store, &name, page.as_bytes(), cas).map_err(|_| UNWRITABLE)?
+            {
+                return Ok(novelty);
+            }
+        }
+        Err(ReplayFault::Unavailable("the memory of what was used changes too often"))
+    }
+}
+
+/// What the proxy shares.
+#[derive(Debug)]
+pub(crate) struct HostStore;
+
+impl Store for HostStore {
+    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault> {
+        host::shared(name)
+    }
+
+    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault> {
+        host::set_shared(name, value, cas)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault> {
+        host::random(bytes)
+    }
+}
+
+const UNREADABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was used cannot be read");
+const UNWRITABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was used cannot be written");
+const LOST: ReplayFault = ReplayFault::Unavailable("the proxy lost the memory of what was used");
+
+fn name(part: &str) -> String {
+    format!("portcullis.replay.{}.{part}", ReplayPage::LAYOUT)
+}
+
+/// Sees to it that there is a value, of whoever was first. On Envoy, a CAS that does not
+/// fit creates what is missing and spares what is there. On nginx it never writes, and 0
+/// creates what is missing. On Envoy the second step cannot come, as no value is ever
+/// lost there.
+fn create(store: &mut impl Store, name: &str, value: &[u8]) -> Result<(), HostFault> {
+    if !set(store, name, value, NO_CAS)? && get(store, name)?.is_none() {
+        set(store, name, value, 0)?;
+    }
+    Ok(())
+}
+
+fn get(store: &mut impl Store, name: &str) -> Result<Option<(Vec<u8>, u32)>, HostFault> {
+    match store.get(name) {
+        Err(fault) if fault.status() == Some(NOT_FOUND) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// Whether it was written; otherwise somebody else was first.
+fn set(store: &mut impl Store, name: &str, value: &[u8], cas: u32) -> Result<bool, HostFault> {
+    match store.set(name, value, cas) {
+        Err(fault) if fault.status() == Some(CAS_MISMATCH) => Ok(false),
+        answer => answer.map(|()| true),
+    }
+}
+
+#[cfg(test)]
+mod tests;

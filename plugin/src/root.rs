@@ -2,7 +2,7 @@
 
 use crate::host::{self, HostFault, Level};
 use crate::metrics::Metrics;
-use crate::replay::SharedReplay;
+use crate::replay::{HostStore, SharedReplay};
 use crate::request::Request;
 use core::cell::RefCell;
 use core::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct Gate {
     pub(crate) snapshot: Snapshot,
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Metrics,
-    pub(crate) replay: RefCell<SharedReplay>,
+    pub(crate) replay: RefCell<SharedReplay<HostStore>>,
 }
 
 /// The context from which requests come.
@@ -66,6 +66,8 @@ fn configure(size: usize) -> Result<Gate, Obstacle> {
     let json = host::configuration(size).map_err(|fault| Obstacle::Host(fault, "its configuration"))?;
     let config = Config::from_json(&json).map_err(Obstacle::Config)?;
     let snapshot = Snapshot::new(&config).map_err(Obstacle::Config)?;
+    let replay = SharedReplay::open(HostStore)
+        .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
     let (metrics, missing) = Metrics::define();
     if missing > 0 {
         host::log(Level::Warn, &format!("the host did not make {missing} counter(s): they stay uncounted"));
@@ -75,7 +77,7 @@ fn configure(size: usize) -> Result<Gate, Obstacle> {
         snapshot,
         cache: RefCell::new(CredentialCache::new(cache_bytes)),
         metrics,
-        replay: RefCell::default(),
+        replay: RefCell::new(replay),
     })
 }
 
@@ -102,7 +104,8 @@ fn probe_shared_data() -> Result<(), HostFault> {
         Err(fault) if fault.status() != Some(CAS_MISMATCH) => return Err(fault),
         _ => {}
     }
-    if host::shared(KEY)? == VALUE {
+    let (value, _) = host::shared(KEY)?;
+    if value == VALUE {
         Ok(())
     } else {
         Err(HostFault::Answer("proxy_get_shared_data", "returned another value than was set"))
