@@ -4,11 +4,12 @@ use crate::files::{self, Existing, Readers};
 use crate::keyfile;
 use crate::output::{Answer, Lines, Verdict};
 use crate::trust::{self, MAX_BYTES};
+use crate::trust_store::{Folder, Trusted};
 use anyhow::{Context, Result, bail};
 use portcullis_core::json::{self, Limits, Object, Value, canonical_text};
 use portcullis_core::{
-    Config, ConfigError, DisabledAgent, IssuerConfig, Profile, RevokedPassport, SelfIssuedConfig, Snapshot,
-    Trust, TrustConfig, base64,
+    Config, ConfigError, DisabledAgent, IssuerConfig, KeyConfig, Profile, RevokedPassport, SelfIssuedConfig,
+    SimpleGuardAgent, Snapshot, Trust, TrustConfig, base64,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// relative to the issuer's file), and optionally not_before and not_after.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true)
-    .args(["issuers", "self_issued", "config"])))]
+    .args(["issuers", "self_issued", "trust_store", "config"])))]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// An issuer to trust; repeatable
@@ -34,6 +35,17 @@ pub(crate) struct Args {
     /// Admit self-issued passports, for these actions
     #[arg(long, value_name = "ACTION,…", value_delimiter = ',')]
     self_issued: Vec<String>,
+    /// Admit SimpleGuard signatures by the keys in this folder's capiscio_keys/trusted;
+    /// see `portcullis trust`
+    #[arg(long, value_name = "DIR", requires = "trust_store_actions")]
+    trust_store: Option<PathBuf>,
+    /// What the agents of the trust store may do; `*` is everything, as in CapiscIO's SDK
+    #[arg(long, value_name = "ACTION,…", value_delimiter = ',', requires = "trust_store")]
+    trust_store_actions: Vec<String>,
+    /// Leave out files of the trust store that cannot be used, and say so, so that they do
+    /// not keep the removal of another key from taking effect
+    #[arg(long, requires = "trust_store")]
+    skip_unusable: bool,
     /// Revoke a passport and whatever was delegated from it; repeatable
     #[arg(long = "revoke", value_name = "ISSUER/PASSPORT_ID", value_parser = scoped)]
     revoked: Vec<Scoped>,
@@ -57,14 +69,15 @@ struct Scoped {
 
 /// Makes trust material, checks it as a gate would, and writes it.
 pub(crate) fn run(args: &Args) -> Result<Answer> {
-    let material = args.material()?;
+    let store = args.store()?;
+    let material = args.material(&store)?;
     let (text, json, material) = match &args.config {
         None => {
-            args.check(&material, Profile::L1)?;
+            args.check(&material, Profile::L1, &store)?;
             (serde_json::to_string_pretty(&material)?, serde_json::to_value(&material)?, material)
         }
         Some(path) => {
-            let config = args.merged(path, material)?;
+            let config = args.merged(path, material, &store)?;
             (serde_json::to_string_pretty(&config)?, serde_json::to_value(&config)?, config.trust)
         }
     };
@@ -78,16 +91,30 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         issuers: material.issuers.len(),
         keys: material.issuers.iter().map(|issuer| issuer.keys.len()).sum(),
         self_issued: material.self_issued.map(|self_issued| self_issued.actions),
+        simpleguard_agents: material.simpleguard_agents.len(),
         revoked_passports: material.revoked_passports.len(),
         disabled_agents: material.disabled_agents.len(),
         bundle: is_printed.then_some(json),
     };
     let human = if is_printed { text } else { made.to_text(&args.out, args.config.is_some()) };
-    Answer::new(Verdict::Done, human, &made)
+    Ok(Answer::new(Verdict::Done, human, &made)?.noting(store.warnings))
 }
 
 impl Args {
-    fn material(&self) -> Result<TrustConfig> {
+    /// The trust store, all of it usable or, where that was asked for, warned of.
+    fn store(&self) -> Result<Folder> {
+        let Some(path) = &self.trust_store else { return Ok(Folder::default()) };
+        let mut folder = Folder::read(path)?;
+        for fault in std::mem::take(&mut folder.faults) {
+            if !self.skip_unusable {
+                bail!("{}", fault.to_text());
+            }
+            folder.warnings.push(format!("{}; its kid is not trusted", fault.to_text()));
+        }
+        Ok(folder)
+    }
+
+    fn material(&self, store: &Folder) -> Result<TrustConfig> {
         let self_issued =
             (!self.self_issued.is_empty()).then(|| SelfIssuedConfig { actions: self.self_issued.clone() });
         let revoked = self.revoked.iter().cloned();
@@ -95,6 +122,7 @@ impl Args {
         Ok(TrustConfig {
             issuers: self.issuers.iter().map(|path| read_issuer(path)).collect::<Result<_>>()?,
             self_issued,
+            simpleguard_agents: store.keys.iter().map(|trusted| self.simpleguard_agent(trusted)).collect(),
             revoked_passports: revoked
                 .map(|entry| RevokedPassport { issuer: entry.issuer, passport_id: entry.id })
                 .collect(),
@@ -105,8 +133,18 @@ impl Args {
         })
     }
 
+    fn simpleguard_agent(&self, trusted: &Trusted) -> SimpleGuardAgent {
+        let key = KeyConfig {
+            key_id: trusted.kid().to_owned(),
+            public_key: base64::encode(&trusted.key),
+            not_before: None,
+            not_after: None,
+        };
+        SimpleGuardAgent { key, actions: self.trust_store_actions.clone() }
+    }
+
     /// The configuration at `path` with `material` in it, checked whole.
-    fn merged(&self, path: &Path, material: TrustConfig) -> Result<Config> {
+    fn merged(&self, path: &Path, material: TrustConfig, store: &Folder) -> Result<Config> {
         let bytes = files::read(path, MAX_BYTES)?.bytes;
         let mut config = Config::from_json(&bytes).map_err(|error| trust::at(path, &error))?;
         if !is_empty(&material) {
@@ -116,7 +154,7 @@ impl Args {
                     path.display()
                 );
             }
-            self.check(&material, config.profile)?;
+            self.check(&material, config.profile, store)?;
             config.trust = material;
         }
         Snapshot::new(&config).map_err(|error| trust::at(path, &error))?;
@@ -125,7 +163,7 @@ impl Args {
 
     /// Checks material as a gate would; an error names the file or the argument that the
     /// member came from.
-    fn check(&self, material: &TrustConfig, profile: Profile) -> Result<()> {
+    fn check(&self, material: &TrustConfig, profile: Profile, store: &Folder) -> Result<()> {
         let Err(error) = Trust::new(material, profile) else { return Ok(()) };
         let (list, member) = error.path.split_once(']').unwrap_or((&error.path, ""));
         let (list, index) = list.split_once('[').unwrap_or((list, ""));
@@ -133,6 +171,13 @@ impl Args {
         let member = member.trim_start_matches('.');
         let source = match (list, index.unwrap_or_default()) {
             ("trust.issuers", index) => self.issuers.get(index).map(|path| path.display().to_string()),
+            // What stands there beside a key that was read are the actions.
+            ("trust.simpleguard_agents", _) if member.starts_with("actions") => {
+                Some("--trust-store-actions".to_owned())
+            }
+            ("trust.simpleguard_agents", index) => {
+                store.keys.get(index).map(|trusted| trusted.file.display().to_string())
+            }
             ("trust.revoked_passports", index) => {
                 self.revoked.get(index).map(|entry| entry.named("--revoke"))
             }
@@ -159,6 +204,7 @@ struct Made {
     issuers: usize,
     keys: usize,
     self_issued: Option<Vec<String>>,
+    simpleguard_agents: usize,
     revoked_passports: usize,
     disabled_agents: usize,
     /// What was made, where no file was asked for.
@@ -173,6 +219,7 @@ impl Made {
         lines.add("keys", self.keys.to_string());
         let self_issued = self.self_issued.as_ref().map(|actions| actions.join(", "));
         lines.add("self-issued", self_issued.as_deref().unwrap_or("refused"));
+        lines.add("simpleguard", self.simpleguard_agents.to_string());
         lines.add("revoked", self.revoked_passports.to_string());
         lines.add("disabled", self.disabled_agents.to_string());
         lines.into_text()

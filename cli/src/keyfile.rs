@@ -51,6 +51,27 @@ pub(crate) fn load_public(path: &Path) -> Result<[u8; 32]> {
     })
 }
 
+/// Reads a public key as others hand it out: a private key is refused.
+pub(crate) fn public_of(bytes: &[u8]) -> Result<[u8; 32]> {
+    match parse(bytes)? {
+        Key::Public(key) => Ok(key),
+        Key::Secret(_) => bail!(
+            "it holds a private key, which only its agent may have: take the public one (`openssl pkey -pubout`), and make a new key if this one got about"
+        ),
+    }
+}
+
+/// Reads a public key in PEM.
+pub(crate) fn public_pem_of(bytes: &[u8]) -> Result<[u8; 32]> {
+    let key = public_of(bytes)?;
+    let is_pem = bytes.windows(PEM_BEGINS.len()).any(|window| window == PEM_BEGINS.as_bytes());
+    if is_pem {
+        Ok(key)
+    } else {
+        bail!("it is a public key, but not PEM; `portcullis trust add` converts it")
+    }
+}
+
 /// Refuses to let anything but a new key take the place of a private key.
 pub(crate) fn keep(path: &Path) -> Result<()> {
     // What is no file is not read, as a pipe would be waited for.
@@ -114,9 +135,11 @@ pub(crate) fn save_secret(path: &Path, text: &str, existing: Existing) -> Result
     files::write(path, text, Readers::Owner, existing)
 }
 
+const PEM_BEGINS: &str = "-----BEGIN ";
+
 /// The largest of these files that anyone makes has some 400 bytes; a PEM file may
 /// begin with a page of comments.
-const MAX_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 enum Key {
     Secret(SecretKey),
@@ -144,7 +167,7 @@ fn parse(bytes: &[u8]) -> Result<Key> {
     if text.is_empty() {
         bail!("it is empty");
     }
-    if let Some(at) = text.find("-----BEGIN ") {
+    if let Some(at) = text.find(PEM_BEGINS) {
         return parse_pem(text.get(at..).unwrap_or_default());
     }
     if text.starts_with('{') {
@@ -230,7 +253,8 @@ fn parse_modei(object: &Object<'_>) -> Result<Key> {
 const MISMATCH: &str =
     "the public key in it does not belong to the private key: the file is damaged or was edited";
 
-fn checked(bytes: [u8; 32]) -> Result<[u8; 32]> {
+/// Refuses bytes that are no key.
+pub(crate) fn checked(bytes: [u8; 32]) -> Result<[u8; 32]> {
     match PublicKey::from_bytes(&bytes) {
         Some(_) => Ok(bytes),
         None => bail!("the 32 bytes are no Ed25519 key that could verify anything"),

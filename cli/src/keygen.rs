@@ -30,9 +30,7 @@ pub(crate) struct Args {
 
 /// Makes a key from the system's randomness.
 pub(crate) fn run(args: &Args) -> Result<Answer> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
-    let key = SecretKey::from_seed(seed);
+    let key = fresh()?;
     let public_key = key.public_key();
     let text = keyfile::secret_text(&key, args.format, draft::now()?)?;
 
@@ -58,6 +56,13 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     };
     let human = if is_printed { text } else { made.to_text(path, args.format) };
     Answer::new(Verdict::Done, human, &made)
+}
+
+/// A key from the system's randomness.
+pub(crate) fn fresh() -> Result<SecretKey> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
+    Ok(SecretKey::from_seed(seed))
 }
 
 #[derive(Serialize)]

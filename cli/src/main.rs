@@ -15,6 +15,7 @@ mod keyfile;
 mod keygen;
 mod output;
 mod trust;
+mod trust_store;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Issue(args) => issue::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Trust(args) => trust_store::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     output::print(answer, cli.json)
@@ -56,4 +58,5 @@ enum Command {
     Inspect(inspect::Args),
     Explain(explain::Args),
     Bundle(bundle::Args),
+    Trust(trust_store::Args),
 }

@@ -78,7 +78,7 @@ fn a_configuration_is_merged_checked_whole_and_written() {
     assert_eq!(
         made,
         json!({ "bundle": null, "disabled_agents": 0, "file": "whole.json", "issuers": 1, "keys": 1,
-                "revoked_passports": 0, "self_issued": ["a:b"] })
+                "revoked_passports": 0, "self_issued": ["a:b"], "simpleguard_agents": 0 })
     );
     assert_eq!(desk.read_json("whole.json"), printed);
     // What was written is a configuration that is checked as it stands.

@@ -16,4 +16,5 @@ mod issue;
 mod keygen;
 mod modei_sdk;
 mod support;
+mod trust_store;
 mod verify;

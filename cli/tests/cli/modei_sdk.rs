@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Command;
 
 /// Runs a script with the SDK; `None` where there is no such Python.
-fn python(desk: &Desk, test: &str, script: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn python(desk: &Desk, test: &str, script: &str, arguments: &[&str]) -> Option<String> {
     let Ok(python) = std::env::var("PORTCULLIS_PYTHON") else {
         skip(test, "PORTCULLIS_PYTHON names no Python that has the Modei SDK");
         return None;
@@ -21,7 +21,7 @@ fn python(desk: &Desk, test: &str, script: &str, arguments: &[&str]) -> Option<S
 
 /// Says that a test did not run: on standard output, and where whoever counts the
 /// tests gave a file for it, there too.
-fn skip(test: &str, reason: &str) {
+pub(crate) fn skip(test: &str, reason: &str) {
     println!("SKIPPED: {test}: {reason}");
     if let Ok(list) = std::env::var("PORTCULLIS_SKIPPED") {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(list);
