@@ -112,8 +112,12 @@ impl Response {
             })
             .collect();
         let status = head.code.context("the answer has no status")?;
-        let mut response = Self { status, headers, body: Vec::new() };
         let rest = bytes.get(length..).unwrap_or_default();
+        // 100 (Continue) goes before the answer (RFC 9110 section 15.2).
+        if status == 100 {
+            return Self::parse(rest);
+        }
+        let mut response = Self { status, headers, body: Vec::new() };
         response.body = if response.header("transfer-encoding") == Some("chunked") {
             unchunk(rest)?
         } else {

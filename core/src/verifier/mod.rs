@@ -236,9 +236,10 @@ impl Signed {
     }
 }
 
-/// How long after its first use a signature may come again where the route allows it:
-/// its times are in whole seconds, so two equal requests within one sign the same.
-const SAME_SECOND_MS: i64 = 1000;
+/// How long after the second of its first use a signature may come again where the route
+/// allows it. Its times are in whole seconds, so two equal requests within one sign the
+/// same; and the memory keeps whole seconds: this is one at least, and less than two.
+const SAME_SECOND_MS: i64 = 2000;
 
 fn check_novelty(
     signature: &RequestSignature,
@@ -252,7 +253,7 @@ fn check_novelty(
     match replay.insert(&once, now) {
         Ok(Novelty::New) => Ok(()),
         Ok(Novelty::Seen { first })
-            if repeats == Repeats::SameSecond && now <= first.plus_millis(SAME_SECOND_MS) =>
+            if repeats == Repeats::SameSecond && now < first.plus_millis(SAME_SECOND_MS) =>
         {
             Ok(())
         }

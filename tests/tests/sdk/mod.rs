@@ -1,7 +1,10 @@
-//! The real Modei client, in a Python process of its own.
+//! Real client packages, each in a Python process of its own.
+
+#![allow(dead_code, reason = "each test that has this module uses a part of it")]
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A running client. Ended when dropped.
@@ -12,12 +15,17 @@ pub struct Sdk {
 }
 
 impl Sdk {
-    /// Starts the client.
+    /// Starts the Modei client.
+    pub fn start() -> Self {
+        Self::running("sdk.py")
+    }
+
+    /// Starts the client that a script in `tests/python/` drives.
     ///
     /// # Panics
     /// Where no Python with the client is named. A test of agreement with a client that
     /// is not there must not pass.
-    pub fn start() -> Self {
+    pub fn running(script: &str) -> Self {
         let python = std::env::var_os("PORTCULLIS_PYTHON").unwrap_or_else(|| {
             panic!(
                 "PORTCULLIS_PYTHON must name a Python that has tests/python/requirements.txt installed; \
@@ -25,7 +33,7 @@ impl Sdk {
             )
         });
         let mut process = Command::new(&python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/sdk.py"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script))
             // Bytecode beside the sources would be a change to the checkout.
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
@@ -37,7 +45,7 @@ impl Sdk {
         Sdk { process, requests, answers }
     }
 
-    /// One request, one answer; see `OPERATIONS` in `tests/python/sdk.py`.
+    /// One request, one answer; see `OPERATIONS` in the script.
     pub fn ask(&mut self, operation: &str, mut arguments: Value) -> Value {
         arguments["op"] = json!(operation);
         writeln!(self.requests, "{arguments}").expect("the client reads requests as long as it runs");
