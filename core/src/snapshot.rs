@@ -123,10 +123,11 @@ fn audiences(
     listed: Option<&[String]>,
     authorities: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, ConfigError> {
-    let Some(listed) = listed else {
-        return Ok(authorities.iter().map(|authority| format!("https://{authority}")).collect());
-    };
     let mut audiences = BTreeSet::new();
+    let Some(listed) = listed else {
+        audiences.extend(authorities.iter().map(|authority| format!("https://{authority}")));
+        return Ok(audiences);
+    };
     for (index, audience) in listed.iter().enumerate() {
         let error = |problem: &str| ConfigError::new(format!("audiences[{index}]"), problem);
         if !is_id(audience) {

@@ -169,8 +169,12 @@ impl<'v> Place<'v> {
         read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
     ) -> Result<Vec<T>, ConfigError> {
         let elements = self.value.as_array().ok_or_else(|| self.wrong("must be an array"))?;
-        let place = |(index, value)| Place { value, path: format!("{}[{index}]", self.path) };
-        elements.iter().enumerate().map(|element| read(place(element))).collect()
+        // A loop, as collecting into a result is compiled anew for every type.
+        let mut list = Vec::with_capacity(elements.len());
+        for (index, value) in elements.iter().enumerate() {
+            list.push(read(Place { value, path: format!("{}[{index}]", self.path) })?);
+        }
+        Ok(list)
     }
 
     pub(super) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {

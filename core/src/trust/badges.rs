@@ -146,11 +146,7 @@ impl Badges {
             }
         }
         let revoked = config.revoked_badges.iter().map(|entry| (&entry.issuer, &entry.jti));
-        // As badges are: UUIDs in lower case.
-        let revoked = scoped(revoked, "trust.revoked_badges", "jti")?
-            .into_iter()
-            .map(|(issuer, jti)| (issuer, jti.to_ascii_lowercase()))
-            .collect();
+        let revoked = scoped(revoked, "trust.revoked_badges", "jti")?;
         let self_signed = config.accept_self_signed.as_ref().map(BadgeIssuer::of_anyone).transpose()?;
         Ok(Badges { issuers, self_signed, documents, revoked })
     }

@@ -228,7 +228,9 @@ fn scoped<'c>(
                 return Err(ConfigError::new(format!("{list}[{index}].{member}"), ID_FORM));
             }
         }
-        pairs.insert((issuer.clone(), id.clone()));
+        // Badges' ids are UUIDs, whose letters are compared in lower case.
+        let id = if member == "jti" { id.to_ascii_lowercase() } else { id.clone() };
+        pairs.insert((issuer.clone(), id));
     }
     Ok(pairs)
 }
