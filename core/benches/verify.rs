@@ -13,10 +13,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::{Limits, Object, Value, canonical_text, parse};
 use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, delegate, issue, self_issue};
 use portcullis_core::{
-    Config, CredentialCache, PublicKey, RequestHead, SecretKey, Snapshot, Step, UnixTime, Verifier,
+    Config, CredentialCache, Profile, PublicKey, RequestHead, SecretKey, Snapshot, Step, Trust, TrustConfig,
+    UnixTime, Verifier, base64, sha256,
 };
 
 criterion_group! {
@@ -25,7 +27,7 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(30);
-    targets = permits, refusals, steps
+    targets = permits, refusals, steps, trust_stores
 }
 criterion_main!(benches);
 
@@ -89,6 +91,45 @@ fn steps(criterion: &mut Criterion) {
     criterion.bench_function("signature_alone", |bencher| {
         bencher.iter(|| public.verify(black_box(message.as_bytes()), &signature));
     });
+}
+
+/// A trust store's size must not show in a look-up: the tokens' keys are in none of them,
+/// so that nothing but the look-up and what comes before it is timed.
+fn trust_stores(criterion: &mut Criterion) {
+    for count in [10, 10_000] {
+        let text = trust_store(count);
+        let load =
+            || TrustConfig::from_json(text.as_bytes()).and_then(|config| Trust::new(&config, Profile::L1));
+        criterion.bench_function(&format!("trust_store_of_{count}_loaded"), |bencher| {
+            bencher.iter(|| load().is_ok());
+        });
+        let text = format!(
+            r#"{{"gate":{{"id":"g"}},"profile":"L1","authorities":["api.example"],
+            "routes":[{{"path":"/flights","methods":["GET"],"action":"flights:search"}}],"trust":{text}}}"#
+        );
+        let snapshot = Snapshot::new(&Config::from_json(text.as_bytes()).expect("a configuration"));
+        let snapshot = snapshot.expect("a good configuration");
+        let token = sign_request(&key(9), "agent-none", Object::default(), None, NOW);
+        let header = [(&b"x-capiscio-jws"[..], token.as_bytes())];
+        let head =
+            RequestHead { method: b"GET", authority: b"api.example", path: b"/flights", headers: &header };
+        let mut nothing = CredentialCache::new(0);
+        criterion.bench_function(&format!("trust_store_of_{count}_looked_up"), |bencher| {
+            bencher.iter(|| {
+                matches!(Verifier::new(&snapshot).begin(black_box(&head), NOW, &mut nothing), Step::Deny(_))
+            });
+        });
+    }
+}
+
+fn trust_store(count: u32) -> String {
+    let agent = |number: u32| {
+        let seed = sha256(&number.to_le_bytes());
+        let key = base64::encode(&SecretKey::from_seed(seed).public_key());
+        format!(r#"{{"key_id":"agent-{number}","public_key":"{key}","actions":["flights:search"]}}"#)
+    };
+    let agents: Vec<_> = (0..count).map(agent).collect();
+    format!(r#"{{"simpleguard_agents":[{}]}}"#, agents.join(","))
 }
 
 /// Times the decision on a credential that is new each time.

@@ -82,7 +82,7 @@ fn what_is_over_or_out_of_reach_is_refused() {
 #[test]
 fn self_issued_keys_have_pages_of_their_own_and_all_pages_are_used() {
     let mut pages = BTreeMap::<bool, Vec<u32>>::new();
-    for token in 0..5000 {
+    for token in 0..20_000 {
         for self_issued in [false, true] {
             let once = Once { self_issued, ..once(1, token, NOW) };
             pages.entry(self_issued).or_default().push(SECRET.trace(&once).page());
@@ -92,8 +92,8 @@ fn self_issued_keys_have_pages_of_their_own_and_all_pages_are_used() {
         list.sort_unstable();
         list.dedup();
     }
-    assert_eq!(pages[&false], (0..128).collect::<Vec<_>>());
-    assert_eq!(pages[&true], (128..ReplayPage::COUNT).collect::<Vec<_>>());
+    assert_eq!(pages[&false], (0..1024).collect::<Vec<_>>());
+    assert_eq!(pages[&true], (1024..ReplayPage::COUNT).collect::<Vec<_>>());
 }
 
 #[test]

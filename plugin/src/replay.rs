@@ -12,9 +12,9 @@ use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecr
 const NO_CAS: u32 = u32::MAX;
 
 /// How often a page is read and changed before it is given up. Workers that make 50 000
-/// requests a second between them write one of 128 pages 400 times a second, and a
-/// change takes about 20 microseconds: one in a hundred meets another. Eight in a row
-/// mean that the host is at fault.
+/// requests a second between them write one of 1,024 pages 50 times a second, and a change
+/// takes some tens of microseconds: one in hundreds meets another. Eight in a row mean
+/// that the host is at fault.
 const TRIES: u32 = 8;
 
 const NOT_FOUND: u32 = 1;

@@ -50,10 +50,48 @@ impl Signer {
             "iss": JWT_ISSUER, "sub": "agent", "exp": expires,
             "jti": format!("{number:032x}"), "scope": "flights:search",
         });
-        let head = json!({ "alg": "EdDSA", "kid": JWT_KEY_ID, "typ": "JWT" });
-        let signed = format!("{}.{}", base64url(&head), base64url(&claims));
+        Ok(self.jws(JWT_KEY_ID, &claims))
+    }
+
+    /// A Trust Badge of level 2 (RFC-002), different from all before it.
+    pub(crate) fn badge(&mut self) -> Result<String> {
+        let number = self.number();
+        let now = self.now.duration_since(SystemTime::UNIX_EPOCH)?;
+        let key = Base64UrlUnpadded::encode_string(self.keys.pk.as_ref());
+        let claims = json!({
+            "jti": format!("00000000-0000-4000-8000-{number:012x}"),
+            "iss": BADGE_ISSUER, "sub": "did:web:registry.example:agents:bench",
+            "iat": now.as_secs(), "exp": now.saturating_add(LIFE).as_secs(), "ial": "0",
+            "key": { "kty": "OKP", "crv": "Ed25519", "x": key },
+            "vc": {
+                "type": ["VerifiableCredential", "AgentIdentity"],
+                "credentialSubject": { "domain": "agents.example", "level": "2" },
+            },
+        });
+        Ok(self.jws(JWT_KEY_ID, &claims))
+    }
+
+    /// A SimpleGuard signature over this body, made now, different from all before it.
+    pub(crate) fn simpleguard(&mut self, key_id: &str, body: &[u8]) -> Result<String> {
+        let number = self.number();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let hash = Base64UrlUnpadded::encode_string(&Sha256::digest(body));
+        let claims = json!({
+            "iss": "bench", "task": number, "iat": now, "exp": now.saturating_add(60), "bh": hash,
+        });
+        Ok(self.jws(key_id, &claims))
+    }
+
+    /// This signer's public key, in standard base64.
+    pub(crate) fn public_key(&self) -> String {
+        Base64::encode_string(self.keys.pk.as_ref())
+    }
+
+    fn jws(&self, key_id: &str, claims: &Value) -> String {
+        let head = json!({ "alg": "EdDSA", "kid": key_id, "typ": "JWT" });
+        let signed = format!("{}.{}", base64url(&head), base64url(claims));
         let signature = self.sign(signed.as_bytes());
-        Ok(format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature)))
+        format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
     }
 
     /// This signer's public key as a JWK set (RFC 7517, RFC 8037).
@@ -111,7 +149,11 @@ impl Signer {
 /// The `iss` of the JWTs.
 pub(crate) const JWT_ISSUER: &str = "https://issuer.example";
 
-const JWT_KEY_ID: &str = "bench";
+/// The `iss` of the badges.
+pub(crate) const BADGE_ISSUER: &str = "https://registry.example";
+
+/// The `kid` of every JWS here.
+pub(crate) const JWT_KEY_ID: &str = "bench";
 
 /// Longer than any run.
 const LIFE: Duration = Duration::from_secs(24 * 3600);

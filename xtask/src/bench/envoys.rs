@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::cpu;
-use super::credentials::{JWT_ISSUER, Signer};
+use super::credentials::{BADGE_ISSUER, JWT_ISSUER, JWT_KEY_ID, Signer};
 use super::load::Load;
 use super::report::{Report, Row};
 use super::statistics::Spread;
@@ -69,9 +69,8 @@ struct Variant {
 enum Traffic {
     /// The same request again and again.
     Same(Vec<u8>),
-    /// A request that was never sent before; it names the header that differs
-    /// and makes its value.
-    Fresh(&'static str, Box<dyn FnMut() -> Result<String>>),
+    /// A request that was never sent before.
+    Fresh(Box<dyn FnMut() -> Result<Request>>),
 }
 
 impl Bench<'_> {
@@ -132,6 +131,62 @@ impl Bench<'_> {
             gate,
             401,
             fresh("agent-passport", move || Ok(forger.forged())),
+        )?;
+        self.start_capiscio(bare)
+    }
+
+    /// CapiscIO's credentials, and a body of 4 KiB with a signature and without a gate.
+    fn start_capiscio(&mut self, bare: EnvoyConfig) -> Result<()> {
+        let mut registry = Signer::new(5);
+        // Several, as one alone may not fill the gate's memory of what was used.
+        let mut agents: Vec<_> =
+            (10..18).map(|number| (format!("agent-{number}"), Signer::new(number))).collect();
+        let listed = |(key_id, agent): &(String, Signer)| json!({ "key_id": key_id, "public_key": agent.public_key(), "actions": ["flights:search"] });
+        let listed: Vec<_> = agents.iter().map(listed).collect();
+        let gate = self.shipped.clone().change_gate(|gate| {
+            let issuer = json!({
+                "id": BADGE_ISSUER, "tier": 2, "actions": ["flights:search"],
+                "keys": [{ "key_id": JWT_KEY_ID, "public_key": registry.public_key() }],
+            });
+            gate.put("/trust", json!({ "badge_issuers": [issuer], "simpleguard_agents": listed }))?;
+            let route = json!({ "path": PATH, "methods": ["GET", "POST"], "action": "flights:search" });
+            gate.put("/routes", json!([route]))
+        })?;
+        let body = [b'x'; 4096];
+        let signed = move || {
+            agents.rotate_left(1);
+            let (key_id, agent) = agents.first_mut().context("no agent")?;
+            let token = agent.simpleguard(key_id, &body)?;
+            Ok(request("POST", &[("x-capiscio-jws", &token)], &body))
+        };
+        let known_badge = registry.badge()?;
+        self.start(
+            "badge_known",
+            "the gate, one Trust Badge",
+            gate.clone(),
+            200,
+            same(&[("x-capiscio-badge", &known_badge)]),
+        )?;
+        self.start(
+            "badge_new",
+            "the gate, every Trust Badge new",
+            gate.clone(),
+            200,
+            fresh("x-capiscio-badge", move || registry.badge()),
+        )?;
+        self.start(
+            "bare_body",
+            "no filter, a body of 4 KiB",
+            bare,
+            200,
+            same_request(request("POST", &[], &body)),
+        )?;
+        self.start(
+            "simpleguard_body",
+            "the gate, SimpleGuard with a body of 4 KiB",
+            gate,
+            200,
+            fresh_request(signed),
         )
     }
 
@@ -234,9 +289,10 @@ impl Variant {
     fn round(&mut self, count: usize) -> Result<f64> {
         let made: Vec<Vec<u8>> = match &mut self.traffic {
             Traffic::Same(request) => vec![request.clone()],
-            Traffic::Fresh(header, make) => (0..count)
-                .map(|_| make().map(|value| request(self.envoy.listen, &[(header, &value)])))
-                .collect::<Result<_>>()?,
+            Traffic::Fresh(make) => {
+                let to = self.envoy.listen.to_string();
+                (0..count).map(|_| Ok(make()?.to_bytes(&to, false))).collect::<Result<_>>()?
+            }
         };
         let requests: Vec<&[u8]> = made.iter().map(Vec::as_slice).cycle().take(count).collect();
         let before = cpu::used(self.envoy.pid())?;
@@ -266,26 +322,29 @@ fn limited(name: String, ratio: f64) -> Row {
 }
 
 fn same(headers: &[(&str, &str)]) -> impl FnOnce(SocketAddr) -> Traffic {
-    let headers: Vec<(String, String)> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    move |to| {
-        let mut request = Request::new("GET", PATH);
-        request.headers = headers;
-        Traffic::Same(request.to_bytes(&to.to_string(), false))
-    }
+    same_request(request("GET", headers, &[]))
+}
+
+fn same_request(request: Request) -> impl FnOnce(SocketAddr) -> Traffic {
+    move |to| Traffic::Same(request.to_bytes(&to.to_string(), false))
 }
 
 fn fresh(
     header: &'static str,
-    make: impl FnMut() -> Result<String> + 'static,
+    mut make: impl FnMut() -> Result<String> + 'static,
 ) -> impl FnOnce(SocketAddr) -> Traffic {
-    move |_| Traffic::Fresh(header, Box::new(make))
+    fresh_request(move || Ok(request("GET", &[(header, &make()?)], &[])))
 }
 
-fn request(to: SocketAddr, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut request = Request::new("GET", PATH);
+fn fresh_request(make: impl FnMut() -> Result<Request> + 'static) -> impl FnOnce(SocketAddr) -> Traffic {
+    move |_| Traffic::Fresh(Box::new(make))
+}
+
+fn request(method: &str, headers: &[(&str, &str)], body: &[u8]) -> Request {
+    let mut request = Request::new(method, PATH);
     request.headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    request.to_bytes(&to.to_string(), false)
+    request.body = body.to_vec();
+    request
 }
 
 /// The route that the shipped configuration gives to self-issued passports.
