@@ -277,6 +277,6 @@ fn what_is_stored_is_bounded_whatever_comes() {
         }
     }
     let most = usize::try_from(ReplayPage::COUNT).unwrap() * ReplayPage::MAX_BYTES;
-    assert!(most <= 2 << 20, "{most}");
+    assert!(most <= 16 << 20, "{most}");
     assert!(data.lock().unwrap().values.len() <= 9);
 }
