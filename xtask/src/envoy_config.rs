@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::ecds::Discovered;
 use crate::workspace::Workspace;
 
 /// An Envoy configuration as data. Envoy reads JSON as well as YAML, so a
@@ -90,10 +91,22 @@ impl EnvoyConfig {
         Ok(bare)
     }
 
+    /// The same with the gate in a file of its own in `folder`, from which Envoy takes it
+    /// again whenever that file is replaced; and the gate for that file.
+    pub fn with_discovered_gate(self, folder: &Path) -> Result<(Self, Discovered)> {
+        let filter = self.0.pointer(&format!("{FILTERS}/0/typed_config"));
+        let gate = Discovered::new(filter.context("envoy.yaml has no http_filters")?.clone(), folder);
+        let mut config = self.with_filter(gate.place()?)?;
+        let root = config.0.as_object_mut().context("envoy.yaml is no object")?;
+        // Envoy discovers nothing without a name of its own, though nobody is told it.
+        root.entry("node").or_insert_with(|| json!({ "id": "gate", "cluster": "gate" }));
+        Ok((config, gate))
+    }
+
     /// The gate's own configuration, parsed out of its StringValue.
     pub fn gate(&self) -> Result<GateConfig> {
         let text = self.gate_text().context("envoy.yaml holds no gate configuration")?;
-        serde_json::from_str(text).map(GateConfig).context("the gate configuration in envoy.yaml is not JSON")
+        GateConfig::parse(text)
     }
 
     /// The same with a changed gate configuration.
@@ -131,6 +144,19 @@ impl EnvoyConfig {
 pub struct GateConfig(Value);
 
 impl GateConfig {
+    /// Reads a configuration's text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map(Self).context("the gate configuration is not JSON")
+    }
+
+    /// Sets one kind of trust material, whether there was any or not.
+    pub fn put_trust(&mut self, member: &str, value: Value) -> Result<()> {
+        let trust = self.0.as_object_mut().context("the gate configuration is no object")?;
+        let trust = trust.entry("trust").or_insert_with(|| json!({}));
+        trust.as_object_mut().context("its trust is no object")?.insert(member.to_owned(), value);
+        Ok(())
+    }
+
     /// Replaces what stands at a JSON pointer (RFC 6901).
     pub fn put(&mut self, path: &str, value: Value) -> Result<()> {
         put(&mut self.0, path, value).context("the gate configuration has another shape")

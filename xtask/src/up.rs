@@ -1,6 +1,7 @@
 //! `cargo xtask up`: the whole thing, running, in one command.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -14,6 +15,7 @@ use crate::tools::Python;
 use crate::tour::{self, Wallet};
 use crate::workspace::Workspace;
 use crate::{net, plugin, progress, test, tools};
+use xtask::trust_folder::TrustFolder;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,12 +25,19 @@ pub(crate) struct Options {
     /// What runs the plugin
     #[arg(long, value_enum, default_value_t = Host::Envoy)]
     host: Host,
+    /// Trust the keys in this trust store (see `portcullis trust`), from now on: what
+    /// changes in it reaches the running Envoy
+    #[arg(long, value_name = "DIR")]
+    trust: Option<PathBuf>,
+    /// What the trust store's agents may do
+    #[arg(long, value_name = "ACTION,…", default_value = "flights:search", requires = "trust")]
+    trust_actions: String,
 }
 
 impl Options {
     /// The tour, once, on `host`.
     pub(crate) fn once(host: Host) -> Self {
-        Self { once: true, host }
+        Self { once: true, host, trust: None, trust_actions: String::new() }
     }
 }
 
@@ -43,6 +52,12 @@ pub(crate) enum Host {
 
 /// Builds and starts everything; then plays the tour, or serves until Ctrl-C.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
+    if options.trust.is_some() && options.host != Host::Envoy {
+        bail!("--trust needs --host envoy: the embedded gate reads its configuration once");
+    }
+    if let Some(store) = options.trust.as_ref().filter(|store| !store.is_dir()) {
+        bail!("there is no folder {0}; `portcullis trust init --store {0}` makes one", store.display());
+    }
     let wasm = plugin::build(workspace)?;
     let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
     let python = match options.host {
@@ -63,6 +78,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let upstream = Upstream::start(upstream, Answer::Echo)?;
     let config =
         EnvoyConfig::shipped(workspace)?.with_plugin(&wasm)?.change_gate(|gate| wallet.trust(gate))?;
+    let (config, mut folder) = match &options.trust {
+        None => (config, None),
+        Some(store) => {
+            let place = workspace.target_folder("envoy")?.join("up-gate");
+            let (config, gate) = config.at(&addresses)?.with_discovered_gate(&place)?;
+            (config, Some(TrustFolder::open(&cli, store, &options.trust_actions, gate)?))
+        }
+    };
     let gate = match &python {
         Some(python) => start_envoy(workspace, python, config, &addresses)?,
         None => start_embedded(workspace, &wasm, config, &addresses)?,
@@ -72,7 +95,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         return tour::play(&gate, &upstream, &wallet);
     }
     print_screen(workspace, &gate, &upstream, &wallet);
-    serve(&gate)
+    if let (Some(folder), Some(store)) = (&folder, &options.trust) {
+        println!("\nThe gate trusts what is in {}, whenever that changes:", store.display());
+        print_lines(&folder.describe());
+        let file = workspace.target.join("envoy/up.json");
+        println!("\nEnvoy's configuration for that, and the gate's own beside it, which is replaced:\n");
+        println!("  {}\n  {}", workspace.short(&file), workspace.short(&folder.file()));
+    }
+    println!("\nCtrl-C ends it.\n");
+    serve(&gate, folder.as_mut())
 }
 
 fn start_envoy(
@@ -89,7 +120,7 @@ fn start_envoy(
 
 fn start_embedded(
     workspace: &Workspace,
-    wasm: &std::path::PathBuf,
+    wasm: &PathBuf,
     config: EnvoyConfig,
     addresses: &Addresses,
 ) -> Result<Gate> {
@@ -122,19 +153,28 @@ fn print_screen(workspace: &Workspace, gate: &Gate, upstream: &Upstream, wallet:
             name.map_or_else(String::new, |name| format!("-H @{} ", workspace.short(&wallet.file(name))));
         println!("  curl -si {header}http://{listen}/flights   # {title}");
     }
-    println!("\nCtrl-C ends it.");
 }
 
-/// Waits until the host ends, which it should not.
-fn serve(gate: &Gate) -> Result<bool> {
+/// Waits until the host ends, which it should not, and keeps it to the trust store.
+fn serve(gate: &Gate, mut folder: Option<&mut TrustFolder>) -> Result<bool> {
     while gate.runs()? {
+        if let (Some(folder), Gate::Envoy(envoy)) = (&mut folder, gate) {
+            // What went wrong once may go well next time, and the gate runs on.
+            print_lines(&folder.look(envoy).unwrap_or_else(|error| vec![format!("NOT APPLIED: {error:#}")]));
+        }
         std::thread::sleep(WATCH);
     }
     bail!("the gate has ended; see {}", gate.log().display())
 }
 
+fn print_lines(lines: &[String]) {
+    for line in lines {
+        println!("  {line}");
+    }
+}
+
 /// Two, because what workers share is where a gate can go wrong.
 const WORKERS: u32 = 2;
 
-/// How soon a person learns that the host has died.
+/// How soon a person learns that the host has died, and the host that a key was removed.
 const WATCH: Duration = Duration::from_millis(500);
