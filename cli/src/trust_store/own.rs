@@ -131,7 +131,7 @@ pub(super) fn rotate(args: &Rotate) -> Result<Answer> {
     lines.add(
         "3 remove",
         format!(
-            "`portcullis trust remove {}`, there and here, a minute after the restart: so long do signatures last",
+            "`portcullis trust remove {}`, there and here, two minutes after the restart: so long do signatures count",
             former_kid.as_str()
         ),
     );
