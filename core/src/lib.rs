@@ -18,6 +18,7 @@ mod explanation;
 pub mod json;
 mod jws;
 pub mod modei;
+mod ordered;
 mod presented;
 mod reason;
 mod replay;

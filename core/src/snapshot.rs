@@ -1,6 +1,7 @@
 //! What a gate decides by, checked and indexed.
 
 use crate::config::{Config, ConfigError, Mode, Profile, ReservedHeaders};
+use crate::ordered;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
 use alloc::collections::BTreeSet;
@@ -123,11 +124,10 @@ fn audiences(
     listed: Option<&[String]>,
     authorities: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, ConfigError> {
-    let mut audiences = BTreeSet::new();
     let Some(listed) = listed else {
-        audiences.extend(authorities.iter().map(|authority| format!("https://{authority}")));
-        return Ok(audiences);
+        return Ok(ordered::set(authorities.iter().map(|authority| format!("https://{authority}"))));
     };
+    let mut audiences = BTreeSet::new();
     for (index, audience) in listed.iter().enumerate() {
         let error = |problem: &str| ConfigError::new(format!("audiences[{index}]"), problem);
         if !is_id(audience) {

@@ -1,6 +1,7 @@
 //! The strict parser.
 
 use super::{MAX_SAFE_INTEGER, Number, Object, Value, canonical};
+use crate::ordered;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -343,7 +344,5 @@ fn has_ambiguous_names(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
             members.iter().take(index).any(|(other, _)| name.eq_ignore_ascii_case(other))
         });
     }
-    let mut names: Vec<String> = members.iter().map(|(name, _)| folded(name)).collect();
-    names.sort_unstable();
-    names.windows(2).any(|pair| matches!(pair, [left, right] if left == right))
+    ordered::set(members.iter().map(|(name, _)| folded(name))).len() < members.len()
 }

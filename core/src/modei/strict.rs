@@ -8,9 +8,9 @@ use super::{SELF_AGENT_PREFIX, SelfIds};
 use crate::base64;
 use crate::denial::Denial;
 use crate::json::Canonical;
+use crate::ordered;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -101,7 +101,7 @@ fn check_hop(
         }
     }
 
-    let keys: BTreeSet<_> = envelope.permissions.iter().map(|(key, _)| *key).collect();
+    let keys = ordered::set(envelope.permissions.iter().map(|(key, _)| *key));
     said(keys.len() == envelope.permissions.len(), "a permission is stated twice")?;
 
     let time = |text| {

@@ -3,7 +3,7 @@
 use super::envelope::Envelope;
 use super::passport::Permissions;
 use crate::json::{Object, Value, canonical_text};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::ordered;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -28,7 +28,7 @@ const LISTS: [&str; 3] = ["allowed_domains", "allowed_models", "allowed_paths"];
 pub(super) fn check(parent: &Envelope<'_>, child: &Envelope<'_>) -> Result<(), String> {
     // The last of several equal keys counts, as for the issuer's own verifier; equal
     // keys are refused afterwards.
-    let parent: BTreeMap<_, _> = parent.permissions.iter().copied().collect();
+    let parent = ordered::map(parent.permissions.iter().copied());
     for (key, constraints) in &child.permissions {
         let granted =
             parent.get(key).ok_or_else(|| format!("the parent has no permission {}", shown(key)))?;
@@ -58,7 +58,7 @@ fn check_dimension(dimension: &str, parent: &Object<'_>, child: &Value<'_>) -> R
         if parent.iter().chain(child).any(is_nested) {
             return Err("must be a list without lists or objects in it");
         }
-        let parent: BTreeSet<_> = parent.iter().map(canonical_text).collect();
+        let parent = ordered::set(parent.iter().map(canonical_text));
         return if child.iter().all(|entry| parent.contains(&canonical_text(entry))) {
             Ok(())
         } else {
@@ -81,8 +81,7 @@ fn shown(name: &str) -> String {
 /// as the last hop that restated it has it. So a hop that leaves a constraint out
 /// does not escape it.
 pub(super) fn effective(leaf: &Envelope<'_>) -> Permissions {
-    let hops: Vec<BTreeMap<_, _>> =
-        leaf.hops().map(|hop| hop.permissions.iter().copied().collect()).collect();
+    let hops: Vec<_> = leaf.hops().map(|hop| ordered::map(hop.permissions.iter().copied())).collect();
     let merge = |key: &str| {
         let mut merged = Object::default();
         for (dimension, value) in
@@ -92,5 +91,5 @@ pub(super) fn effective(leaf: &Envelope<'_>) -> Permissions {
         }
         merged
     };
-    leaf.permissions.iter().map(|(key, _)| (String::from(*key), merge(key))).collect()
+    ordered::map(leaf.permissions.iter().map(|(key, _)| (String::from(*key), merge(key))))
 }
