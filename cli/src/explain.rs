@@ -24,7 +24,9 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         return Answer::new(Verdict::Done, text.join("\n"), &serde_json::json!({ "reasons": reasons }));
     };
     let code = code_in(asked);
-    let Some(reason) = Reason::from_code(&code) else {
+    // The RFC's own codes are in capitals, ours are not.
+    let known = Reason::ALL.into_iter().find(|reason| reason.code().eq_ignore_ascii_case(&code));
+    let Some(reason) = known else {
         let near = near(&code);
         let hint = if near.is_empty() {
             "`portcullis explain --all` lists all codes".into()
@@ -88,8 +90,9 @@ fn near(code: &str) -> Vec<String> {
         .into_iter()
         .map(Reason::code)
         .map(|known| {
-            let words = known.split('_').map(|word| strsim::jaro_winkler(code, word));
-            (words.fold(strsim::jaro_winkler(code, known), f64::max), known)
+            let lower = known.to_ascii_lowercase();
+            let words = lower.split('_').map(|word| strsim::jaro_winkler(code, word));
+            (words.fold(strsim::jaro_winkler(code, &lower), f64::max), known)
         })
         .filter(|(score, _)| *score >= LIKE)
         .collect();
