@@ -145,7 +145,14 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// An error at `path`.
-    pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn new(path: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
+        Self::at(path.as_ref(), problem.as_ref())
+    }
+
+    // Apart, as there are some sixty places that make one and none that does it twice.
+    #[cold]
+    #[inline(never)]
+    fn at(path: &str, problem: &str) -> Self {
         ConfigError { path: path.into(), problem: problem.into() }
     }
 }

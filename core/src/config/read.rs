@@ -139,10 +139,11 @@ pub(super) struct Members<'v> {
 }
 
 impl<'v> Place<'v> {
-    pub(super) fn wrong(&self, problem: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.path.clone(), problem)
+    pub(super) fn wrong(&self, problem: impl AsRef<str>) -> ConfigError {
+        ConfigError::new(&self.path, problem)
     }
 
+    #[inline(never)]
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
     }
@@ -177,6 +178,7 @@ impl<'v> Place<'v> {
         Ok(list)
     }
 
+    #[inline(never)]
     pub(super) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
         let object = self.value.as_object().ok_or_else(|| self.wrong("must be an object"))?;
         let members = Members { object, path: self.path };
@@ -195,6 +197,7 @@ impl<'v> Members<'v> {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
+    #[inline(never)]
     pub(super) fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
         let value =
             self.object.get(name).ok_or_else(|| ConfigError::new(self.path_to(name), "is missing"))?;

@@ -10,7 +10,6 @@ use crate::denial::Denial;
 use crate::ed25519::PublicKey;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -229,7 +228,7 @@ fn document_keys(document: &DidDocumentConfig, path: &str) -> Result<Keys, Confi
         let fragment = key.key_id.strip_prefix(&document.id).and_then(|rest| rest.strip_prefix('#'));
         if fragment.is_none_or(str::is_empty) || !is_id(&key.key_id) {
             let problem = "must be the document's id, `#`, and a fragment";
-            return Err(ConfigError::new(format!("{path}.keys[{index}].key_id"), problem.to_owned()));
+            return Err(ConfigError::new(format!("{path}.keys[{index}].key_id"), problem));
         }
     }
     Keys::new(&document.keys, &format!("{path}.keys"))
