@@ -54,7 +54,7 @@ impl CredentialCache {
         [&self.issued, &self.self_issued]
             .into_iter()
             .flat_map(|generations| [&generations.young, &generations.old])
-            .flat_map(BTreeMap::values)
+            .flatten()
             .fold(0, |sum, entries| sum.saturating_add(entries.len()))
     }
 
@@ -84,20 +84,20 @@ struct Generations {
     budget: usize,
 }
 
-/// B-trees: nobody can choose keys that make them slow, as with a hash table.
-type Entries = BTreeMap<Kind, BTreeMap<Box<[u8]>, Known>>;
+/// By kind, B-trees: nobody can choose keys that make them slow, as with a hash table.
+type Entries = [BTreeMap<Box<[u8]>, Known>; 4];
 
 impl Generations {
     fn new(budget: usize) -> Self {
-        Generations { young: BTreeMap::new(), old: BTreeMap::new(), weight: 0, budget }
+        Generations { young: Entries::default(), old: Entries::default(), weight: 0, budget }
     }
 
     fn get(&mut self, token: Token<'_>) -> Option<Known> {
         let Token { kind, bytes } = token;
-        if let Some(known) = self.young.get(&kind).and_then(|entries| entries.get(bytes)) {
+        if let Some(known) = self.young.get(place(kind)).and_then(|entries| entries.get(bytes)) {
             return Some(known.clone());
         }
-        let known = self.old.get_mut(&kind)?.remove(bytes)?;
+        let known = self.old.get_mut(place(kind))?.remove(bytes)?;
         self.insert(token, known.clone());
         Some(known)
     }
@@ -112,6 +112,17 @@ impl Generations {
             self.weight = 0;
         }
         self.weight = self.weight.saturating_add(weight);
-        self.young.entry(token.kind).or_default().insert(Box::from(token.bytes), known);
+        if let Some(entries) = self.young.get_mut(place(token.kind)) {
+            entries.insert(Box::from(token.bytes), known);
+        }
+    }
+}
+
+fn place(kind: Kind) -> usize {
+    match kind {
+        Kind::Badge => 0,
+        Kind::Passport => 1,
+        Kind::PassportJwt => 2,
+        Kind::SimpleGuard => 3,
     }
 }

@@ -1,10 +1,10 @@
 //! From path and method to what they amount to.
 
 use crate::config::{ConfigError, Mode, Repeats, RouteConfig};
+use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::trust::is_action;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,12 +13,12 @@ use alloc::vec::Vec;
 /// The routes of a gate.
 #[derive(Debug)]
 pub struct Routes {
-    exact: BTreeMap<String, Methods>,
-    /// Longest first.
-    prefixes: Vec<(String, Methods)>,
+    exact: Named<Methods>,
+    prefixes: Named<Methods>,
 }
 
-type Methods = BTreeMap<Method, Arc<Route>>;
+/// At most one route for each of seven methods.
+type Methods = Vec<(Method, Arc<Route>)>;
 
 /// What a request on one route amounts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,7 @@ pub enum Access {
 
 impl Routes {
     pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
-        // A gate's routes are searched on each request; beyond this many prefixes the
-        // search would show in its latency.
+        // More than anybody writes by hand; each worker keeps its own copy.
         const MAX_ROUTES: usize = 4096;
         if listed.is_empty() {
             return Err(ConfigError::new(
@@ -53,16 +52,16 @@ impl Routes {
         if listed.len() > MAX_ROUTES {
             return Err(ConfigError::new("routes", format!("has more than {MAX_ROUTES} routes")));
         }
-        let mut exact: BTreeMap<String, Methods> = BTreeMap::new();
-        let mut prefixes: BTreeMap<String, Methods> = BTreeMap::new();
+        let mut exact: Named<Methods> = Named::new();
+        let mut prefixes: Named<Methods> = Named::new();
         for (index, config) in listed.iter().enumerate() {
             let error =
                 |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
             let methods = match (&config.path, &config.path_prefix) {
-                (Some(path), None) if is_plain_path(path) => exact.entry(path.clone()).or_default(),
+                (Some(path), None) if is_plain_path(path) => exact.entry(path),
                 (Some(_), None) => return Err(error(".path", PATH_FORM)),
                 (None, Some(prefix)) if is_plain_path(prefix) && prefix.ends_with('/') => {
-                    prefixes.entry(prefix.clone()).or_default()
+                    prefixes.entry(prefix)
                 }
                 (None, Some(_)) => {
                     return Err(error(
@@ -72,6 +71,8 @@ impl Routes {
                 }
                 _ => return Err(error("", "must have one of path and path_prefix")),
             };
+            // Never: an entry is made where there is none.
+            let methods = methods.ok_or_else(|| error("", "cannot be kept"))?;
             let access = match (&config.action, config.public) {
                 (Some(action), false) if is_action(action) => Access::Action(action.clone()),
                 (Some(_), false) => {
@@ -97,14 +98,12 @@ impl Routes {
                         "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
                     )
                 })?;
-                if methods.insert(method, Arc::clone(&route)).is_some() {
+                if methods.iter().any(|(known, _)| *known == method) {
                     return Err(error(".methods", "names a method that this path has already"));
                 }
+                methods.push((method, Arc::clone(&route)));
             }
         }
-        let mut prefixes: Vec<_> = prefixes.into_iter().collect();
-        // Of one length, at most one fits a path; a stable sort is 4 KiB of the plugin.
-        prefixes.sort_unstable_by_key(|(prefix, _)| core::cmp::Reverse(prefix.len()));
         Ok(Routes { exact, prefixes })
     }
 
@@ -114,14 +113,12 @@ impl Routes {
     /// # Errors
     /// `route_unknown`.
     pub(crate) fn find(&self, path: &str, method: Method) -> Result<&Arc<Route>, Reason> {
-        let by_prefix = || {
-            self.prefixes
-                .iter()
-                .find(|(prefix, _)| path.starts_with(prefix.as_str()))
-                .map(|(_, methods)| methods)
-        };
+        // Prefixes end with a slash: the longest that fits ends at the last such slash.
+        let prefixes = || path.rmatch_indices('/').filter_map(|(at, _)| path.get(..=at));
+        let by_prefix = || prefixes().find_map(|prefix| self.prefixes.get(prefix));
         let methods = self.exact.get(path).or_else(by_prefix).ok_or(Reason::RouteUnknown)?;
-        methods.get(&method).ok_or(Reason::RouteUnknown)
+        let route = methods.iter().find(|(known, _)| *known == method).map(|(_, route)| route);
+        route.ok_or(Reason::RouteUnknown)
     }
 }
 

@@ -25,6 +25,12 @@ pub(super) fn method_of_key(key: &[u8; 32]) -> String {
     [DID_KEY, &multibase(key), "#", &multibase(key)].concat()
 }
 
+/// Whether a DID URL is that of the one verification method of this `did:key`.
+pub(super) fn is_method_of_key(method: &str, did: &str) -> bool {
+    let fragment = method.strip_prefix(did).and_then(|rest| rest.strip_prefix('#'));
+    fragment.is_some() && fragment == did.strip_prefix(DID_KEY)
+}
+
 /// Whether `text` has the form of a DID (W3C DID Core section 3.1): `did:`, a method, and
 /// an identifier, which for `did:key` must be that of an Ed25519 key and for `did:web`
 /// begin with a host.

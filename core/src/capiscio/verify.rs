@@ -1,7 +1,7 @@
 //! The order of checks for a Trust Badge.
 
 use super::badge::{Badge, Claims, IssuerKey};
-use super::did::{key_of_did, method_of_key};
+use super::did::{is_method_of_key, key_of_did};
 use super::level::Level;
 use super::simpleguard::MAX_TOKEN_BYTES;
 use crate::denial::Denial;
@@ -169,7 +169,7 @@ fn check_binding(claims: &Claims, trust: &Trust, now: UnixTime) -> Result<(), De
         return Err(invalid("cnf.kid is no verification method of sub"));
     }
     let bound = match key_of_did(&claims.subject) {
-        Some(key) => Some(key).filter(|key| method_of_key(key) == *method),
+        Some(key) => Some(key).filter(|_| is_method_of_key(method, &claims.subject)),
         None => trust.did_key(&claims.subject, method, now),
     };
     match bound {

@@ -70,7 +70,8 @@ fn check_dimension(dimension: &str, parent: &Object<'_>, child: &Value<'_>) -> R
 
 /// A name from a credential, for a message: cut to a length that no honest name has.
 fn shown(name: &str) -> String {
-    let mut shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
+    let mut shown: String =
+        name.chars().take(64).map(|letter| if letter.is_ascii_graphic() { letter } else { '?' }).collect();
     if name.chars().nth(64).is_some() {
         shown.push('…');
     }

@@ -8,20 +8,19 @@ use crate::config::{
 };
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
+use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Trust material for badges.
 #[derive(Debug)]
 pub(super) struct Badges {
-    issuers: BTreeMap<String, BadgeIssuer>,
+    issuers: Named<BadgeIssuer>,
     self_signed: Option<BadgeIssuer>,
     /// By DID, the keys of its document.
-    documents: BTreeMap<String, Keys>,
+    documents: Named<Keys>,
     revoked: Scoped,
 }
 
@@ -128,19 +127,19 @@ impl Trust {
 
 impl Badges {
     pub(super) fn new(config: &TrustConfig) -> Result<Self, ConfigError> {
-        let mut issuers = BTreeMap::new();
+        let mut issuers = Named::new();
         for (index, issuer) in config.badge_issuers.iter().enumerate() {
             let path = format!("trust.badge_issuers[{index}]");
             let checked = BadgeIssuer::new(issuer, &path)?;
-            if issuers.insert(issuer.id.clone(), checked).is_some() {
+            if !issuers.insert(&issuer.id, checked) {
                 return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
             }
         }
-        let mut documents = BTreeMap::new();
+        let mut documents = Named::new();
         for (index, document) in config.did_documents.iter().enumerate() {
             let path = format!("trust.did_documents[{index}]");
             let checked = document_keys(document, &path)?;
-            if documents.insert(document.id.clone(), checked).is_some() {
+            if !documents.insert(&document.id, checked) {
                 return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
             }
         }

@@ -4,15 +4,16 @@ use super::{ID_FORM, is_action, is_id};
 use crate::base64;
 use crate::config::{ConfigError, KeyConfig};
 use crate::ed25519::PublicKey;
+use crate::ordered::Named;
 use crate::time::UnixTime;
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
 /// Keys by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Keys(BTreeMap<String, Key>);
+pub(super) struct Keys(Named<Key>);
 
 #[derive(Debug)]
 pub(super) struct Key {
@@ -36,11 +37,11 @@ impl Keys {
     /// # Errors
     /// The first that is malformed or there twice; `path` is that of the list.
     pub(super) fn new(listed: &[KeyConfig], path: &str) -> Result<Self, ConfigError> {
-        let mut keys = BTreeMap::new();
+        let mut keys = Named::new();
         for (index, key) in listed.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let checked = Key::new(key, &path)?;
-            if keys.insert(key.key_id.clone(), checked).is_some() {
+            if !keys.insert(&key.key_id, checked) {
                 return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
             }
         }
@@ -58,7 +59,7 @@ impl Keys {
 
     /// The keys that are valid now, in the order of their ids.
     pub(super) fn at(&self, now: UnixTime) -> impl Iterator<Item = (&str, &PublicKey)> {
-        self.0.iter().filter_map(move |(id, key)| Some((id.as_str(), key.at(now)?)))
+        self.0.iter().filter_map(move |(id, key)| Some((id, key.at(now)?)))
     }
 }
 

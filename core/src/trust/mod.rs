@@ -9,10 +9,10 @@ pub use simpleguard::SIMPLEGUARD_ISSUER;
 
 use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, TrustConfig};
 use crate::modei::{Admission, Passport, Root, RootKind, Roots};
+use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use badges::Badges;
@@ -23,7 +23,7 @@ use simpleguard::Agents;
 #[derive(Debug)]
 pub struct Trust {
     profile: Profile,
-    issuers: BTreeMap<String, Issuer>,
+    issuers: Named<Issuer>,
     self_issued: Option<Ceiling>,
     badges: Badges,
     simpleguard: Agents,
@@ -52,11 +52,11 @@ impl Trust {
     /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
     /// that must not be. Paths begin with `trust`.
     pub fn new(config: &TrustConfig, profile: Profile) -> Result<Self, ConfigError> {
-        let mut issuers = BTreeMap::new();
+        let mut issuers = Named::new();
         for (index, issuer) in config.issuers.iter().enumerate() {
             let path = format!("trust.issuers[{index}]");
             let checked = Issuer::new(issuer, &path)?;
-            if issuers.insert(issuer.id.clone(), checked).is_some() {
+            if !issuers.insert(&issuer.id, checked) {
                 return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
             }
         }
@@ -209,11 +209,17 @@ impl Issuer {
 }
 
 /// Ids with the issuers that they belong to.
-type Scoped = BTreeSet<(String, String)>;
+///
+/// One text each, `issuer id`: neither has a space.
+type Scoped = BTreeSet<String>;
+
+fn scoped_name(issuer: &str, id: &str) -> String {
+    [issuer, " ", id].concat()
+}
 
 fn is_listed(list: &Scoped, issuer: &str, id: &str) -> bool {
     // Most gates have empty lists: no pair is built to look one up there.
-    !list.is_empty() && list.contains(&(issuer.to_owned(), id.to_owned()))
+    !list.is_empty() && list.contains(&scoped_name(issuer, id))
 }
 
 fn scoped<'c>(
@@ -230,7 +236,7 @@ fn scoped<'c>(
         }
         // Badges' ids are UUIDs, whose letters are compared in lower case.
         let id = if member == "jti" { id.to_ascii_lowercase() } else { id.clone() };
-        pairs.insert((issuer.clone(), id));
+        pairs.insert(scoped_name(issuer, &id));
     }
     Ok(pairs)
 }

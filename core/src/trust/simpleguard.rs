@@ -5,11 +5,10 @@ use super::{Tier, Trust};
 use crate::config::{ConfigError, SimpleGuardAgent};
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
+use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 
 /// In whose name SimpleGuard agents are told to upstreams and listed as disabled: the
 /// gate's own trust store, as nobody else vouches for them.
@@ -18,7 +17,7 @@ pub const SIMPLEGUARD_ISSUER: &str = "simpleguard";
 /// The agents of a trust store, by `kid`. A tree: the ten-thousandth costs a look-up of
 /// fourteen steps.
 #[derive(Debug)]
-pub(super) struct Agents(BTreeMap<String, Agent>);
+pub(super) struct Agents(Named<Agent>);
 
 #[derive(Debug)]
 struct Agent {
@@ -59,11 +58,11 @@ impl Trust {
 
 impl Agents {
     pub(super) fn new(listed: &[SimpleGuardAgent]) -> Result<Self, ConfigError> {
-        let mut agents = BTreeMap::new();
+        let mut agents = Named::new();
         for (index, SimpleGuardAgent { key, actions }) in listed.iter().enumerate() {
             let path = format!("trust.simpleguard_agents[{index}]");
             let agent = Agent { key: Key::new(key, &path)?, ceiling: Ceiling::new(actions, &path)? };
-            if agents.insert(key.key_id.clone(), agent).is_some() {
+            if !agents.insert(&key.key_id, agent) {
                 return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
             }
         }
