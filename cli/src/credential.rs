@@ -2,6 +2,7 @@
 
 use crate::files;
 use anyhow::{Context, Result, anyhow, bail};
+use portcullis_core::capiscio;
 use portcullis_core::modei::{self, MAX_WIRE_BYTES, SignedEnvelope};
 use portcullis_core::{Denial, Kind, base64};
 use std::path::Path;
@@ -17,8 +18,12 @@ enum Form {
     Header,
     /// `{"passport_json": …, "signature": …}`.
     Json,
-    /// A compact JWS.
+    /// A passport as a compact JWS.
     Jwt,
+    /// A Trust Badge.
+    Badge,
+    /// A SimpleGuard signature.
+    SimpleGuard,
 }
 
 impl Credential {
@@ -44,17 +49,32 @@ impl Credential {
         if bytes.starts_with(b"{") && is_passport(bytes) {
             return of(Form::Json, bytes);
         }
+        if let Some(token) = after(bytes, "x-capiscio-jws:") {
+            return of(Form::SimpleGuard, token);
+        }
+        if let Some(token) = after(bytes, "x-capiscio-badge:") {
+            let is_signature = capiscio::is_request_signature(token) && says(token, 1, "iat");
+            return of(if is_signature { Form::SimpleGuard } else { Form::Badge }, token);
+        }
         let token = after(bytes, "authorization:").unwrap_or(bytes);
         let token = after(token, "bearer ").unwrap_or(token);
         if modei::is_jwt(token) {
             return of(Form::Jwt, token);
         }
+        if says(token, 1, "vc") || says(token, 1, "ial") {
+            return of(Form::Badge, token);
+        }
+        if says(token, 0, "kid") && says(token, 1, "iat") && says(token, 1, "exp") {
+            return of(Form::SimpleGuard, token);
+        }
         let looks_like_jwt = token.starts_with(b"eyJ") && token.contains(&b'.');
         if looks_like_jwt {
-            bail!("it looks like a JWT, but not like one of type passport+jwt");
+            bail!(
+                "it looks like a JWT, but not like a passport (type passport+jwt), a Trust Badge (claims vc, ial) or a SimpleGuard signature (kid, iat, exp)"
+            );
         }
         bail!(
-            "expected is a passport: its JSON with passport_json and signature, the value or the whole line of its Agent-Passport header, or its JWT"
+            "expected is a passport (its JSON with passport_json and signature, the value or the whole line of its Agent-Passport header, or its JWT), a Trust Badge or a SimpleGuard signature (the token, or the whole line of its header)"
         )
     }
 
@@ -63,7 +83,14 @@ impl Credential {
         match self.form {
             Form::Header | Form::Json => Kind::Passport,
             Form::Jwt => Kind::PassportJwt,
+            Form::Badge => Kind::Badge,
+            Form::SimpleGuard => Kind::SimpleGuard,
         }
+    }
+
+    /// The credential as it was given, without the header's name.
+    pub(crate) fn token(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The credential as the core verifies it.
@@ -74,11 +101,12 @@ impl Credential {
         match self.form {
             Form::Header => modei::from_header(&self.bytes),
             Form::Json => Ok(modei::from_json(self.bytes.clone())),
-            Form::Jwt => modei::from_jwt(&self.bytes),
+            // What is no passport is judged elsewhere, and refused here.
+            Form::Jwt | Form::Badge | Form::SimpleGuard => modei::from_jwt(&self.bytes),
         }
     }
 
-    /// The passport's JSON text: with its signature, but for a JWT its payload.
+    /// The credential's JSON text: with its signature, but for a JWS its payload.
     pub(crate) fn text(&self) -> Result<Vec<u8>> {
         match self.form {
             Form::Json => Ok(self.bytes.clone()),
@@ -86,15 +114,15 @@ impl Credential {
                 .ok()
                 .and_then(|text| base64::decode(text.strip_prefix(':')?.strip_suffix(':')?))
                 .ok_or_else(|| anyhow!("the header's value is not `:<standard base64>:`; it may be cut off")),
-            Form::Jwt => self.jwt_part(1),
+            Form::Jwt | Form::Badge | Form::SimpleGuard => self.jwt_part(1),
         }
     }
 
-    /// The header of a JWT.
+    /// The header of a JWS.
     pub(crate) fn jwt_header(&self) -> Result<Option<Vec<u8>>> {
         match self.form {
             Form::Header | Form::Json => Ok(None),
-            Form::Jwt => self.jwt_part(0).map(Some),
+            Form::Jwt | Form::Badge | Form::SimpleGuard => self.jwt_part(0).map(Some),
         }
     }
 
@@ -121,6 +149,14 @@ const MAX_BYTES: usize = 2 * MAX_WIRE_BYTES;
 
 fn name(path: &Path) -> String {
     if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() }
+}
+
+/// Whether a part of a JWS names a member, by its text alone.
+fn says(token: &[u8], part: usize, name: &str) -> bool {
+    let part = token.split(|byte| *byte == b'.').nth(part).and_then(|part| std::str::from_utf8(part).ok());
+    let text = part.and_then(|part| base64::decode_url(part.trim_end_matches('=')));
+    let text = text.map(|text| String::from_utf8_lossy(&text).to_ascii_lowercase());
+    text.is_some_and(|text| text.contains(&format!("\"{name}\"")))
 }
 
 /// What follows `prefix`, which is matched in any case, without spaces around it.

@@ -8,7 +8,7 @@ use portcullis_core::json;
 use portcullis_core::modei::LIMITS;
 use serde::Serialize;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Show what a credential says of itself, without verifying it
 #[derive(clap::Args)]
@@ -16,6 +16,13 @@ pub(crate) struct Args {
     /// The credential, in any form that `verify` takes; `-` is standard input
     #[arg(value_name = "FILE|-")]
     credential: PathBuf,
+}
+
+impl Args {
+    /// Where the credential is.
+    pub(crate) fn credential(&self) -> &Path {
+        &self.credential
+    }
 }
 
 /// Shows what a credential says of itself.
@@ -26,17 +33,18 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         serde_json::from_slice::<Value>(text)
             .with_context(|| format!("the {what} is no JSON; it may be cut off"))
     };
-    let contents = parse(&text, "passport")?;
+    let contents = parse(&text, "credential")?;
     let jwt_header = credential.jwt_header()?.map(|header| parse(&header, "JWT's header")).transpose()?;
     let envelope = match credential.kind() {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
         Kind::Badge | Kind::PassportJwt | Kind::SimpleGuard => &contents,
     };
+    let is_passport = matches!(credential.kind(), Kind::Passport | Kind::PassportJwt);
     let view = View {
         kind: kind_name(credential.kind()),
         verified: false,
         ambiguity: json::parse(&text, LIMITS).err().map(|error| error.to_string()),
-        hops: hops(envelope),
+        hops: if is_passport { hops(envelope) } else { Vec::new() },
         jwt_header,
         contents: &contents,
     };
@@ -74,9 +82,15 @@ impl View<'_> {
     fn to_text(&self) -> String {
         let mut lines =
             Lines::headed("UNVERIFIED   what the credential says of itself; `portcullis verify` checks it");
-        lines.add("kind", if self.jwt_header.is_some() { "Modei passport (JWT)" } else { "Modei passport" });
+        let kind = match self.kind {
+            "badge" => "CapiscIO Trust Badge",
+            "simpleguard" => "SimpleGuard signature",
+            "passport_jwt" => "Modei passport (JWT)",
+            _ => "Modei passport",
+        };
+        lines.add("kind", kind);
         if let Some(header) = &self.jwt_header {
-            lines.add("JWT header", shown(&header.to_string()));
+            lines.add("header", shown(&header.to_string()));
         }
         if let Some(ambiguity) = &self.ambiguity {
             lines.add("unreadable", format!("to a gate: {ambiguity}"));

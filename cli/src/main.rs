@@ -3,6 +3,7 @@
 //! Every rule is the core's; here are files, words and exit codes: 0 for valid or done,
 //! 1 for refused, 2 for input that cannot be used.
 
+mod badge;
 mod bundle;
 mod credential;
 mod delegate;
@@ -17,6 +18,7 @@ mod output;
 mod trust;
 mod trust_store;
 mod verify;
+mod verify_capiscio;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let answer = match cli.command {
+        Command::Badge(command) => badge::run(&command),
         Command::Bundle(args) => bundle::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -58,5 +61,7 @@ enum Command {
     Inspect(inspect::Args),
     Explain(explain::Args),
     Bundle(bundle::Args),
+    #[command(subcommand)]
+    Badge(badge::Command),
     Trust(trust_store::Args),
 }

@@ -5,23 +5,25 @@ use crate::draft;
 use crate::explain::Explained;
 use crate::output::{Answer, Lines, Verdict, shown};
 use crate::trust::Material;
+use crate::verify_capiscio;
 use anyhow::Result;
 use portcullis_core::json::{Object, canonical_text};
 use portcullis_core::modei::{self, Passport, RootKind, SelfContained};
 use portcullis_core::{Denial, Kind, UnixTime, check_window};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Verify a credential, alone or by a gate's trust material
 ///
-/// Alone, it is judged as the public SDKs do, by its signatures and its chain, and
+/// Takes passports, Trust Badges and SimpleGuard signatures, and tells them apart.
+/// Alone, a passport is judged as the public SDKs do, by its signatures and its chain, and
 /// beyond them by its window and by what binds its ids to its keys. With --trust also
 /// by whether that material admits its issuer, and by what is revoked.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The credential: passport JSON, a header's value or whole line, or a JWT; `-` is
+    /// The credential: passport JSON, a header's value or whole line, or a token; `-` is
     /// standard input
     #[arg(value_name = "FILE|-")]
     credential: PathBuf,
@@ -32,6 +34,15 @@ pub(crate) struct Args {
     /// configuration
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    #[command(flatten)]
+    capiscio: verify_capiscio::Options,
+}
+
+impl Args {
+    /// Where the credential is.
+    pub(crate) fn credential(&self) -> &Path {
+        &self.credential
+    }
 }
 
 /// Judges a credential.
@@ -39,6 +50,10 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     let material = args.trust.as_deref().map(Material::read).transpose()?;
     let credential = Credential::read(&args.credential)?;
     let now = args.at.map_or_else(draft::now, Ok)?;
+    if matches!(credential.kind(), Kind::Badge | Kind::SimpleGuard) {
+        return verify_capiscio::run(&credential, &args.capiscio, material.as_ref(), now);
+    }
+    args.capiscio.check_unused()?;
     let (passport, denial) = judge(&credential, material.as_ref(), now);
     let report = Report::new(credential.kind(), passport.as_ref(), denial.as_ref(), material.as_ref(), now);
     let verdict = if report.valid { Verdict::Done } else { Verdict::Refused };
@@ -259,7 +274,7 @@ impl Facts {
 }
 
 /// How far off a time is, in the two largest units.
-fn distance(now: UnixTime, then: UnixTime) -> String {
+pub(crate) fn distance(now: UnixTime, then: UnixTime) -> String {
     let millis = then.as_millis().saturating_sub(now.as_millis());
     let seconds = Duration::from_secs(millis.unsigned_abs() / 1000);
     let text = humantime::format_duration(seconds).to_string();

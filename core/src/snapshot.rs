@@ -73,7 +73,7 @@ impl Snapshot {
     }
 
     /// The names by which badges may call this gate.
-    pub(crate) fn audiences(&self) -> &BTreeSet<String> {
+    pub fn audiences(&self) -> &BTreeSet<String> {
         &self.audiences
     }
 

@@ -17,8 +17,8 @@ pub use did::{DidDocument, did_of_key, is_did, key_of_did};
 pub use issue::{BadgeDraft, BadgeIssuer, sign_request};
 pub use jwk::{Jwks, key_of_jwk};
 pub use level::{Ial, Level};
-pub use simpleguard::{RequestSignature, is_request_signature};
+pub use simpleguard::{RequestSignature, is_request_signature, key_id, verify as verify_request_signature};
 pub use verify::{Audience, check_standing, verify};
 
 pub(crate) use badge::is_https_origin;
-pub(crate) use simpleguard::{claims_to_be_badge, key_id, unsigned_body, verify as verify_request_signature};
+pub(crate) use simpleguard::{claims_to_be_badge, unsigned_body};

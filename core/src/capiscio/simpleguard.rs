@@ -57,7 +57,7 @@ pub(crate) fn claims_to_be_badge(token: &[u8]) -> bool {
 ///
 /// # Errors
 /// `simpleguard_malformed`.
-pub(crate) fn key_id(token: &[u8]) -> Result<String, Denial> {
+pub fn key_id(token: &[u8]) -> Result<String, Denial> {
     let compact = split(token)?;
     let header =
         base64::decode_url(compact.header).ok_or_else(|| malformed("its header is not base64url"))?;
@@ -73,7 +73,7 @@ pub(crate) fn key_id(token: &[u8]) -> Result<String, Denial> {
 /// # Errors
 /// `simpleguard_malformed`, `simpleguard_signature_invalid`, `simpleguard_expired`,
 /// `simpleguard_not_yet_valid`.
-pub(crate) fn verify(token: &[u8], key: &PublicKey, now: UnixTime) -> Result<RequestSignature, Denial> {
+pub fn verify(token: &[u8], key: &PublicKey, now: UnixTime) -> Result<RequestSignature, Denial> {
     let unverified = Unverified::read(token)?;
     let Unverified { compact, issued_at, expires_at, body_hash } = unverified;
     if !compact.is_signed_by(key) {

@@ -32,7 +32,7 @@ impl Trust {
     ///
     /// # Errors
     /// `simpleguard_key_untrusted` or `trust_tier_insufficient`.
-    pub(crate) fn simpleguard_key(&self, key_id: &str, now: UnixTime) -> Result<&PublicKey, Denial> {
+    pub fn simpleguard_key(&self, key_id: &str, now: UnixTime) -> Result<&PublicKey, Denial> {
         let key = self.simpleguard.0.get(key_id).and_then(|agent| agent.key.at(now)).ok_or_else(|| {
             Denial::new(Reason::SimpleguardKeyUntrusted, "kid is no valid key of the gate's trust store")
         })?;
