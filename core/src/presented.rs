@@ -86,7 +86,8 @@ impl Carrier {
             },
         };
         // A proxy may have joined two headers into one list (RFC 9110 section 5.3).
-        if self != Carrier::AgentPassport && bytes.contains(&b',') {
+        // JSON has commas of its own, and is no token but one mistake.
+        if self != Carrier::AgentPassport && bytes.contains(&b',') && !bytes.starts_with(b"{") {
             let detail = alloc::format!("{} holds more than one token", self.header());
             return Err(Denial::new(Reason::HeaderAmbiguous, detail));
         }

@@ -15,6 +15,7 @@ use crate::reason::Reason;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// A SimpleGuard JWS that has been read and not yet verified.
 #[derive(Clone, Copy, Debug)]
@@ -36,21 +37,27 @@ pub struct RequestSignature {
 }
 
 /// Whether a token in `X-Capiscio-Badge` is a SimpleGuard JWS and no badge: its claims
-/// have neither `vc` nor `ial`. Judged by the text; what only looks like one of the two
-/// is then refused as that.
+/// can be read and have neither `vc` nor `ial`. Judged by the text; what only looks like
+/// one of the two is then refused as that.
 pub fn is_request_signature(token: &[u8]) -> bool {
-    !claims_to_be_badge(token)
+    payload(token).is_some_and(|payload| !names_claims_of_badge(&payload))
 }
 
 /// Whether the payload of a JWS names `vc` or `ial`.
 pub(crate) fn claims_to_be_badge(token: &[u8]) -> bool {
-    let payload = token.split(|byte| *byte == b'.').nth(1).filter(|payload| payload.len() <= MAX_TOKEN_BYTES);
-    let payload = payload.and_then(|payload| core::str::from_utf8(payload).ok());
-    let Some(payload) = payload.and_then(|payload| base64::decode_url(payload.trim_end_matches('='))) else {
-        return false;
-    };
+    payload(token).is_some_and(|payload| names_claims_of_badge(&payload))
+}
+
+fn names_claims_of_badge(payload: &[u8]) -> bool {
     let names = |name: &[u8]| payload.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name));
     names(b"\"ial\"") || names(b"\"vc\"")
+}
+
+/// The payload of a JWS, read leniently: what is claimed is claimed with padding too.
+fn payload(token: &[u8]) -> Option<Vec<u8>> {
+    let payload =
+        token.split(|byte| *byte == b'.').nth(1).filter(|payload| payload.len() <= MAX_TOKEN_BYTES)?;
+    base64::decode_url(core::str::from_utf8(payload).ok()?.trim_end_matches('='))
 }
 
 /// The key id that a SimpleGuard JWS names, unverified.

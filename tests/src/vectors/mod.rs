@@ -1,10 +1,16 @@
 //! Vectors: one JSON file for each case, which every implementation of the verifier
 //! must answer alike, natively, in WebAssembly and on the command line.
 
+mod badge_wire;
+mod badges;
+mod jws;
 mod make;
 mod passports;
+mod simpleguard;
 
+pub use badges::badges;
 pub use passports::passports;
+pub use simpleguard::signatures;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,7 +28,13 @@ pub struct Vector {
     pub now: String,
     /// The trust material to judge by; null judges the credential by itself.
     pub trust: Option<serde_json::Value>,
-    /// The credential: a passport's JSON, or a JWT.
+    /// The names of whoever judges it, as `aud` may call them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
+    /// The body that comes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The credential: a passport's JSON, or a token.
     pub credential: String,
     /// The verdict.
     pub expect: Expect,
@@ -34,29 +46,59 @@ pub struct Vector {
 pub enum Expect {
     /// Refused, for the reason with this code.
     Refused(String),
-    /// Valid, with this provenance.
+    /// Valid, with this provenance, level or kid.
     Valid(String),
 }
 
-/// Where the files are.
-pub fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/passport")
+/// A kind of credential that has vectors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// `tests/vectors/badge/`: Trust Badges.
+    Badge,
+    /// `tests/vectors/passport/`: Modei passports.
+    Passport,
+    /// `tests/vectors/simpleguard/`: SimpleGuard signatures.
+    SimpleGuard,
 }
 
-/// What the files hold, by their names without ending.
-///
-/// # Panics
-/// Where a file is unreadable: there is nothing to test then.
-pub fn load() -> BTreeMap<String, String> {
-    let read = |entry: std::io::Result<std::fs::DirEntry>| {
-        let path = entry.expect("an entry of tests/vectors/passport").path();
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        (name, std::fs::read_to_string(path).expect("a vector is readable"))
-    };
-    let files: BTreeMap<_, _> =
-        std::fs::read_dir(folder()).expect("tests/vectors/passport").map(read).collect();
-    assert!(!files.is_empty(), "there are no vectors");
-    files
+impl Family {
+    /// All of them.
+    pub const ALL: [Family; 3] = [Family::Badge, Family::Passport, Family::SimpleGuard];
+
+    /// The vectors as they are made.
+    pub fn made(self) -> Vec<Vector> {
+        match self {
+            Family::Badge => badges(),
+            Family::Passport => passports(),
+            Family::SimpleGuard => signatures(),
+        }
+    }
+
+    /// Where the files are.
+    pub fn folder(self) -> PathBuf {
+        let name = match self {
+            Family::Badge => "badge",
+            Family::Passport => "passport",
+            Family::SimpleGuard => "simpleguard",
+        };
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
+    }
+
+    /// What the files hold, by their names without ending.
+    ///
+    /// # Panics
+    /// Where a file is unreadable: there is nothing to test then.
+    pub fn load(self) -> BTreeMap<String, String> {
+        let read = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.expect("an entry of tests/vectors").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).expect("a vector is readable"))
+        };
+        let folder = self.folder();
+        let files: BTreeMap<_, _> = std::fs::read_dir(&folder).expect("tests/vectors").map(read).collect();
+        assert!(!files.is_empty(), "there are no vectors in {}", folder.display());
+        files
+    }
 }
 
 /// The text of a vector's file.

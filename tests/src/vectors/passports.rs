@@ -21,6 +21,8 @@ fn case(name: &str, why: &str, credential: impl Into<String>, expect: Expect) ->
         why: why.into(),
         now: NOW.to_iso(),
         trust: None,
+        audiences: None,
+        body: None,
         credential: credential.into(),
         expect,
     }
