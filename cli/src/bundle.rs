@@ -1,5 +1,6 @@
 //! `portcullis bundle`.
 
+use crate::bundle_badges::{BadgeArgs, read_jwks};
 use crate::files::{self, Existing, Readers};
 use crate::keyfile;
 use crate::output::{Answer, Lines, Verdict};
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 /// relative to the issuer's file), and optionally not_before and not_after.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true)
-    .args(["issuers", "self_issued", "trust_store", "config"])))]
+    .args(["issuers", "self_issued", "trust_store", "badge_issuers", "accept_self_signed", "config"])))]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// An issuer to trust; repeatable
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     /// not keep the removal of another key from taking effect
     #[arg(long, requires = "trust_store")]
     skip_unusable: bool,
+    #[command(flatten)]
+    badges: BadgeArgs,
     /// Revoke a passport and whatever was delegated from it; repeatable
     #[arg(long = "revoke", value_name = "ISSUER/PASSPORT_ID", value_parser = scoped)]
     revoked: Vec<Scoped>,
@@ -90,6 +93,9 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
         file: (!is_printed).then(|| args.out.display().to_string()),
         issuers: material.issuers.len(),
         keys: material.issuers.iter().map(|issuer| issuer.keys.len()).sum(),
+        badge_issuers: material.badge_issuers.len(),
+        accept_self_signed: material.accept_self_signed.map(|accepted| accepted.actions),
+        revoked_badges: material.revoked_badges.len(),
         self_issued: material.self_issued.map(|self_issued| self_issued.actions),
         simpleguard_agents: material.simpleguard_agents.len(),
         revoked_passports: material.revoked_passports.len(),
@@ -119,7 +125,7 @@ impl Args {
             (!self.self_issued.is_empty()).then(|| SelfIssuedConfig { actions: self.self_issued.clone() });
         let revoked = self.revoked.iter().cloned();
         let disabled = self.disabled.iter().cloned();
-        Ok(TrustConfig {
+        let mut material = TrustConfig {
             issuers: self.issuers.iter().map(|path| read_issuer(path)).collect::<Result<_>>()?,
             self_issued,
             simpleguard_agents: store.keys.iter().map(|trusted| self.simpleguard_agent(trusted)).collect(),
@@ -130,7 +136,9 @@ impl Args {
                 .map(|entry| DisabledAgent { issuer: entry.issuer, agent_id: entry.id })
                 .collect(),
             ..TrustConfig::default()
-        })
+        };
+        self.badges.add_to(&mut material)?;
+        Ok(material)
     }
 
     fn simpleguard_agent(&self, trusted: &Trusted) -> SimpleGuardAgent {
@@ -178,13 +186,20 @@ impl Args {
             ("trust.simpleguard_agents", index) => {
                 store.keys.get(index).map(|trusted| trusted.file.display().to_string())
             }
+            ("trust.badge_issuers", index) => {
+                self.badges.badge_issuers.get(index).map(|path| path.display().to_string())
+            }
+            ("trust.accept_self_signed.actions", _) => Some("--accept-self-signed".to_owned()),
             ("trust.revoked_passports", index) => {
                 self.revoked.get(index).map(|entry| entry.named("--revoke"))
             }
             ("trust.disabled_agents", index) => {
                 self.disabled.get(index).map(|entry| entry.named("--disable"))
             }
-            (_, index) => self.self_issued.get(index).map(|action| format!("--self-issued {action}")),
+            ("trust.self_issued.actions", index) => {
+                self.self_issued.get(index).map(|action| format!("--self-issued {action}"))
+            }
+            _ => None,
         };
         let source = source.unwrap_or_else(|| error.path.clone());
         Err(trust::at(Path::new(&source), &ConfigError::new(member, error.problem.clone())))
@@ -205,6 +220,9 @@ struct Made {
     keys: usize,
     self_issued: Option<Vec<String>>,
     simpleguard_agents: usize,
+    badge_issuers: usize,
+    accept_self_signed: Option<Vec<String>>,
+    revoked_badges: usize,
     revoked_passports: usize,
     disabled_agents: usize,
     /// What was made, where no file was asked for.
@@ -220,7 +238,10 @@ impl Made {
         let self_issued = self.self_issued.as_ref().map(|actions| actions.join(", "));
         lines.add("self-issued", self_issued.as_deref().unwrap_or("refused"));
         lines.add("simpleguard", self.simpleguard_agents.to_string());
-        lines.add("revoked", self.revoked_passports.to_string());
+        lines.add("badge issuers", self.badge_issuers.to_string());
+        let self_signed = self.accept_self_signed.as_ref().map(|actions| actions.join(", "));
+        lines.add("self-signed", self_signed.as_deref().unwrap_or("refused"));
+        lines.add("revoked", self.revoked_passports.saturating_add(self.revoked_badges).to_string());
         lines.add("disabled", self.disabled_agents.to_string());
         lines.into_text()
     }
@@ -229,6 +250,12 @@ impl Made {
 /// Reads an issuer as a person writes it down: as in a configuration, but a key may be
 /// in a file of its own.
 fn read_issuer(path: &Path) -> Result<IssuerConfig> {
+    let read = read_listed(path, "issuers")?;
+    read.issuers.into_iter().next().with_context(|| format!("{}: holds no issuer", path.display()))
+}
+
+/// Reads one entry of a list of issuers of either kind.
+pub(crate) fn read_listed(path: &Path, list: &'static str) -> Result<TrustConfig> {
     // A thousand keys have some 200 KiB; within a configuration the issuer is nested
     // deeper by two.
     const LIMITS: Limits = Limits { bytes: 1 << 20, depth: 14, values: 65_536 };
@@ -237,19 +264,23 @@ fn read_issuer(path: &Path) -> Result<IssuerConfig> {
     let issuer =
         json::parse(&bytes, LIMITS).map_err(|error| here(ConfigError::new("", error.to_string())))?;
     let issuer = with_keys_from_files(&issuer, path)?;
-    let material = Object::from([("issuers", Value::Array(vec![issuer]))]);
-    let read = TrustConfig::from_json(canonical_text(&material.into()).as_bytes()).map_err(|error| {
-        let member = error.path.strip_prefix("issuers[0]").unwrap_or(&error.path);
+    let material = Object::from([(list, Value::Array(vec![issuer]))]);
+    TrustConfig::from_json(canonical_text(&material.into()).as_bytes()).map_err(|error| {
+        let member = error.path.strip_prefix(&format!("{list}[0]")).unwrap_or(&error.path);
         here(ConfigError::new(member.trim_start_matches('.'), error.problem))
-    })?;
-    read.issuers.into_iter().next().with_context(|| format!("{}: holds no issuer", path.display()))
+    })
 }
 
 /// The issuer with `public_key` in the place of each `public_key_file`.
 fn with_keys_from_files<'v>(issuer: &Value<'v>, path: &Path) -> Result<Value<'v>> {
     let Some(object) = issuer.as_object() else { return Ok(issuer.clone()) };
-    let Some(keys) = object.get("keys").and_then(Value::as_array) else { return Ok(issuer.clone()) };
     let folder = path.parent().unwrap_or(Path::new(""));
+    if let Some(file) = object.get(JWKS_FILE) {
+        let file =
+            file.as_str().with_context(|| format!("{}: {JWKS_FILE}: must be a string", path.display()))?;
+        return with_jwks(object, &folder.join(file));
+    }
+    let Some(keys) = object.get("keys").and_then(Value::as_array) else { return Ok(issuer.clone()) };
     let keys = keys.iter().enumerate().map(|(index, key)| {
         with_key_from_file(key, folder).with_context(|| format!("{}: keys[{index}]", path.display()))
     });
@@ -257,6 +288,25 @@ fn with_keys_from_files<'v>(issuer: &Value<'v>, path: &Path) -> Result<Value<'v>
     let mut object = object.clone();
     object.set("keys", Value::Array(keys));
     Ok(object.into())
+}
+
+const JWKS_FILE: &str = "jwks_file";
+
+/// The issuer with the keys of its JWK set.
+fn with_jwks(issuer: &Object<'_>, file: &Path) -> Result<Value<'static>> {
+    if issuer.get("keys").is_some() {
+        bail!("{}: has both keys and {JWKS_FILE}; keep one", file.display());
+    }
+    let text = |text: &str| Value::from(text).into_owned();
+    let keys = read_jwks(file)?.into_iter().map(|key| {
+        Object::from([("key_id", text(&key.key_id)), ("public_key", text(&key.public_key))]).into()
+    });
+    let mut read = Object::default();
+    for (name, value) in issuer.iter().filter(|(name, _)| *name != JWKS_FILE) {
+        read.set(name, value.clone().into_owned());
+    }
+    read.set("keys", Value::Array(keys.collect()));
+    Ok(read.into())
 }
 
 fn with_key_from_file<'v>(key: &Value<'v>, folder: &Path) -> Result<Value<'v>> {

@@ -5,6 +5,7 @@
 
 mod badge;
 mod bundle;
+mod bundle_badges;
 mod credential;
 mod delegate;
 mod draft;

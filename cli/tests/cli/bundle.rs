@@ -77,8 +77,8 @@ fn a_configuration_is_merged_checked_whole_and_written() {
     let made = desk.done_json(&[arguments.as_slice(), &["--out", "whole.json"]].concat());
     assert_eq!(
         made,
-        json!({ "bundle": null, "disabled_agents": 0, "file": "whole.json", "issuers": 1, "keys": 1,
-                "revoked_passports": 0, "self_issued": ["a:b"], "simpleguard_agents": 0 })
+        json!({ "accept_self_signed": null, "badge_issuers": 0, "bundle": null, "disabled_agents": 0,
+                "file": "whole.json", "issuers": 1, "keys": 1, "revoked_badges": 0, "revoked_passports": 0, "self_issued": ["a:b"], "simpleguard_agents": 0 })
     );
     assert_eq!(desk.read_json("whole.json"), printed);
     // What was written is a configuration that is checked as it stands.

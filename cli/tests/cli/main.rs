@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod badge;
 mod bundle;
 mod delegate;
 mod explain;
