@@ -66,6 +66,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     };
     let wallet =
         progress::step("make keys and credentials", |_| Wallet::fill(workspace, &cli, python.as_ref()))?;
+    // A trust store says itself whose signatures are trusted.
+    let wallet = if options.trust.is_some() { wallet.without_signature() } else { wallet };
 
     // Fixed ports are easy to type; for the tour nobody types, and a second
     // tour must be able to run beside this one.
@@ -147,8 +149,12 @@ fn print_screen(workspace: &Workspace, gate: &Gate, upstream: &Upstream, wallet:
     }
     println!("  {}   its log", workspace.short(gate.log()));
     println!("\nTry, in another terminal:\n");
-    for (title, name) in [("a good passport", Some("good")), ("a forged one", Some("forged")), ("none", None)]
-    {
+    for (title, name) in [
+        ("a good passport", Some("good")),
+        ("a forged one", Some("forged")),
+        ("a Trust Badge", Some("badge")),
+        ("none", None),
+    ] {
         let header =
             name.map_or_else(String::new, |name| format!("-H @{} ", workspace.short(&wallet.file(name))));
         println!("  curl -si {header}http://{listen}/flights   # {title}");

@@ -32,7 +32,7 @@ pub(crate) fn play(gate: &Gate, upstream: &Upstream, wallet: &Wallet) -> Result<
         let faults = outcome.faults(&scene.expect);
         played = played.saturating_add(1);
         println!("{played:>2}. {}", scene.title);
-        println!("    {} {}{}", scene.method, scene.path, shown_headers(scene));
+        println!("    {} {}{}", scene.method, scene.path, shown_headers(scene, wallet));
         println!("    → {}", outcome.described());
         if faults.is_empty() {
             println!("    as expected: {}", scene.expect.described());
@@ -52,8 +52,8 @@ pub(crate) fn play(gate: &Gate, upstream: &Upstream, wallet: &Wallet) -> Result<
 fn prepare(scene: &Scene, wallet: &Wallet) -> Option<Request> {
     let mut request = Request::new(scene.method, scene.path);
     if let Some(name) = scene.credential {
-        let value = wallet.credential(name)?;
-        request.headers.push(("agent-passport".to_owned(), value.to_owned()));
+        let (header, value) = wallet.credential(name)?;
+        request.headers.push((header.to_owned(), value.to_owned()));
     }
     for (name, value) in scene.headers {
         request.headers.push(((*name).to_owned(), (*value).to_owned()));
@@ -61,8 +61,9 @@ fn prepare(scene: &Scene, wallet: &Wallet) -> Option<Request> {
     Some(request)
 }
 
-fn shown_headers(scene: &Scene) -> String {
-    let credential = scene.credential.map(|name| format!("  agent-passport: ({name})"));
+fn shown_headers(scene: &Scene, wallet: &Wallet) -> String {
+    let shown = |name: &str| wallet.credential(name).map(|(header, _)| format!("  {header}: ({name})"));
+    let credential = scene.credential.and_then(shown);
     let others = scene.headers.iter().map(|(name, value)| format!("  {name}: {value}"));
     credential.into_iter().chain(others).collect()
 }
@@ -100,10 +101,14 @@ impl Outcome {
         };
         let identity: String = headers
             .iter()
-            .filter(|(name, _)| name.starts_with("x-gate-") || name == "agent-passport")
+            .filter(|(name, _)| {
+                name.starts_with("x-gate-") || name.starts_with("x-capiscio-") || name == "agent-passport"
+            })
             .map(|(name, value)| match name.as_str() {
                 // A credential is not for showing.
-                "agent-passport" => format!("\n        {name} ({} bytes)", value.len()),
+                "agent-passport" | "x-capiscio-badge" | "x-capiscio-jws" => {
+                    format!("\n        {name} ({} bytes)", value.len())
+                }
                 _ => format!("\n        {name}: {value}"),
             })
             .collect();

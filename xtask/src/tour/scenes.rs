@@ -184,6 +184,48 @@ pub(super) const SCENES: &[Scene] = &[
         expect: SELF_ISSUED,
     },
     Scene {
+        title: "a CapiscIO Trust Badge of a registry that the gate trusts",
+        method: "GET",
+        path: "/flights",
+        credential: Some("badge"),
+        headers: &[],
+        expect: Expect::Admitted {
+            has: &[
+                ("x-gate-issuer", "https://registry.acme-demo.example"),
+                ("x-gate-level", "2"),
+                ("x-capiscio-agent-id", "did:web:agents.acme-demo.example:bot"),
+            ],
+            lacks: &["x-capiscio-badge"],
+        },
+    },
+    Scene {
+        title: "a badge that an agent signed itself, where the gate takes none of those",
+        method: "GET",
+        path: "/flights",
+        credential: Some("own-badge"),
+        headers: &[],
+        expect: Expect::Refused { status: 401, reason: Some("BADGE_ISSUER_UNTRUSTED") },
+    },
+    Scene {
+        title: "a request that the public CapiscIO client signed, unmodified",
+        method: "GET",
+        path: "/flights",
+        credential: Some("signature"),
+        headers: &[],
+        expect: Expect::Admitted {
+            has: &[("x-gate-agent-id", "local-dev-key"), ("x-gate-issuer", "simpleguard")],
+            lacks: &["x-capiscio-jws"],
+        },
+    },
+    Scene {
+        title: "the same request once more: a signature is good for one use",
+        method: "GET",
+        path: "/flights",
+        credential: Some("signature"),
+        headers: &[],
+        expect: Expect::Refused { status: 401, reason: Some("request_replayed") },
+    },
+    Scene {
         title: "a path that two programs could read in two ways",
         method: "GET",
         path: "/health/..%2fflights",

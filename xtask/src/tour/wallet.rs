@@ -17,9 +17,14 @@ use crate::workspace::Workspace;
 /// Credentials by name, each also as a header file for curl.
 pub(crate) struct Wallet {
     folder: PathBuf,
-    headers: BTreeMap<&'static str, String>,
+    /// By name, the header and its value.
+    headers: BTreeMap<&'static str, (&'static str, String)>,
     /// The demonstration issuer's public key, standard base64.
     issuer_key: String,
+    /// The demonstration registry's.
+    registry_key: String,
+    /// The agent whose requests CapiscIO's client signs, as `trust.simpleguard_agents` has it.
+    signer: Option<Value>,
 }
 
 impl Wallet {
@@ -30,6 +35,7 @@ impl Wallet {
         std::fs::create_dir_all(&folder)?;
         let cli = Cli { program: cli, folder: &folder };
         let issuer_key = cli.keygen("issuer")?;
+        let registry_key = cli.keygen("registry")?;
         cli.keygen("agent")?;
         cli.keygen("helper")?;
 
@@ -54,18 +60,39 @@ impl Wallet {
             credentials.insert("modei-delegated", take("modei-delegated")?);
         }
 
-        let mut wallet = Self { folder, headers: BTreeMap::new(), issuer_key };
+        let badges = [("badge", cli.badge()?), ("own-badge", cli.own_badge()?)];
+        let signed = python.map(|python| from_capiscio_client(python, &folder)).transpose()?;
+        let signer = signed.as_ref().map(|signed| signed.agent.clone());
+        let headers = BTreeMap::new();
+        let mut wallet = Self { folder, headers, issuer_key, registry_key, signer };
         for (name, text) in credentials {
-            let value = format!(":{}:", Base64::encode_string(text.as_bytes()));
-            std::fs::write(wallet.file(name), format!("Agent-Passport: {value}\n"))?;
-            wallet.headers.insert(name, value);
+            wallet.keep(name, "agent-passport", format!(":{}:", Base64::encode_string(text.as_bytes())))?;
+        }
+        for (name, token) in badges {
+            wallet.keep(name, "x-capiscio-badge", token)?;
+        }
+        if let Some(signed) = signed {
+            wallet.keep("signature", "x-capiscio-jws", signed.jws)?;
         }
         Ok(wallet)
     }
 
-    /// The header value of a credential; none if it was not made here.
-    pub(crate) fn credential(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
+    fn keep(&mut self, name: &'static str, header: &'static str, value: String) -> Result<()> {
+        std::fs::write(self.file(name), format!("{header}: {value}\n"))?;
+        self.headers.insert(name, (header, value));
+        Ok(())
+    }
+
+    /// Leaves the signature out, where somebody else says whose are trusted.
+    pub(crate) fn without_signature(mut self) -> Self {
+        self.headers.remove("signature");
+        self.signer = None;
+        self
+    }
+
+    /// The header of a credential and its value; none if it was not made here.
+    pub(crate) fn credential(&self, name: &str) -> Option<(&'static str, &str)> {
+        self.headers.get(name).map(|(header, value)| (*header, value.as_str()))
     }
 
     /// The file that holds a credential as a header line.
@@ -76,10 +103,20 @@ impl Wallet {
     /// Lets the gate trust the demonstration issuer's fresh key, in place of
     /// the shipped one, with which nobody can issue.
     pub(crate) fn trust(&self, gate: &mut GateConfig) -> Result<()> {
-        let path = "/trust/issuers/0/keys/0/public_key";
-        gate.put(path, json!(self.issuer_key))
+        gate.put("/trust/issuers/0/keys/0/public_key", json!(self.issuer_key))?;
+        let registry = json!({
+            "id": REGISTRY, "tier": 2, "actions": ["flights:search"],
+            "keys": [{ "key_id": "registry-1", "public_key": self.registry_key }],
+        });
+        gate.put_trust("badge_issuers", json!([registry]))?;
+        match &self.signer {
+            Some(agent) => gate.put_trust("simpleguard_agents", json!([agent])),
+            None => Ok(()),
+        }
     }
 }
+
+const REGISTRY: &str = "https://registry.acme-demo.example";
 
 /// The portcullis program, writing into one folder.
 struct Cli<'a> {
@@ -173,13 +210,33 @@ impl Cli<'_> {
         )
     }
 
-    /// Runs a command that writes a signed passport to `<name>.json`; gives it.
+    /// A badge of level 2 by the demonstration registry.
+    fn badge(&self) -> Result<String> {
+        let (registry, agent) = (self.key("registry"), self.key("agent"));
+        let by = ["issue", "--key", path(&registry)?, "--kid", "registry-1", "--issuer", REGISTRY];
+        let about = ["--agent-key", path(&agent)?, "--subject", "did:web:agents.acme-demo.example:bot"];
+        let rest = ["--level", "2", "--domain", "acme-demo.example", "--expires-in", "1h"];
+        self.make("badge", "badge", &[by.as_slice(), &about, &rest].concat())
+    }
+
+    /// A badge that the agent signed itself.
+    fn own_badge(&self) -> Result<String> {
+        let agent = self.key("agent");
+        self.make(
+            "own-badge",
+            "badge",
+            &["issue", "--key", path(&agent)?, "--self-sign", "--expires-in", "1h"],
+        )
+    }
+
+    /// Runs a command that writes a credential to `<name>.json`; gives it.
     fn make(&self, name: &str, command: &str, arguments: &[&str]) -> Result<String> {
         let file = self.folder.join(format!("{name}.json"));
         let out = ["--out", path(&file)?];
         self.run(&[&[command], arguments, &out].concat())?;
-        std::fs::read_to_string(&file)
-            .with_context(|| format!("`portcullis {command}` wrote no {}", file.display()))
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("`portcullis {command}` wrote no {}", file.display()))?;
+        Ok(text.trim_end().to_owned())
     }
 
     fn key(&self, name: &str) -> PathBuf {
@@ -209,6 +266,34 @@ fn from_modei_client(python: &Python) -> Result<BTreeMap<String, String>> {
         .context("cannot run the private Python")?;
     ensure!(output.status.success(), "the Modei client failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What CapiscIO's client has signed.
+struct SignedRequest {
+    jws: String,
+    agent: Value,
+}
+
+fn from_capiscio_client(python: &Python, folder: &Path) -> Result<SignedRequest> {
+    let folder = folder.join("capiscio");
+    std::fs::create_dir_all(&folder)?;
+    let output = Command::new(&python.python)
+        .args(["-c", include_str!("capiscio_client.py")])
+        .arg(&folder)
+        .output()
+        .context("cannot run the private Python")?;
+    ensure!(
+        output.status.success(),
+        "CapiscIO's client failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let made: Value = serde_json::from_slice(&output.stdout)?;
+    let text =
+        |name: &str| made.get(name).and_then(Value::as_str).context("CapiscIO's client left something out");
+    let agent = json!({
+        "key_id": text("kid")?, "public_key": text("public_key")?, "actions": ["flights:search"],
+    });
+    Ok(SignedRequest { jws: text("jws")?.to_owned(), agent })
 }
 
 /// A signed passport with one byte of its signature changed: still 64 bytes,
