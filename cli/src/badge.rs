@@ -39,7 +39,7 @@ pub(crate) struct IssueArgs {
     /// The agent signs for itself: level 0, for development
     #[arg(long, conflicts_with_all = ["issuer", "kid", "subject", "agent_key", "level", "confirmed"])]
     self_sign: bool,
-    /// The issuer's HTTPS origin, as https://registry.example
+    /// The issuer's HTTPS origin, as `https://registry.example`
     #[arg(long, value_name = "ORIGIN", required_unless_present = "self_sign")]
     issuer: Option<String>,
     /// The id of the issuer's key in its JWK set

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 /// Whose badges are admitted, and which are not.
 #[derive(clap::Args)]
 pub(crate) struct BadgeArgs {
-    /// An issuer of Trust Badges to trust: {"id": "https://registry.example", "tier": 2,
-    /// "actions": ["flights:*"], "jwks_file": "jwks.json"}, or keys as an issuer's; repeatable
+    /// An issuer of Trust Badges to trust, as
+    /// `{"id": "https://registry.example", "tier": 2, "actions": ["flights:*"],
+    /// "jwks_file": "jwks.json"}`, or with keys as an issuer's; repeatable
     #[arg(long = "badge-issuer", value_name = "FILE")]
     pub(crate) badge_issuers: Vec<PathBuf>,
     /// Admit anyone's self-signed badges (level 0), for these actions; for development
