@@ -2,7 +2,7 @@
 
 use portcullis_core::SecretKey;
 use portcullis_core::modei::{Draft, Signed, delegate, issue, self_issue};
-use portcullis_core::sha256;
+use portcullis_core::{base64, sha256};
 use portcullis_tests::doors::{Answer, DOORS, Door, NOW, RequestText, encoded, fuzz_folder, issuers, key};
 use portcullis_tests::{scenario, vectors};
 use std::collections::BTreeSet;
@@ -27,6 +27,11 @@ fn play(name: &str) {
     }
     assert!(accepted > 0, "none of {refused} inputs gets through the door {name}");
     assert!(refused > 0, "none of {accepted} inputs is refused at the door {name}");
+}
+
+#[test]
+fn the_corpus_of_badges_and_signatures_holds() {
+    play("capiscio");
 }
 
 #[test]
@@ -86,6 +91,7 @@ fn write_seeds(door: &Door) {
 fn seeds(door: &str) -> Vec<Vec<u8>> {
     let texts = |all: Vec<String>| all.into_iter().map(String::into_bytes).collect();
     match door {
+        "capiscio" => texts(tokens()),
         "configuration" => texts(configurations()),
         "delegation" => recipes(),
         "envelope" => texts(credentials().filter(|text| text.starts_with('{')).collect()),
@@ -100,6 +106,23 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
 /// The vectors' credentials, without those that are large only to be too large.
 fn credentials() -> impl Iterator<Item = String> {
     vectors::passports().into_iter().map(|vector| vector.credential).filter(|text| text.len() < 30_000)
+}
+
+/// Badges and signatures as they stand, and as header and payload.
+fn tokens() -> Vec<String> {
+    let part = |token: &str, index: usize| {
+        let text = base64::decode_url(token.split('.').nth(index)?)?;
+        String::from_utf8(text).ok()
+    };
+    let mut seeds = Vec::new();
+    for vector in vectors::badges().into_iter().chain(vectors::signatures()) {
+        let token = vector.credential;
+        if let (Some(header), Some(payload)) = (part(&token, 0), part(&token, 1)) {
+            seeds.push(format!("{header}\n{payload}"));
+        }
+        seeds.push(token);
+    }
+    seeds
 }
 
 const TEXTS: [&str; 7] = [
