@@ -30,6 +30,12 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
         let in_v8 = v8.get(name).map_or("-".to_owned(), |median| format!("{median:.2}"));
         println!("{name:<44}{native:>12.2}{in_v8:>12}");
     }
+    let median = |name: &str| native.get(name).copied().with_context(|| format!("no benchmark {name}"));
+    let loaded = median("trust_store_of_10000_loaded")?;
+    report.add(Row::new("core.trust_store_of_10000_loaded".to_owned(), loaded / 1e6, "s").at_most(1.0));
+    let growth = median("trust_store_of_10000_looked_up")? / median("trust_store_of_10_looked_up")?;
+    // A tree of a thousand times as many keys is ten steps deeper, of a token's hundreds.
+    report.add(Row::new("core.trust_store_look_up_growth".to_owned(), growth, "ratio").at_most(1.2));
     for (engine, medians) in [("native", native), ("v8", v8)] {
         for (name, median) in medians {
             report.add(Row::new(format!("core.{engine}.{name}"), median, "us"));
