@@ -1,5 +1,6 @@
 //! `portcullis verify` for CapiscIO's credentials.
 
+use crate::bundle_badges::read_jwks;
 use crate::credential::{Credential, kind_name};
 use crate::explain::Explained;
 use crate::files;
@@ -8,7 +9,7 @@ use crate::output::{Answer, Lines, Verdict, shown};
 use crate::trust::{Material, at};
 use crate::verify::distance;
 use anyhow::{Context, Result, anyhow, bail};
-use portcullis_core::capiscio::{self, Audience, Badge, Jwks, did_of_key, verify_request_signature};
+use portcullis_core::capiscio::{self, Audience, Badge, did_of_key, verify_request_signature};
 use portcullis_core::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Denial, KeyConfig, Kind, Profile, PublicKey, Trust,
     TrustConfig, UnixTime, base64, sha256,
@@ -319,20 +320,14 @@ impl Options {
     }
 
     fn issuer_keys(&self) -> Result<Vec<KeyConfig>> {
-        let key = |key_id: &str, key: &[u8; 32]| KeyConfig {
-            key_id: key_id.into(),
-            public_key: base64::encode(key),
-            not_before: None,
-            not_after: None,
-        };
         match (&self.jwks, self.issuer_key.as_deref()) {
-            (Some(path), _) => {
-                let set = Jwks::read(&files::read(path, MAX_JWKS)?.bytes)
-                    .map_err(|problem| anyhow!("{problem}"))
-                    .with_context(|| format!("{} is no JWK set", path.display()))?;
-                Ok(set.keys.iter().map(|(key_id, bytes)| key(key_id, bytes)).collect())
-            }
-            (None, Some([file, key_id])) => Ok(vec![key(key_id, &keyfile::load_public(Path::new(file))?)]),
+            (Some(path), _) => read_jwks(path),
+            (None, Some([file, key_id])) => Ok(vec![KeyConfig {
+                key_id: key_id.clone(),
+                public_key: base64::encode(&keyfile::load_public(Path::new(file))?),
+                not_before: None,
+                not_after: None,
+            }]),
             _ => bail!("--issuer needs its keys: --jwks FILE or --issuer-key FILE KID"),
         }
     }
@@ -351,6 +346,3 @@ fn switch(name: &str) -> Result<Compatibility, String> {
 
 /// Ten times what a proxy holds of a body by default.
 const MAX_BODY: usize = 16 * 1024 * 1024;
-
-/// What the core reads of one.
-const MAX_JWKS: usize = 64 * 1024;
