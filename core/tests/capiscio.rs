@@ -295,6 +295,8 @@ fn a_key_set_is_read_by_kid() {
 fn a_did_key_is_the_registrys_own_vector() {
     let did = did_of_key(&SecretKey::from_seed([2; 32]).public_key());
     assert_eq!(did, "did:key:z6Mko9hTggMwjSTEaJaPUfE6tqcy2xvU6BnNq3e3o8qVBiyH");
+    // The did:key method's own example for X25519: another kind of key.
+    assert_eq!(key_of_did("did:key:z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc"), None);
 }
 
 proptest! {

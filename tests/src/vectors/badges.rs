@@ -120,7 +120,8 @@ const FORGED: &str = "BADGE_SIGNATURE_INVALID";
 fn rfc_cases() -> Vec<Vector> {
     let key_1 = format!("{BOB}#key-1");
     let mut level_0 = self_signed("dora");
-    ial_1(&mut level_0.claims, "did:web:agents.example:bob#key-1");
+    let dora = did_of_key(&key("dora").public_key());
+    ial_1(&mut level_0.claims, &format!("{dora}#{}", dora.trim_start_matches("did:key:")));
     let mut forged = badge();
     forged.signer = "mallory";
     let mut next_key = badge();
@@ -207,6 +208,12 @@ fn header_rules() -> Vec<Vector> {
             &set("ALG", json!("none")),
         ),
         with("crit", "no critical parameter is known", MALFORMED, &set("crit", json!(["exp"]))),
+        with(
+            "crit_under_another_case",
+            "a reader that ignores case takes it",
+            MALFORMED,
+            &set("Crit", json!(["exp"])),
+        ),
         with("b64", "the payload is always encoded", MALFORMED, &set("b64", json!(false))),
         with("typ_missing", "typ is required", INVALID, &without("typ")),
         with("typ_dv_grant", "a DV grant is no badge", INVALID, &set("typ", json!("capiscio.dvgrant+jwt"))),
@@ -348,6 +355,11 @@ fn claim_rules() -> Vec<Vector> {
             ial_1(claims, &format!("{BOB}#key-1"));
             claims["cnf"]["jkt"] = "x".into();
         }),
+        claim("cnf_of_no_method_of_a_did_key", "a did:key has one method", INVALID, |claims| {
+            let bob = did_of_key(&key("bob").public_key());
+            claims["sub"] = bob.clone().into();
+            ial_1(claims, &format!("{bob}#key-1"));
+        }),
         claim("cnf_of_another_agent", "a method of sub", INVALID, |claims| {
             ial_1(claims, "did:web:agents.example:bobby#key-1")
         }),
@@ -369,6 +381,9 @@ fn claim_rules() -> Vec<Vector> {
         }),
         claim("other_case_beside", "two members that some take for one", MALFORMED, |claims| {
             claims["ISS"] = "https://unknown.example".into();
+        }),
+        claim("other_case_of_domain", "inside too", INVALID, |claims| {
+            claims["vc"]["credentialSubject"] = json!({"level": "1", "Domain": "agents.example"});
         }),
         claim("other_case_of_level", "inside too", INVALID, |claims| {
             claims["vc"]["credentialSubject"] = json!({"Level": "4", "domain": "agents.example"});
@@ -438,6 +453,8 @@ fn level_0_rules() -> Vec<Vector> {
     other_key.claims["key"] = jwk("mallory");
     let mut other_subject = dora();
     other_subject.claims["sub"] = BOB.into();
+    let mut other_issuer = dora();
+    other_issuer.claims["iss"] = did_of_key(&key("carl").public_key()).into();
     let mut by_registry = badge();
     by_registry.claims["vc"]["credentialSubject"]["level"] = "0".into();
     let mut raised = dora();
@@ -451,6 +468,7 @@ fn level_0_rules() -> Vec<Vector> {
         judged("the_opt_in_is_for_level_0", "and for nothing else", opted_in(), badge().signed(), UNTRUSTED),
         vector("self_signed_with_another_key", "iss, sub and key are one", other_key.signed(), INVALID),
         vector("self_signed_for_another", "iss, sub and key are one", other_subject.signed(), INVALID),
+        vector("self_signed_in_another_name", "iss, sub and key are one", other_issuer.signed(), INVALID),
         vector("level_0_of_a_registry", "iss, sub and key are one", by_registry.signed(), INVALID),
         judged(
             "self_signed_of_level_1",
