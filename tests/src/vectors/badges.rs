@@ -310,6 +310,11 @@ fn claim_rules() -> Vec<Vector> {
             jwk["d"] = "AAAA".into();
             jwk
         }),
+        set("key_for_encryption", "keys for signatures only", INVALID, "/key", {
+            let mut jwk = jwk("bob");
+            jwk["use"] = "enc".into();
+            jwk
+        }),
         set(
             "key_padded",
             "base64url without padding",
