@@ -215,6 +215,34 @@ fn only_a_badge_and_a_signature_by_its_holder_belong_together() {
 }
 
 #[test]
+fn a_badge_that_expires_while_the_body_comes_is_refused() {
+    let gate = Gate::new();
+    let bob = key("bob");
+    let draft = BadgeDraft { expires_at: NOW.plus_millis(-50_000), ..draft() };
+    let by = BadgeIssuer { origin: REGISTRY.into(), key_id: "registry-1".into() };
+    let did = did_of_key(&bob.public_key());
+    let token = draft.sign(&key("registry"), &by, &did, &bob.public_key(), Level::Registered, None).unwrap();
+    let own = sign_request(&bob, "any", Object::default(), None, NOW);
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"x-capiscio-badge", token.as_bytes()), (b"x-capiscio-jws", own.as_bytes())];
+    let head = RequestHead { method: b"POST", authority: b"api.example", path: b"/once", headers: &headers };
+    let judged = |later: i64| {
+        let verifier = Verifier::new(&gate.snapshot);
+        let Step::NeedBody(pending) = verifier.begin(&head, NOW, &mut CredentialCache::new(0)) else {
+            panic!("the signature covers the body");
+        };
+        let mut replay = LocalReplay::new(ReplaySecret::new([1; 32]));
+        match verifier.finish(pending, NOW.plus_millis(later), &mut replay) {
+            Step::Permit(_) => "ok",
+            Step::Deny(refused) => refused.denial.reason.code(),
+            Step::NeedBody(_) => panic!("a body is asked for once"),
+        }
+    };
+    assert_eq!(judged(9_999), "ok");
+    assert_eq!(judged(10_000), "BADGE_EXPIRED");
+}
+
+#[test]
 fn profiles_ask_for_levels_and_assurance() {
     let judged = |profile, level, is_bound| {
         let config = TrustConfig::from_json(material("").as_bytes()).unwrap();

@@ -31,7 +31,7 @@ impl Trust {
     /// they serve profile L1 only.
     ///
     /// # Errors
-    /// `simpleguard_key_untrusted` or `trust_tier_insufficient`.
+    /// `simpleguard_key_untrusted`, `trust_tier_insufficient` or `agent_disabled`.
     pub fn simpleguard_key(&self, key_id: &str, now: UnixTime) -> Result<&PublicKey, Denial> {
         let key = self.simpleguard.0.get(key_id).and_then(|agent| agent.key.at(now)).ok_or_else(|| {
             Denial::new(Reason::SimpleguardKeyUntrusted, "kid is no valid key of the gate's trust store")
@@ -40,18 +40,21 @@ impl Trust {
             let detail = "a SimpleGuard signature does not cover the request, as the gate's profile asks";
             return Err(Denial::new(Reason::TrustTierInsufficient, detail));
         }
+        if super::is_listed(&self.disabled, SIMPLEGUARD_ISSUER, key_id) {
+            return Err(Denial::new(
+                Reason::AgentDisabled,
+                "the agent is on the gate's list of disabled ones",
+            ));
+        }
         Ok(key)
     }
 
     /// The tier of an agent that signs with SimpleGuard, if it may have `action`.
     ///
     /// # Errors
-    /// `agent_disabled`, `simpleguard_key_untrusted` or `issuer_ceiling_exceeded`.
+    /// `simpleguard_key_untrusted` or `issuer_ceiling_exceeded`.
     pub(crate) fn simpleguard_tier(&self, key_id: &str, action: &str) -> Result<Tier, Reason> {
         let agent = self.simpleguard.0.get(key_id).ok_or(Reason::SimpleguardKeyUntrusted)?;
-        if super::is_listed(&self.disabled, SIMPLEGUARD_ISSUER, key_id) {
-            return Err(Reason::AgentDisabled);
-        }
         if agent.ceiling.contains(action) { Ok(Tier::LOWEST) } else { Err(Reason::IssuerCeilingExceeded) }
     }
 }

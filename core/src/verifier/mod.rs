@@ -165,8 +165,13 @@ impl<'s> Verifier<'s> {
                 badge
             }
         };
-        capiscio::check_standing(&badge, trust, Audience::OneOf(self.snapshot.audiences()), now)?;
+        self.check_badge(&badge, now)?;
         Ok(badge)
+    }
+
+    fn check_badge(&self, badge: &Badge, now: UnixTime) -> Result<(), Denial> {
+        let audience = Audience::OneOf(self.snapshot.audiences());
+        capiscio::check_standing(badge, self.snapshot.trust(), audience, now)
     }
 
     /// The signature of a request by the key that its badge is about.
@@ -210,6 +215,9 @@ impl<'s> Verifier<'s> {
     fn conclude(&self, pending: &Pending, now: UnixTime, replay: &mut dyn Replay) -> Result<Permit, Denial> {
         let Pending { route, credential, signature, signer, body } = pending;
         // A body may take its time to come.
+        if let Credential::Badge(badge) = credential {
+            self.check_badge(badge, now)?;
+        }
         signature.check_window(now)?;
         signature.check_body(body.length, &body.hasher.digest())?;
         let action = match route.access() {
