@@ -1,6 +1,6 @@
 //! `portcullis badge`.
 
-use crate::credential::Credential;
+use crate::credential::Asked;
 use crate::draft;
 use crate::files::{self, Existing, Readers};
 use crate::keyfile;
@@ -9,7 +9,7 @@ use crate::{inspect, verify};
 use anyhow::{Context, Result, anyhow, bail};
 use portcullis_core::capiscio::{self, Audience, BadgeDraft, BadgeIssuer, Level, did_of_key};
 use portcullis_core::{
-    AcceptSelfSigned, BadgeIssuerConfig, DidDocumentConfig, KeyConfig, Kind, Profile, SecretKey, Trust,
+    AcceptSelfSigned, BadgeIssuerConfig, DidDocumentConfig, KeyConfig, Profile, SecretKey, Trust,
     TrustConfig, base64,
 };
 use serde::Serialize;
@@ -78,14 +78,8 @@ pub(crate) struct IssueArgs {
 pub(crate) fn run(command: &Command) -> Result<Answer> {
     match command {
         Command::Issue(args) => issue(args),
-        Command::Verify(args) => {
-            check_kind(args.credential())?;
-            verify::run(args)
-        }
-        Command::Inspect(args) => {
-            check_kind(args.credential())?;
-            inspect::run(args)
-        }
+        Command::Verify(args) => verify::run(args, Asked::Badge),
+        Command::Inspect(args) => inspect::run(args, Asked::Badge),
     }
 }
 
@@ -209,17 +203,6 @@ impl IssueArgs {
         });
         badge.map_err(|denial| anyhow!("no gate would take this badge: {denial}"))
     }
-}
-
-fn check_kind(path: &Path) -> Result<()> {
-    if files::is_standard(path) {
-        // It can be read once only; `verify` says what it was.
-        return Ok(());
-    }
-    if Credential::read(path)?.kind() != Kind::Badge {
-        bail!("{} is no Trust Badge; `portcullis verify` takes any credential", path.display());
-    }
-    Ok(())
 }
 
 fn level(text: &str) -> Result<Level, String> {

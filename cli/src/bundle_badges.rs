@@ -4,7 +4,9 @@ use crate::bundle::read_listed;
 use crate::files;
 use anyhow::{Context, Result, anyhow, bail};
 use portcullis_core::capiscio::{DidDocument, Jwks};
-use portcullis_core::{AcceptSelfSigned, DidDocumentConfig, KeyConfig, RevokedBadge, TrustConfig, base64};
+use portcullis_core::{
+    AcceptSelfSigned, DidDocumentConfig, KeyConfig, RevokedBadge, TrustConfig, UnixTime, base64,
+};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +47,17 @@ impl BadgeArgs {
         for path in &self.did_documents {
             material.did_documents.push(read_document(path)?);
         }
-        material.revoked_badges.extend(self.revoked_badges.iter().cloned());
+        for entry in &self.revoked_badges {
+            let is_issuer = material.badge_issuers.iter().any(|issuer| issuer.id == entry.issuer);
+            if !is_issuer && !entry.issuer.starts_with("did:key:") {
+                bail!(
+                    "--revoke-badge {}/{}: there is no --badge-issuer of that name, so it would revoke nothing",
+                    entry.issuer,
+                    entry.jti
+                );
+            }
+            material.revoked_badges.push(entry.clone());
+        }
         for (issuer, path) in &self.revocations {
             add_revocations(material, issuer, path)?;
         }
@@ -58,8 +70,9 @@ impl BadgeArgs {
 struct Revocations {
     #[serde(rename = "syncedAt")]
     synced_at: String,
+    /// Null where there are none.
     #[serde(default)]
-    revocations: Vec<Revocation>,
+    revocations: Option<Vec<Revocation>>,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +91,10 @@ fn add_revocations(material: &mut TrustConfig, issuer: &str, path: &Path) -> Res
     if entry.revocations_synced_at.is_some() {
         bail!("{issuer} has revocations_synced_at in its own file too; keep one");
     }
-    entry.revocations_synced_at = Some(read.synced_at);
-    let revoked = read.revocations.into_iter();
+    let synced_at =
+        utc(&read.synced_at).with_context(|| format!("{}: syncedAt: is no RFC 3339 time", path.display()))?;
+    entry.revocations_synced_at = Some(synced_at.to_iso());
+    let revoked = read.revocations.into_iter().flatten();
     material
         .revoked_badges
         .extend(revoked.map(|entry| RevokedBadge { issuer: issuer.into(), jti: entry.jti }));
@@ -109,6 +124,31 @@ fn keys(keys: &[(String, [u8; 32])]) -> Vec<KeyConfig> {
         not_after: None,
     };
     keys.iter().map(key).collect()
+}
+
+/// A time in any offset and precision, as other programs write it, in UTC and cut to the
+/// millisecond.
+fn utc(text: &str) -> Option<UnixTime> {
+    let (local, offset) = match text.strip_suffix(['Z', 'z']) {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+            let minutes = hours.parse::<i64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
+            match offset.get(..1)? {
+                "+" => (local, minutes),
+                "-" => (local, minutes.checked_neg()?),
+                _ => return None,
+            }
+        }
+    };
+    let (seconds, fraction) = local.split_once('.').unwrap_or((local, "0"));
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let fraction = fraction.get(..3).unwrap_or(fraction);
+    let time = UnixTime::from_rfc3339(&format!("{seconds}.{fraction}Z"))?;
+    Some(time.plus_millis(offset.checked_mul(-60_000)?))
 }
 
 fn revoked(text: &str) -> Result<RevokedBadge, String> {

@@ -26,6 +26,24 @@ enum Form {
     SimpleGuard,
 }
 
+/// Which kinds of credential a command takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Any,
+    Badge,
+}
+
+impl Asked {
+    /// # Errors
+    /// A credential of another kind.
+    pub(crate) fn check(self, credential: &Credential) -> Result<()> {
+        if self == Asked::Badge && credential.kind() != Kind::Badge {
+            bail!("the credential is no Trust Badge; `portcullis verify` and `inspect` take any");
+        }
+        Ok(())
+    }
+}
+
 impl Credential {
     /// Reads a credential from a file, or from standard input where the path is `-`,
     /// and recognises its form: JSON, a header's value, a whole header line, a JWT.

@@ -1,6 +1,6 @@
 //! `portcullis inspect`.
 
-use crate::credential::{Credential, kind_name};
+use crate::credential::{Asked, Credential, kind_name};
 use crate::output::{Answer, Lines, Verdict, shown};
 use anyhow::{Context, Result};
 use portcullis_core::Kind;
@@ -8,7 +8,7 @@ use portcullis_core::json;
 use portcullis_core::modei::LIMITS;
 use serde::Serialize;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Show what a credential says of itself, without verifying it
 #[derive(clap::Args)]
@@ -18,16 +18,10 @@ pub(crate) struct Args {
     credential: PathBuf,
 }
 
-impl Args {
-    /// Where the credential is.
-    pub(crate) fn credential(&self) -> &Path {
-        &self.credential
-    }
-}
-
 /// Shows what a credential says of itself.
-pub(crate) fn run(args: &Args) -> Result<Answer> {
+pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
     let credential = Credential::read(&args.credential)?;
+    asked.check(&credential)?;
     let text = credential.text()?;
     let parse = |text: &[u8], what: &str| {
         serde_json::from_slice::<Value>(text)
@@ -91,6 +85,9 @@ impl View<'_> {
         lines.add("kind", kind);
         if let Some(header) = &self.jwt_header {
             lines.add("header", shown(&header.to_string()));
+        }
+        if matches!(self.kind, "badge" | "simpleguard") {
+            lines.add("claims", shown(&self.contents.to_string()));
         }
         if let Some(ambiguity) = &self.ambiguity {
             lines.add("unreadable", format!("to a gate: {ambiguity}"));

@@ -5,6 +5,7 @@ use crate::files::{self, Existing};
 use crate::keyfile::{self, Format};
 use crate::output::{Answer, Lines, Verdict};
 use anyhow::{Result, anyhow};
+use portcullis_core::capiscio::did_of_key;
 use portcullis_core::modei::{self_agent_id, self_issuer_id};
 use portcullis_core::{SecretKey, base64};
 use serde::Serialize;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     }
     let made = Made {
         agent_id: self_agent_id(&public_key),
+        did: did_of_key(&public_key),
         issuer_id: self_issuer_id(&public_key),
         public_key: base64::encode(&public_key),
         public_key_pem: keyfile::public_pem(&public_key)?,
@@ -68,6 +70,8 @@ pub(crate) fn fresh() -> Result<SecretKey> {
 #[derive(Serialize)]
 struct Made {
     agent_id: String,
+    /// The key as a `did:key`, which self-signed badges are about.
+    did: String,
     issuer_id: String,
     public_key: String,
     public_key_pem: String,
@@ -81,6 +85,7 @@ impl Made {
     fn to_text(&self, path: &Path, format: Format) -> String {
         let mut lines = Lines::headed(format!("Private key in {}: keep it to yourself", path.display()));
         lines.add("agent", &self.agent_id);
+        lines.add("did", &self.did);
         lines.add("public key", &self.public_key);
         match format {
             Format::Modei => lines.into_text(),

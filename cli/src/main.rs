@@ -31,11 +31,11 @@ fn main() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
+        Command::Inspect(args) => inspect::run(&args, credential::Asked::Any),
         Command::Issue(args) => issue::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Trust(args) => trust_store::run(&args),
-        Command::Verify(args) => verify::run(&args),
+        Command::Verify(args) => verify::run(&args, credential::Asked::Any),
     };
     output::print(answer, cli.json)
 }

@@ -1,6 +1,6 @@
 //! `portcullis verify`.
 
-use crate::credential::{Credential, kind_name};
+use crate::credential::{Asked, Credential, kind_name};
 use crate::draft;
 use crate::explain::Explained;
 use crate::output::{Answer, Lines, Verdict, shown};
@@ -11,7 +11,7 @@ use portcullis_core::json::{Object, canonical_text};
 use portcullis_core::modei::{self, Passport, RootKind, SelfContained};
 use portcullis_core::{Denial, Kind, UnixTime, check_window};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Verify a credential, alone or by a gate's trust material
@@ -38,17 +38,11 @@ pub(crate) struct Args {
     capiscio: verify_capiscio::Options,
 }
 
-impl Args {
-    /// Where the credential is.
-    pub(crate) fn credential(&self) -> &Path {
-        &self.credential
-    }
-}
-
 /// Judges a credential.
-pub(crate) fn run(args: &Args) -> Result<Answer> {
+pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
     let material = args.trust.as_deref().map(Material::read).transpose()?;
     let credential = Credential::read(&args.credential)?;
+    asked.check(&credential)?;
     let now = args.at.map_or_else(draft::now, Ok)?;
     if matches!(credential.kind(), Kind::Badge | Kind::SimpleGuard) {
         return verify_capiscio::run(&credential, &args.capiscio, material.as_ref(), now);

@@ -50,6 +50,22 @@ pub(crate) struct Options {
 
 impl Options {
     /// # Errors
+    /// An option that has no meaning for this kind of credential.
+    fn check_kind(&self, kind: Kind) -> Result<()> {
+        let for_badges = !self.audiences.is_empty() || self.accept_self_signed || self.issuer.is_some();
+        if kind == Kind::SimpleGuard && (for_badges || !self.compatibility.is_empty()) {
+            bail!("the credential is a SimpleGuard signature, and an option is for badges only");
+        }
+        if kind == Kind::Badge && (self.body.is_some() || self.key.is_some()) {
+            bail!("the credential is a badge, and an option is for SimpleGuard signatures only");
+        }
+        if !self.compatibility.is_empty() && self.issuer.is_none() && !self.accept_self_signed {
+            bail!("--compatibility is for whom --issuer or --accept-self-signed trusts");
+        }
+        Ok(())
+    }
+
+    /// # Errors
     /// An option that has no meaning for a passport: it must not seem to have been heeded.
     pub(crate) fn check_unused(&self) -> Result<()> {
         let is_used = !self.audiences.is_empty()
@@ -86,6 +102,7 @@ pub(crate) fn run(
         signature: None,
         explanation: None,
     };
+    options.check_kind(credential.kind())?;
     let denial = if credential.kind() == Kind::Badge {
         report.judge_badge(credential.token(), options, material, now)?
     } else {

@@ -1,6 +1,9 @@
 //! Trust Badges and SimpleGuard signatures on the command line.
 
 use crate::support::Desk;
+use portcullis_core::capiscio::sign_request;
+use portcullis_core::json::Object;
+use portcullis_core::{SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
 
 const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/capiscio-cli");
@@ -162,7 +165,10 @@ fn a_bundle_admits_issuers_of_badges_and_what_they_have_revoked() {
     let verdict = desk.refused_json(&["verify", "bob.jws", "--trust", "trust.json"]);
     assert_eq!(verdict["reason_code"], "BADGE_REVOKED");
 
-    desk.write("revocations.json", r#"{"syncedAt": "2026-01-01T00:00:00Z", "revocations": [{"jti": "x"}]}"#);
+    desk.write(
+        "revocations.json",
+        r#"{"syncedAt": "2026-01-01T01:00:00.123456789+01:00", "revocations": null}"#,
+    );
     let stale = format!("{REGISTRY}=revocations.json");
     desk.done(&[
         "bundle",
@@ -175,4 +181,66 @@ fn a_bundle_admits_issuers_of_badges_and_what_they_have_revoked() {
     ]);
     let verdict = desk.refused_json(&["verify", "bob.jws", "--trust", "trust.json"]);
     assert_eq!(verdict["reason_code"], "REVOCATION_CHECK_FAILED");
+    let trust = desk.read_json("trust.json");
+    assert_eq!(trust["badge_issuers"][0]["revocations_synced_at"], "2026-01-01T00:00:00.123Z");
+
+    // A revocation that fits no badge must not seem to be one.
+    for (revoked, told) in [
+        ("https://registry.example#550e8400-e29b-41d4-a716-446655440000", "there is no --badge-issuer"),
+        ("https://registri.example/550e8400-e29b-41d4-a716-446655440000", "there is no --badge-issuer"),
+        ("https://registry.example/badge-1", "UUID"),
+    ] {
+        let error = desk.unusable(&["bundle", "--badge-issuer", "registry.json", "--revoke-badge", revoked]);
+        assert!(error.contains(told), "{revoked}: {error}");
+    }
+}
+
+#[test]
+fn a_signature_is_verified_by_a_trust_store_or_by_a_key() {
+    let desk = Desk::new();
+    let key = SecretKey::from_seed([9; 32]);
+    let public = base64::encode(&key.public_key());
+    desk.write("key.txt", public);
+    desk.done(&["trust", "add", "--store", ".", "--kid", "k-1", "key.txt"]);
+    desk.done(&["bundle", "--trust-store", ".", "--trust-store-actions", "*", "--out", "trust.json"]);
+    let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
+    let token = sign_request(&key, "k-1", Object::default(), Some(b"window seat"), now);
+    desk.write("signed.jws", format!("X-Capiscio-JWS: {token}"));
+    desk.write("bare.jws", &token);
+    desk.write("body", "window seat");
+    desk.write("other", "window seaT");
+    fn verify<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["verify"][..], more, &["--at", "2026-06-01T12:00:30Z"]].concat()
+    }
+
+    let verdict = desk.done_json(&verify(&["signed.jws", "--trust", "trust.json", "--body", "body"]));
+    assert_eq!(verdict["kind"], "simpleguard");
+    assert_eq!(verdict["signature"]["kid"], "k-1");
+    assert_eq!(verdict["body_checked"], true);
+    let verdict = desk.done_json(&verify(&["bare.jws", "--trust", "trust.json"]));
+    assert_eq!(verdict["body_checked"], false);
+    let reason = |arguments: &[&str]| desk.refused_json(arguments)["reason_code"].clone();
+    let with = |more: &[&str]| reason(&verify(&[&["signed.jws"][..], more].concat()));
+    assert_eq!(with(&["--trust", "trust.json", "--body", "other"]), "body_digest_mismatch");
+    assert_eq!(with(&[]), "simpleguard_key_untrusted");
+    let late = ["verify", "signed.jws", "--trust", "trust.json", "--at", "2026-06-01T12:02:00Z"];
+    assert_eq!(reason(&late), "simpleguard_expired");
+}
+
+#[test]
+fn an_option_for_another_kind_of_credential_is_not_ignored() {
+    let desk = registry();
+    issue(&desk, &[]);
+    desk.write("body", "x");
+    for more in [&["--body", "body"][..], &["--compatibility", "missing_typ"]] {
+        desk.unusable(&[&["verify", "bob.jws"][..], more].concat());
+    }
+    let token =
+        sign_request(&SecretKey::from_seed([9; 32]), "k", Object::default(), None, UnixTime::from_millis(0));
+    desk.write("signed.jws", token);
+    desk.unusable(&["verify", "signed.jws", "--accept-self-signed"]);
+    let error = desk.unusable(&["badge", "verify", "signed.jws"]);
+    assert!(error.contains("no Trust Badge"), "{error}");
+    let outcome = desk.run_reading("signed.jws", &["badge", "inspect", "-"]);
+    assert_eq!(outcome.code, 2);
 }

@@ -62,7 +62,16 @@ fn the_answer_names_the_public_key_in_every_form() {
     let made = desk.done_json(&["keygen", "--out", "agent.json"]);
     assert_eq!(
         members(&made),
-        ["agent_id", "file", "issuer_id", "private_key", "public_key", "public_key_jwk", "public_key_pem"]
+        [
+            "agent_id",
+            "did",
+            "file",
+            "issuer_id",
+            "private_key",
+            "public_key",
+            "public_key_jwk",
+            "public_key_pem"
+        ]
     );
     assert!(made["private_key"].is_null());
     assert!(made["issuer_id"].as_str().expect("text").starts_with("self:"));

@@ -279,7 +279,7 @@ fn domain(subject: &Object<'_>, level: Level) -> Result<Option<String>, &'static
 }
 
 /// RFC 9562 section 5.4, the hexadecimal digits in any case.
-fn is_uuid_v4(text: &str) -> bool {
+pub(crate) fn is_uuid_v4(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

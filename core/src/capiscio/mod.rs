@@ -20,5 +20,5 @@ pub use level::{Ial, Level};
 pub use simpleguard::{RequestSignature, is_request_signature, key_id, verify as verify_request_signature};
 pub use verify::{Audience, check_standing, verify};
 
-pub(crate) use badge::is_https_origin;
+pub(crate) use badge::{is_https_origin, is_uuid_v4};
 pub(crate) use simpleguard::{claims_to_be_badge, unsigned_body};

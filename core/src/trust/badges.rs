@@ -2,7 +2,7 @@
 
 use super::limits::{Ceiling, Keys};
 use super::{Scoped, Tier, Trust, is_id, is_listed, scoped};
-use crate::capiscio::{Badge, Ial, Level, is_did, is_https_origin, key_of_did};
+use crate::capiscio::{Badge, Ial, Level, is_did, is_https_origin, is_uuid_v4, key_of_did};
 use crate::config::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, ConfigError, DidDocumentConfig, Profile, TrustConfig,
 };
@@ -143,6 +143,18 @@ impl Badges {
                 return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
             }
         }
+        // A revocation that can fit no badge would be none.
+        for (index, entry) in config.revoked_badges.iter().enumerate() {
+            let error = |member: &str, problem: &str| {
+                ConfigError::new(format!("trust.revoked_badges[{index}].{member}"), problem)
+            };
+            if !is_https_origin(&entry.issuer) && key_of_did(&entry.issuer).is_none() {
+                return Err(error("issuer", ISSUER_FORM));
+            }
+            if !is_uuid_v4(&entry.jti) {
+                return Err(error("jti", "must be a UUID of version 4, as a badge's jti is"));
+            }
+        }
         let revoked = config.revoked_badges.iter().map(|entry| (&entry.issuer, &entry.jti));
         let revoked = scoped(revoked, "trust.revoked_badges", "jti")?;
         let self_signed = config.accept_self_signed.as_ref().map(BadgeIssuer::of_anyone).transpose()?;
@@ -155,9 +167,7 @@ impl BadgeIssuer {
         let at = |member: &str| format!("{path}.{member}");
         let is_agent = key_of_did(&config.id).is_some();
         if !is_agent && !is_https_origin(&config.id) {
-            let problem =
-                "must be an HTTPS origin such as https://registry.example, or the did:key of one agent";
-            return Err(ConfigError::new(at("id"), problem));
+            return Err(ConfigError::new(at("id"), ISSUER_FORM));
         }
         let keys = Keys::new(&config.keys, &at("keys"))?;
         if keys.is_empty() != is_agent {
@@ -217,6 +227,9 @@ impl BadgeIssuer {
         self.keys.at(now)
     }
 }
+
+const ISSUER_FORM: &str =
+    "must be an HTTPS origin such as https://registry.example, or the did:key of one agent";
 
 fn document_keys(document: &DidDocumentConfig, path: &str) -> Result<Keys, ConfigError> {
     if !document.id.starts_with("did:web:") || !is_did(&document.id) {
