@@ -345,6 +345,10 @@ impl Options {
                 not_before: None,
                 not_after: None,
             }]),
+            // A did:key is its own.
+            _ if self.issuer.as_deref().is_some_and(|issuer| issuer.starts_with("did:key:")) => {
+                Ok(Vec::new())
+            }
             _ => bail!("--issuer needs its keys: --jwks FILE or --issuer-key FILE KID"),
         }
     }

@@ -74,6 +74,8 @@ fn a_self_signed_badge_is_accepted_on_request_only() {
     let verdict = desk.done_json(&["verify", "own.jws", "--accept-self-signed"]);
     assert_eq!(verdict["level"], "0");
     assert_eq!(verdict["badge"]["key_did"], issued["subject"]);
+    let did = issued["subject"].as_str().unwrap();
+    assert_eq!(desk.done_json(&["verify", "own.jws", "--issuer", did])["valid"], true);
     let verdict = desk.done_json(&["badge", "verify", "own.jws", "--accept-self-signed"]);
     assert_eq!(verdict["valid"], true);
 }
