@@ -274,6 +274,61 @@ fn claim_rules() -> Vec<Vector> {
             json!("550e8400-e29b-11d4-a716-446655440000"),
         ),
         set(
+            "jti_of_no_variant",
+            "of the standard's variant",
+            INVALID,
+            "/jti",
+            json!("550e8400-e29b-41d4-c716-446655440000"),
+        ),
+        set(
+            "jti_in_capitals_revoked",
+            "listed in any case",
+            "BADGE_REVOKED",
+            "/jti",
+            json!("00000000-0000-4000-8000-00000000000A"),
+        ),
+        set("sub_with_an_empty_part", "a DID has none", INVALID, "/sub", json!("did:web:a.example::bob")),
+        set("sub_with_a_space", "a DID has none", INVALID, "/sub", json!("did:web:a.example:bob smith")),
+        set(
+            "sub_of_257_characters",
+            "256 at most",
+            INVALID,
+            "/sub",
+            json!(format!("did:web:{}", "a".repeat(249))),
+        ),
+        set(
+            "sub_of_256_characters",
+            "256 at most",
+            "2",
+            "/sub",
+            json!(format!("did:web:{}", "a".repeat(248))),
+        ),
+        set("key_of_kty_ec", "OKP only", INVALID, "/key/kty", json!("EC")),
+        set("key_for_another_algorithm", "EdDSA only", INVALID, "/key", {
+            let mut jwk = jwk("bob");
+            jwk["alg"] = "HS256".into();
+            jwk
+        }),
+        set(
+            "key_with_its_private_part_in_capitals",
+            "a reader that ignores case takes it",
+            INVALID,
+            "/key",
+            {
+                let mut jwk = jwk("bob");
+                jwk["D"] = "AAAA".into();
+                jwk
+            },
+        ),
+        claim("cnf_by_jwk_in_capitals", "a reader that ignores case takes it", INVALID, |claims| {
+            ial_1(claims, &format!("{BOB}#key-1"));
+            claims["cnf"]["JWK"] = jwk("bob");
+        }),
+        claim("cnf_by_jwk", "cnf.kid and nothing else", INVALID, |claims| {
+            ial_1(claims, &format!("{BOB}#key-1"));
+            claims["cnf"]["jwk"] = jwk("bob");
+        }),
+        set(
             "jti_in_capitals",
             "hexadecimal in any case",
             "2",
@@ -426,6 +481,18 @@ fn issuer_rules() -> Vec<Vector> {
             "https://registry.example:443",
             INVALID,
         ),
+        issued_by(
+            "issuer_with_a_port_that_is_none",
+            "a port is at most 65535",
+            "https://registry.example:99999",
+            INVALID,
+        ),
+        issued_by(
+            "issuer_with_a_port_with_zeros",
+            "an origin in its one form",
+            "https://registry.example:08443",
+            INVALID,
+        ),
         issued_by("issuer_with_a_user", "an origin", "https://a@registry.example", INVALID),
         issued_by("issuer_a_did_at_level_2", "DIDs issue level 0 only", "did:web:registry.example", INVALID),
         judged("nobody_trusted", "an empty list trusts nobody", json!({}), badge().signed(), UNTRUSTED),
@@ -501,6 +568,14 @@ fn time_rules() -> Vec<Vector> {
         timed("expired_60_s_ago", "now - 60 s < exp", "BADGE_EXPIRED", -400, -60, None),
         timed("issued_in_60_s", "iat <= now + 60 s", "2", 60, 400, None),
         timed("issued_in_61_s", "iat <= now + 60 s", "BADGE_NOT_YET_VALID", 61, 400, None),
+        timed(
+            "issued_in_61_s_and_begun",
+            "iat counts beside nbf",
+            "BADGE_NOT_YET_VALID",
+            61,
+            400,
+            Some(-100),
+        ),
         timed("not_before_in_60_s", "nbf <= now + 60 s", "2", -60, 400, Some(60)),
         timed("not_before_in_61_s", "nbf <= now + 60 s", "BADGE_NOT_YET_VALID", -60, 400, Some(61)),
         timed("expires_before_it_is_issued", "times contradict each other", INVALID, 10, 10, None),
