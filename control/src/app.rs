@@ -45,7 +45,7 @@ impl App {
             }
         }
         tx.commit().await?;
-        let trust = Arc::new(TrustFeed::open(&db).await?);
+        let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
         let limits = Arc::new(Limits::new(settings.rate));
         Ok(App { db, vault, settings: Arc::new(settings), limits, trust })
     }

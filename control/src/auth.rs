@@ -55,6 +55,8 @@ scopes! {
     PassportsRead = "passports:read";
     /// Issue, reissue and revoke passports.
     PassportsWrite = "passports:write";
+    /// Revoke whatever others have issued, and take it back.
+    Revocations = "revocations";
     /// Register agents, issue, revoke and disable in the badge registry.
     Registry = "registry";
 }

@@ -109,6 +109,14 @@ pub async fn create(
 /// # Errors
 /// No database.
 pub async fn published(tx: &mut Tx, purpose: Purpose, owner: &str) -> Result<Vec<PublicHalf>> {
+    published_at(tx, purpose, owner, now_ms()).await
+}
+
+/// As [`published`], by another time: what is made of it is the same whenever it is made.
+///
+/// # Errors
+/// No database.
+pub async fn published_at(tx: &mut Tx, purpose: Purpose, owner: &str, at: i64) -> Result<Vec<PublicHalf>> {
     let rows = sqlx::query(
         "SELECT key_id, public_key, created_at, signs_from, not_after FROM signing_keys \
          WHERE purpose = $1 AND owner = $2 AND (not_after IS NULL OR not_after > $3) \
@@ -116,7 +124,7 @@ pub async fn published(tx: &mut Tx, purpose: Purpose, owner: &str) -> Result<Vec
     )
     .bind(purpose.name())
     .bind(owner)
-    .bind(now_ms())
+    .bind(at)
     .fetch_all(&mut **tx)
     .await?;
     rows.iter()
@@ -151,9 +159,36 @@ pub async fn signer(tx: &mut Tx, vault: &Vault, purpose: Purpose, owner: &str) -
     .await?
     .with_context(|| format!("{owner} has no key for {}", purpose.name()))?;
     let key_id: String = row.try_get("key_id")?;
-    let seed = vault.open(&about(purpose, owner, &key_id), &row.try_get::<String, _>("sealed_seed")?)?;
+    let key = unsealed(vault, purpose, owner, &key_id, &row.try_get::<String, _>("sealed_seed")?)?;
+    Ok(Signer { key_id, key })
+}
+
+/// The key of this id.
+///
+/// # Errors
+/// There is none, it cannot be opened, or no database.
+pub async fn open(
+    tx: &mut Tx,
+    vault: &Vault,
+    purpose: Purpose,
+    owner: &str,
+    key_id: &str,
+) -> Result<SecretKey> {
+    let (sealed,): (String,) = sqlx::query_as(
+        "SELECT sealed_seed FROM signing_keys WHERE purpose = $1 AND owner = $2 AND key_id = $3",
+    )
+    .bind(purpose.name())
+    .bind(owner)
+    .bind(key_id)
+    .fetch_one(&mut **tx)
+    .await?;
+    unsealed(vault, purpose, owner, key_id, &sealed)
+}
+
+fn unsealed(vault: &Vault, purpose: Purpose, owner: &str, key_id: &str, sealed: &str) -> Result<SecretKey> {
+    let seed = vault.open(&about(purpose, owner, key_id), sealed)?;
     let seed = <[u8; 32]>::try_from(seed).map_err(|_| anyhow!("a key's seed is not 32 bytes"))?;
-    Ok(Signer { key_id, key: SecretKey::from_seed(seed) })
+    Ok(SecretKey::from_seed(seed))
 }
 
 /// Makes a key that takes over at `takes_over_at`. What the others signed is taken until

@@ -79,7 +79,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
     let ender = tokio::spawn(end_on_signal(handle.clone(), app.clone()));
     let background = tokio::spawn({
         let app = app.clone();
-        async move { app.trust.watch_database(&app.db).await }
+        async move { app.trust.watch_database(&app.db, &app.vault).await }
     });
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
