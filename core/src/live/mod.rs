@@ -10,6 +10,7 @@
 //! `{"alg":"EdDSA","kid":…,"typ":…}` and nothing else in it, over RFC 8785 JSON. How
 //! they are fetched is the business of whoever holds a [`LiveTrust`].
 
+mod call;
 mod document;
 mod error;
 mod fingerprint;
@@ -22,6 +23,7 @@ mod snapshot;
 mod trust;
 mod view;
 
+pub use call::Call;
 pub use document::ServiceKeys;
 pub use error::LiveError;
 pub use fingerprint::FingerprintKey;
