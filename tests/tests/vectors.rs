@@ -80,6 +80,9 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         "upgrade_refused",
         // A memory that is full has tests of its own.
         "replay_memory_full",
+        // Nor is live trust material a matter of the credential.
+        "trust_material_missing",
+        "trust_material_stale",
         // No profile of a gate with static trust material asks for a tier.
         "trust_tier_insufficient",
     ];
