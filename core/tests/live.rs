@@ -11,7 +11,8 @@ use common::{HOUR, NOW, SELF_ISSUED, chain, config, key};
 use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level, did_of_key, sign_request};
 use portcullis_core::json::Object;
 use portcullis_core::live::{
-    Current, Head, LiveError, LiveTrust, Next, RevocationDelta, RevocationLoad, RevocationPage, Revocations,
+    Current, Head, LiveError, LiveTrust, MAX_REVOCATIONS, Next, RevocationDelta, RevocationLoad,
+    RevocationPage, Revocations,
 };
 use portcullis_core::{
     CredentialCache, LocalReplay, Reason, ReplaySecret, RequestHead, Step, UnixTime, Verifier, base64,
@@ -240,6 +241,15 @@ fn a_snapshot_that_cannot_be_used_leaves_the_old_one_in_force_until_it_is_too_ol
     service.configure(config("{}"));
     gate.accept_head(sign(&service.head(NOW)).as_bytes(), NOW, Some(ECHO)).unwrap();
     assert_eq!(gate.accept_snapshot(first.token.as_bytes(), NOW), Err(LiveError::Hash));
+    // One that the head names by another number.
+    let mut other = gate.head().unwrap().clone();
+    other.snapshot_number += 1;
+    other.number += 1;
+    other.time = later;
+    other.snapshot_sha256 = first.sha256;
+    let mut fresh = ready(&Service::new(config("{}")));
+    fresh.accept_head(sign(&other).as_bytes(), later, Some(ECHO)).unwrap();
+    assert_eq!(fresh.accept_snapshot(first.token.as_bytes(), later).unwrap_err().code(), "mismatch");
     // Readable, and nothing to decide by. What is revoked is taken up all the same.
     service.configure(config("{}").replace("\"L1\"", "\"L2\""));
     service.change(7, true);
@@ -571,6 +581,35 @@ fn pages_follow_on_each_other_from_the_first_fingerprint_to_the_last() {
     part.add(&page(0, 9, 5)).unwrap();
     assert_eq!(part.finish().unwrap_err().code(), "mismatch");
     assert_eq!(RevocationLoad::new(5).finish().unwrap_err().code(), "mismatch");
+}
+
+#[test]
+fn a_gate_holds_no_more_than_it_has_room_for() {
+    let most: Vec<u64> = (0..MAX_REVOCATIONS).collect();
+    let set = Revocations::new(FINGERPRINTS, 1, most.clone()).unwrap();
+    let added = vec![MAX_REVOCATIONS];
+    let delta =
+        RevocationDelta { gate: GATE.into(), since: 1, number: 2, key: FINGERPRINTS, added, removed: vec![] };
+    assert_eq!(set.apply(&delta).unwrap_err().code(), "mismatch");
+    assert!(Revocations::new(FINGERPRINTS, 1, (0..=MAX_REVOCATIONS).collect()).is_none());
+
+    let page = |from, to, fingerprints| RevocationPage {
+        gate: GATE.into(),
+        number: 1,
+        key: FINGERPRINTS,
+        from,
+        to,
+        fingerprints,
+    };
+    let mut load = RevocationLoad::new(1);
+    load.add(&page(0, MAX_REVOCATIONS - 1, most)).unwrap();
+    let one = page(MAX_REVOCATIONS, u64::MAX, vec![MAX_REVOCATIONS]);
+    assert_eq!(load.add(&one).unwrap_err().code(), "mismatch");
+    load.add(&page(MAX_REVOCATIONS, u64::MAX, vec![])).unwrap();
+
+    let mut load = RevocationLoad::new(1);
+    let added = (0..10_000).take_while(|at| load.add(&page(*at, *at, vec![])).is_ok()).count();
+    assert_eq!(added, 8192);
 }
 
 proptest! {

@@ -159,6 +159,22 @@ fn a_changed_document_is_refused_wherever_it_was_changed() {
 }
 
 #[test]
+fn what_is_longer_than_its_kind_may_be_is_refused_unread() {
+    for (typ, token) in documents() {
+        if typ == TYPES[1] {
+            // 64 MiB of a configuration are other tests' business.
+            continue;
+        }
+        // Signed, and of one member: only its length is wrong.
+        let long = format!(r#"{{"gate":"{}"}}"#, "a".repeat(2 * 1024 * 1024));
+        let code = read(typ, &signed(&header(typ), &long), GATE, &keys(), NOW);
+        assert_eq!(code, "unreadable", "{typ}");
+        let cut = format!("{}{token}", "A".repeat(2 * 1024 * 1024));
+        assert_eq!(read(typ, &cut, GATE, &ServiceKeys::new(&[pinned("k", 1)]).unwrap(), NOW), "unreadable");
+    }
+}
+
+#[test]
 fn a_document_for_another_gate_is_refused() {
     for (typ, token) in documents() {
         assert_eq!(read(typ, &token, "gate_other", &keys(), NOW), "wrong_gate", "{typ}");

@@ -28,9 +28,11 @@ pub fn live(input: &[u8]) -> Answer {
     as_it_stands.or(made.unwrap_or(Answer::Refused))
 }
 
+type Reader = fn(&[u8]) -> Result<(), LiveError>;
+
 fn read(token: &[u8]) -> Answer {
-    let readers: [fn(&[u8]) -> Result<(), LiveError>; 4] = [head, snapshot, page, delta];
-    let accepted = readers.iter().filter(|reader| reader(token).is_ok()).count();
+    const READERS: [Reader; 4] = [head, snapshot, page, delta];
+    let accepted = READERS.iter().filter(|reader| reader(token).is_ok()).count();
     assert!(accepted <= 1, "a document is read as two kinds");
     if accepted == 0 {
         return Answer::Refused;
@@ -40,7 +42,7 @@ fn read(token: &[u8]) -> Answer {
         serde_json::from_slice(&payload).expect("what was let in is JSON to others too");
     assert_eq!(value["gate"], GATE);
     for copy in altered(token) {
-        let is_refused = readers.iter().all(|reader| reader(&copy).is_err());
+        let is_refused = READERS.iter().all(|reader| reader(&copy).is_err());
         assert!(is_refused, "something else was signed than {}", String::from_utf8_lossy(&copy));
     }
     Answer::Accepted
