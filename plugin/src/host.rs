@@ -8,6 +8,7 @@ use crate::pairs;
 use core::fmt;
 use core::ptr;
 use portcullis_core::UnixTime;
+use std::time::Duration;
 
 /// What the host did wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +24,7 @@ pub(crate) enum HostFault {
 pub(crate) enum Map {
     RequestHeaders = 0,
     RequestTrailers = 1,
+    CallResponseHeaders = 6,
 }
 
 /// The levels of `proxy_log` that are used.
@@ -99,6 +101,41 @@ pub(crate) fn now() -> Result<UnixTime, HostFault> {
 pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
     const PLUGIN_CONFIGURATION: u32 = 7;
     bytes(PLUGIN_CONFIGURATION, 0, size)
+}
+
+/// Asks to be called back so often, in milliseconds.
+pub(crate) fn set_tick_period(millis: u32) -> Result<(), HostFault> {
+    // SAFETY: a number only.
+    check("proxy_set_tick_period_milliseconds", unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// Makes an HTTP call; its answer comes to the context that makes it, with this token.
+/// The SDK makes the call, as it delivers answers only to its own: a status other than
+/// those that hosts are known to answer ends the VM there.
+pub(crate) fn http_call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    deadline: Duration,
+) -> Result<u32, HostFault> {
+    const CALL: &str = "proxy_http_call";
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), deadline)
+        .map_err(|status| HostFault::Status(CALL, status as u32))
+}
+
+/// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
+/// status, 0 where there is none, and its body.
+pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
+    const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+    let mut map = headers(Map::CallResponseHeaders)?;
+    let status = pairs::decode(&mut map).ok().and_then(|headers| {
+        let (_, value) = headers.into_iter().find(|(name, _)| *name == b":status")?;
+        core::str::from_utf8(value).ok()?.parse().ok()
+    });
+    let body = if size == 0 { Vec::new() } else { bytes(HTTP_CALL_RESPONSE_BODY, 0, size)? };
+    if body.len() != size {
+        return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the answer"));
+    }
+    Ok((status.unwrap_or_default(), body))
 }
 
 /// A part of the request's body as far as it has come.
@@ -258,6 +295,7 @@ mod abi {
             headers_size: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_set_shared_data(
             key: *const u8,
             key_size: usize,

@@ -13,10 +13,12 @@ mod allocator;
 mod body;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
+mod live;
 mod metrics;
 mod replay;
 mod request;
 mod root;
+mod shared;
 
 mod entry {
     proxy_wasm::main! {{

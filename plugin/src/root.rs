@@ -1,53 +1,92 @@
 //! The plugin's beginning: its host is probed, its configuration read.
 
 use crate::host::{self, HostFault, Level};
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
-use crate::replay::{HostStore, SharedReplay};
+use crate::replay::SharedReplay;
 use crate::request::Request;
+use crate::shared::HostStore;
 use core::cell::RefCell;
 use core::fmt;
-use portcullis_core::{Config, ConfigError, CredentialCache, Snapshot};
+use portcullis_core::live::LiveTrust;
+use portcullis_core::{ConfigError, CredentialCache, GateConfiguration, Snapshot};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// What is revoked, and how old all this is; the newest, whenever a request began.
+    pub(crate) trust: Option<Rc<RefCell<LiveTrust>>>,
+    pub(crate) works: Rc<Works>,
+}
+
+/// What all requests of a worker use, whatever they are judged by.
+#[derive(Debug)]
+pub(crate) struct Works {
     pub(crate) cache: RefCell<CredentialCache>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
 }
 
-/// The context from which requests come.
-#[derive(Debug, Default)]
-pub(crate) struct Root {
-    gate: Option<Rc<Gate>>,
+/// What a request finds when it comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Entrance {
+    /// The plugin has no configuration that can be used.
+    #[default]
+    Unconfigured,
+    /// No trust material has come yet.
+    Waiting(Rc<Works>),
+    /// A gate.
+    Open(Rc<Gate>),
 }
 
-impl Context for Root {}
+/// The context from which requests come.
+#[derive(Default)]
+pub(crate) struct Root {
+    entrance: Entrance,
+    live: Option<Live>,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(live) = &mut self.live {
+            live.answered(token, body_size);
+            self.renew();
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         // Absence refuses: after a configuration that cannot be used there is none, in
         // case the host goes on in spite of the answer.
-        self.gate = None;
-        match configure(size) {
+        *self = Root::default();
+        match self.configure(size) {
             Ok(gate) => {
-                host::log(Level::Info, &format!("gate {} is ready", gate.snapshot.gate()));
-                self.gate = Some(Rc::new(gate));
+                host::log(Level::Info, &format!("gate {gate} is ready"));
                 true
             }
             Err(obstacle) => {
+                *self = Root::default();
                 host::log(Level::Critical, &format!("the gate does not start: {obstacle}"));
                 false
             }
         }
     }
 
+    fn on_tick(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.tick();
+            self.renew();
+        }
+    }
+
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(self.gate.clone())))
+        Some(Box::new(Request::new(self.entrance.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -55,30 +94,70 @@ impl RootContext for Root {
     }
 }
 
+impl Root {
+    /// Reads the configuration; answers the gate's id.
+    fn configure(&mut self, size: usize) -> Result<String, Obstacle> {
+        probe()?;
+        let json = host::configuration(size).map_err(|fault| Obstacle::Host(fault, "its configuration"))?;
+        let configuration = GateConfiguration::from_json(&json).map_err(Obstacle::Config)?;
+        let (mut metrics, missing) = Metrics::define();
+        if missing > 0 {
+            host::log(
+                Level::Warn,
+                &format!("the host did not make {missing} counter(s): they stay uncounted"),
+            );
+        }
+        let cache_bytes = match &configuration {
+            GateConfiguration::Static(config) => config.cache_bytes,
+            GateConfiguration::Live(config) => {
+                metrics.define_trust();
+                config.cache_bytes
+            }
+        };
+        let metrics = Rc::new(metrics);
+        let replay = SharedReplay::open(HostStore)
+            .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
+        let works = Rc::new(Works {
+            cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
+            metrics: Rc::clone(&metrics),
+            replay: RefCell::new(replay),
+        });
+        match configuration {
+            GateConfiguration::Static(config) => {
+                let snapshot = Arc::new(Snapshot::new(&config).map_err(Obstacle::Config)?);
+                self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, works }));
+                Ok(config.gate.id.clone())
+            }
+            GateConfiguration::Live(config) => {
+                let gate = config.gate.id.clone();
+                self.entrance = Entrance::Waiting(works);
+                self.live = Some(Live::open(config, metrics).map_err(Obstacle::Live)?);
+                self.renew();
+                Ok(gate)
+            }
+        }
+    }
+
+    /// Opens the gate by the snapshot that is in force now.
+    fn renew(&mut self) {
+        let Some(live) = &self.live else { return };
+        let Some(snapshot) = live.snapshot() else { return };
+        let works = match &self.entrance {
+            Entrance::Open(gate) if Arc::ptr_eq(&gate.snapshot, &snapshot) => return,
+            Entrance::Open(gate) => Rc::clone(&gate.works),
+            Entrance::Waiting(works) => Rc::clone(works),
+            Entrance::Unconfigured => return,
+        };
+        let trust = Some(Rc::clone(live.trust()));
+        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, works }));
+    }
+}
+
 /// What keeps a gate from starting.
 enum Obstacle {
     Config(ConfigError),
     Host(HostFault, &'static str),
-}
-
-fn configure(size: usize) -> Result<Gate, Obstacle> {
-    probe()?;
-    let json = host::configuration(size).map_err(|fault| Obstacle::Host(fault, "its configuration"))?;
-    let config = Config::from_json(&json).map_err(Obstacle::Config)?;
-    let snapshot = Snapshot::new(&config).map_err(Obstacle::Config)?;
-    let replay = SharedReplay::open(HostStore)
-        .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
-    let (metrics, missing) = Metrics::define();
-    if missing > 0 {
-        host::log(Level::Warn, &format!("the host did not make {missing} counter(s): they stay uncounted"));
-    }
-    let cache_bytes = usize::try_from(config.cache_bytes).unwrap_or(usize::MAX);
-    Ok(Gate {
-        snapshot,
-        cache: RefCell::new(CredentialCache::new(cache_bytes)),
-        metrics,
-        replay: RefCell::new(replay),
-    })
+    Live(live::Obstacle),
 }
 
 /// Tries what a gate depends on and what hosts have been seen to lack or to feign. Some
@@ -115,7 +194,11 @@ fn probe_shared_data() -> Result<(), HostFault> {
 impl fmt::Display for Obstacle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Obstacle::Config(error) => error.fmt(formatter),
+            Obstacle::Config(error) | Obstacle::Live(live::Obstacle::Config(error)) => error.fmt(formatter),
+            Obstacle::Live(live::Obstacle::Key(problem)) => formatter.write_str(problem),
+            Obstacle::Live(live::Obstacle::Host(fault)) => {
+                write!(formatter, "the host does not give it what live trust material needs: {fault}")
+            }
             Obstacle::Host(fault, lack) => write!(formatter, "the host does not give it {lack}: {fault}"),
         }
     }
