@@ -56,14 +56,11 @@ impl Kind {
         let decoded = Decoded::of(&compact)
             .ok_or(LiveError::Unreadable("a part of the document is not base64url without padding"))?;
         let header = Header::read(&decoded.header).map_err(LiveError::Unreadable)?;
-        let (Some(kid), Some(typ)) = (header.kid, header.typ) else {
-            return Err(LiveError::Unreadable("the protected header has no typ or no kid"));
-        };
-        if typ != self.typ {
-            return Err(LiveError::Unreadable("typ is that of another kind of document"));
-        }
+        let kid = header.kid.ok_or(LiveError::Unreadable("the protected header has no kid"))?;
         if decoded.header != self.header(&kid).as_bytes() {
-            return Err(LiveError::Unreadable("the protected header is not alg, kid and typ in RFC 8785"));
+            return Err(LiveError::Unreadable(
+                "the protected header is not alg, kid and this kind's typ in RFC 8785",
+            ));
         }
         let key = keys.get(&kid, now).ok_or(LiveError::UnknownKey)?;
         if !compact.is_signed_by(key) {

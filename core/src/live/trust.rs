@@ -327,7 +327,8 @@ const NOT_AS_NAMED: LiveError = LiveError::Mismatch("the revocations are not tho
 
 /// Whether a head says something newer than the last one.
 fn is_progress(last: &Head, head: &Head) -> Result<bool, LiveError> {
-    let numbers = |head: &Head| (head.number, head.snapshot_number, head.revocations.number);
+    // The head's own number is the higher of these, so it grows as they do.
+    let numbers = |head: &Head| (head.snapshot_number, head.revocations.number);
     if (head.snapshot_number == last.snapshot_number && head.snapshot_sha256 != last.snapshot_sha256)
         || (head.revocations.number == last.revocations.number && head.revocations != last.revocations)
     {
@@ -336,8 +337,7 @@ fn is_progress(last: &Head, head: &Head) -> Result<bool, LiveError> {
     if numbers(head) == numbers(last) {
         return Ok(head.time >= last.time);
     }
-    let went_back = head.number < last.number
-        || head.snapshot_number < last.snapshot_number
+    let went_back = head.snapshot_number < last.snapshot_number
         || head.revocations.number < last.revocations.number
         || head.time < last.time;
     if went_back { Err(LiveError::WentBack) } else { Ok(true) }
