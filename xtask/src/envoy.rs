@@ -35,6 +35,19 @@ impl Envoy {
         addresses: &Addresses,
         workers: u32,
     ) -> Result<Self> {
+        Self::start_with(workspace, program, name, config, addresses, workers, &[])
+    }
+
+    /// As [`Envoy::start`], with further variables in its environment.
+    pub fn start_with(
+        workspace: &Workspace,
+        program: &Path,
+        name: &str,
+        config: EnvoyConfig,
+        addresses: &Addresses,
+        workers: u32,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let folder = workspace.target_folder("envoy")?;
         let file = folder.join(format!("{name}.json"));
         let log = folder.join(format!("{name}.log"));
@@ -42,6 +55,7 @@ impl Envoy {
             .with_context(|| format!("cannot write {}", file.display()))?;
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
         command
             .arg("--config-path")
             .arg(&file)

@@ -58,6 +58,13 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with the control service elsewhere.
+    pub fn with_control(mut self, control: SocketAddr) -> Result<Self> {
+        let path = "/static_resources/clusters/1/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+        self.put(path, socket_address(control))?;
+        Ok(self)
+    }
+
     /// The same with another plugin file.
     pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");

@@ -181,8 +181,11 @@ async fn add_trust(
         "id": settings.public_url, "tier": REGISTRY_TIER, "actions": ["*"],
         "keys": published(tx, Purpose::Badges, keys::SERVICE, at).await?,
     });
-    add(config, "issuers", vec![own])?;
-    add(config, "badge_issuers", vec![registry])?;
+    // Without keys that are good it issues nothing.
+    let issues =
+        |issuer: &Value| issuer.get("keys").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
+    add(config, "issuers", [own].into_iter().filter(issues).collect())?;
+    add(config, "badge_issuers", [registry].into_iter().filter(issues).collect())?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Asking the service, for all workers of the proxy.
 
 use super::Live;
+use super::lease::Held;
 use super::store::{Manifest, Part};
 use crate::host::{self, HostFault};
 use crate::metrics::TrustEvent;
@@ -160,10 +161,10 @@ impl Live {
     pub(crate) fn answered(&mut self, token: u32, size: usize) {
         let Some(flight) = self.asker.flight.take_if(|flight| flight.token == token) else { return };
         let Ok(now) = host::now() else { return };
-        match self.lease.is_mine(now) {
-            Ok(true) => {}
-            // Somebody else asks by now.
-            Ok(false) => return,
+        match self.lease.hold(now) {
+            Ok(Held::Kept) => {}
+            // Somebody else asks by now, or did meanwhile.
+            Ok(Held::Taken | Held::ByAnother) => return,
             Err(fault) => return self.note(TrustEvent::HostFault, &fault.to_string()),
         }
         let taken = host::call_answer(size).map_err(Failed::Host).and_then(|(status, body)| match status {

@@ -40,7 +40,7 @@ impl Lease {
         let before = core::mem::replace(&mut self.held, false);
         let Some((value, cas)) = self.read()? else {
             create(&mut HostStore, &self.name, &self.value(now))?;
-            self.held = self.is_mine(now)?;
+            self.held = self.read()?.is_some_and(|(value, _)| value.holder == self.me);
             return Ok(if self.held { Held::Taken } else { Held::ByAnother });
         };
         let mine = value.holder == self.me;
@@ -55,11 +55,6 @@ impl Lease {
             true => Held::Taken,
             false => Held::ByAnother,
         })
-    }
-
-    /// Whether this worker holds it still.
-    pub(super) fn is_mine(&self, now: UnixTime) -> Result<bool, HostFault> {
-        Ok(self.read()?.is_some_and(|(value, _)| value.holder == self.me && now.as_millis() < value.until))
     }
 
     fn value(&self, now: UnixTime) -> [u8; 16] {
