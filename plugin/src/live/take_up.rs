@@ -25,7 +25,7 @@ pub(super) fn take_up(live: &mut Live, manifest: &Manifest, now: UnixTime) -> Re
         let first = manifest.first.max(taken.min(manifest.end));
         let followed = follow(live, &mut trust, manifest, first, now);
         // Beginning anew brings revocations that were missed, and nothing else.
-        if followed.is_ok() || trust.has_revocations() {
+        if trust.has_revocations() {
             return followed;
         }
     }
