@@ -8,6 +8,7 @@ pub mod echo;
 pub mod envoy;
 pub mod envoy_config;
 pub mod http;
+pub mod live_gate;
 pub mod net;
 pub mod postgres;
 pub mod trust_folder;

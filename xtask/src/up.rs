@@ -1,7 +1,7 @@
 //! `cargo xtask up`: the whole thing, running, in one command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -15,6 +15,8 @@ use crate::tools::Python;
 use crate::tour::{self, Wallet};
 use crate::workspace::Workspace;
 use crate::{net, plugin, progress, test, tools};
+use xtask::control::{Control, Service};
+use xtask::live_gate;
 use xtask::trust_folder::TrustFolder;
 
 #[derive(Args)]
@@ -88,15 +90,25 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             (config, Some(TrustFolder::open(&cli, store, &options.trust_actions, gate)?))
         }
     };
+    let mut service = None;
     let gate = match &python {
+        Some(python) if options.trust.is_none() => {
+            let started = start_service(workspace, options.once)?;
+            let gate = start_live(workspace, python, (&started, &cli), config, &addresses)?;
+            service = Some(started);
+            gate
+        }
         Some(python) => start_envoy(workspace, python, config, &addresses)?,
         None => start_embedded(workspace, &wasm, config, &addresses)?,
     };
 
     if options.once {
-        return tour::play(&gate, &upstream, &wallet);
+        return tour::play(&gate, &upstream, &wallet, service.as_ref());
     }
     print_screen(workspace, &gate, &upstream, &wallet);
+    if let Some(service) = &service {
+        print_service(workspace, service, &wallet)?;
+    }
     if let (Some(folder), Some(store)) = (&folder, &options.trust) {
         println!("\nThe gate trusts what is in {}, whenever that changes:", store.display());
         print_lines(&folder.describe());
@@ -116,6 +128,48 @@ fn start_envoy(
 ) -> Result<Gate> {
     progress::step("start Envoy with the gate", |_| {
         let envoy = Envoy::start(workspace, &python.envoy, "up", config, addresses, WORKERS)?;
+        Ok(Gate::Envoy(envoy))
+    })
+}
+
+/// A control service with an empty database.
+fn start_service(workspace: &Workspace, once: bool) -> Result<Service> {
+    let program = test::build_program(
+        workspace,
+        "portcullis-control",
+        "portcullis-control",
+        "build the control service",
+    )?;
+    let folder = workspace.target_folder("demo/control")?;
+    // What an earlier one kept knows nothing of this one's keys.
+    std::fs::remove_dir_all(&folder)?;
+    std::fs::create_dir(&folder)?;
+    progress::step("start the control service", |_| {
+        let mut control = Control::in_folder(&program, &folder, None)?;
+        if !once {
+            control.address = net::free_or(8700)?;
+        }
+        control.start()
+    })
+}
+
+/// Envoy with a gate that takes all it decides by from the control service.
+fn start_live(
+    workspace: &Workspace,
+    python: &Python,
+    (service, cli): (&Service, &Path),
+    config: EnvoyConfig,
+    addresses: &Addresses,
+) -> Result<Gate> {
+    progress::step("start Envoy with the gate, enrolled in the control service", |_| {
+        let config = config.at(addresses)?;
+        let folder = workspace.target_folder("demo")?;
+        let enrolled = live_gate::enrol(service, cli, &folder, &config.gate()?)?;
+        let config = config.with_gate(&enrolled.config)?.with_control(service.address)?;
+        let environment = [(live_gate::KEY_VARIABLE, enrolled.key.as_str())];
+        let envoy =
+            Envoy::start_with(workspace, &python.envoy, "up", config, addresses, WORKERS, &environment)?;
+        live_gate::wait_until_open(&envoy)?;
         Ok(Gate::Envoy(envoy))
     })
 }
@@ -159,6 +213,22 @@ fn print_screen(workspace: &Workspace, gate: &Gate, upstream: &Upstream, wallet:
             name.map_or_else(String::new, |name| format!("-H @{} ", workspace.short(&wallet.file(name))));
         println!("  curl -si {header}http://{listen}/flights   # {title}");
     }
+}
+
+fn print_service(workspace: &Workspace, service: &Service, wallet: &Wallet) -> Result<()> {
+    let key = workspace.target.join("demo/control/api-key.txt");
+    std::fs::write(&key, format!("authorization: Bearer {}\n", service.key))?;
+    let (issuer, id) = wallet.passport("good")?;
+    let url = service.url();
+    println!("\nThe control service, from which the gate has all that it decides by:\n");
+    println!("  {url}   its API, described by {url}/openapi.json");
+    println!("  {}   a key that may do everything, as a header", workspace.short(&key));
+    println!("\nRevoke the good passport, and ask again:\n");
+    println!(
+        "  curl -s -H @{} -d '{{\"kind\": \"passport\", \"issuer\": \"{issuer}\", \"ids\": [\"{id}\"]}}' {url}/api/v1/revocations",
+        workspace.short(&key)
+    );
+    Ok(())
 }
 
 /// Waits until the host ends, which it should not, and keeps it to the trust store.

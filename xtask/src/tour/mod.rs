@@ -5,25 +5,37 @@ mod scenes;
 mod wallet;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::time::Duration;
+use xtask::control::Service;
+use xtask::live_gate;
 
 pub(crate) use wallet::Wallet;
 
 use crate::echo::Upstream;
 use crate::gate::Gate;
 use crate::http::{Request, Response};
-use scenes::{Expect, SCENES, Scene};
+use scenes::{Expect, REVOKED, SCENES, Scene};
 
 /// Plays every scene that the wallet holds the credential for, and prints it.
 /// `true` if all came out as the tour says.
-pub(crate) fn play(gate: &Gate, upstream: &Upstream, wallet: &Wallet) -> Result<bool> {
+pub(crate) fn play(
+    gate: &Gate,
+    upstream: &Upstream,
+    wallet: &Wallet,
+    service: Option<&Service>,
+) -> Result<bool> {
     println!();
     let mut played: u32 = 0;
     let mut wrong: u32 = 0;
-    for scene in SCENES {
+    let revoked = service.map(|_| &REVOKED);
+    for scene in SCENES.iter().chain(revoked) {
         let Some(request) = prepare(scene, wallet) else {
             continue;
         };
+        if let Some(service) = service.filter(|_| std::ptr::eq(scene, &REVOKED)) {
+            revoke(service, wallet)?;
+        }
         let before = upstream.served();
         let answer = request
             .send(gate.listen())
@@ -46,6 +58,16 @@ pub(crate) fn play(gate: &Gate, upstream: &Upstream, wallet: &Wallet) -> Result<
     }
     println!("\n{played} requests, {wrong} not as the tour says");
     Ok(wrong == 0 && played > 0)
+}
+
+/// Revokes the good passport, and waits as long as that may take at most.
+fn revoke(service: &Service, wallet: &Wallet) -> Result<()> {
+    let (issuer, id) = wallet.passport("good")?;
+    let body = json!({"kind": "passport", "issuer": issuer, "ids": [id], "reason": "the tour"});
+    live_gate::call(service, "POST", "/api/v1/revocations", &body)?;
+    println!("    (the control service is told: revoke {id})");
+    std::thread::sleep(Duration::from_secs(1));
+    Ok(())
 }
 
 /// The scene's request; none if its credential belongs to another host.

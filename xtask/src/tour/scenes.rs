@@ -70,8 +70,18 @@ const SELF_ISSUED: Expect = Expect::Admitted {
     lacks: &["agent-passport"],
 };
 
+/// The last scene, where a control service is there to revoke.
+pub(super) static REVOKED: Scene = Scene {
+    title: "the passport that was good, within a second after it was revoked",
+    method: "GET",
+    path: "/flights",
+    credential: Some("good"),
+    headers: &[],
+    expect: Expect::Refused { status: 401, reason: Some("passport_revoked") },
+};
+
 /// The tour, in its order.
-pub(super) const SCENES: &[Scene] = &[
+pub(super) static SCENES: &[Scene] = &[
     Scene {
         title: "a public route needs no credential",
         method: "GET",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
@@ -93,6 +93,17 @@ impl Wallet {
     /// The header of a credential and its value; none if it was not made here.
     pub(crate) fn credential(&self, name: &str) -> Option<(&'static str, &str)> {
         self.headers.get(name).map(|(header, value)| (*header, value.as_str()))
+    }
+
+    /// The issuer and the id of a passport.
+    pub(crate) fn passport(&self, name: &str) -> Result<(String, String)> {
+        let (_, header) = self.credential(name).with_context(|| format!("there is no passport {name}"))?;
+        let json = Base64::decode_vec(header.trim_matches(':')).map_err(|error| anyhow!("{error}"))?;
+        let passport: Value = serde_json::from_slice(&json)?;
+        let text = |pointer| passport.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        text("/passport_json/provenance/issuer/id")
+            .zip(text("/passport_json/passport_id"))
+            .with_context(|| format!("{name} is no passport"))
     }
 
     /// The file that holds a credential as a header line.
