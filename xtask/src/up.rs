@@ -66,6 +66,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         Host::Envoy => Some(tools::python(workspace)?),
         Host::Wasmtime => None,
     };
+    // Before there are credentials, of which one is good for a minute only.
+    let control = match python.is_some() && options.trust.is_none() {
+        true => Some(test::build_program(
+            workspace,
+            "portcullis-control",
+            "portcullis-control",
+            "build the control service",
+        )?),
+        false => None,
+    };
     let wallet =
         progress::step("make keys and credentials", |_| Wallet::fill(workspace, &cli, python.as_ref()))?;
     // A trust store says itself whose signatures are trusted.
@@ -91,15 +101,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         }
     };
     let mut service = None;
-    let gate = match &python {
-        Some(python) if options.trust.is_none() => {
-            let started = start_service(workspace, options.once)?;
+    let gate = match (&python, &control) {
+        (Some(python), Some(control)) => {
+            let started = start_service(workspace, control, options.once)?;
             let gate = start_live(workspace, python, (&started, &cli), config, &addresses)?;
             service = Some(started);
             gate
         }
-        Some(python) => start_envoy(workspace, python, config, &addresses)?,
-        None => start_embedded(workspace, &wasm, config, &addresses)?,
+        (Some(python), None) => start_envoy(workspace, python, config, &addresses)?,
+        (None, _) => start_embedded(workspace, &wasm, config, &addresses)?,
     };
 
     if options.once {
@@ -133,19 +143,13 @@ fn start_envoy(
 }
 
 /// A control service with an empty database.
-fn start_service(workspace: &Workspace, once: bool) -> Result<Service> {
-    let program = test::build_program(
-        workspace,
-        "portcullis-control",
-        "portcullis-control",
-        "build the control service",
-    )?;
+fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<Service> {
     let folder = workspace.target_folder("demo/control")?;
     // What an earlier one kept knows nothing of this one's keys.
     std::fs::remove_dir_all(&folder)?;
     std::fs::create_dir(&folder)?;
     progress::step("start the control service", |_| {
-        let mut control = Control::in_folder(&program, &folder, None)?;
+        let mut control = Control::in_folder(program, &folder, None)?;
         if !once {
             control.address = net::free_or(8700)?;
         }
