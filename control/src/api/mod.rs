@@ -2,7 +2,12 @@
 //! OpenAPI document; the scope that it asks for is the `Caller` that it takes.
 
 pub mod api_keys;
+pub mod checks;
+pub mod gates;
 pub mod health;
+pub mod issuers;
+pub mod passports;
+mod shapes;
 
 use crate::App;
 use utoipa::OpenApi;
@@ -11,7 +16,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// All routes, and the document that describes them.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(api_keys::routes()).merge(health::routes())
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(api_keys::routes())
+        .merge(checks::routes())
+        .merge(gates::routes())
+        .merge(health::routes())
+        .merge(issuers::routes())
+        .merge(passports::routes())
 }
 
 #[derive(OpenApi)]
