@@ -96,6 +96,8 @@ CREATE TABLE passports (
     agent_id TEXT NOT NULL,
     agent_name TEXT,
     public_key TEXT NOT NULL,
+    -- the key that its signature is by: its issuer's, or that of who delegated it
+    signed_by TEXT NOT NULL,
     permissions TEXT NOT NULL,
     constraints TEXT NOT NULL,
     passport_json TEXT NOT NULL,
@@ -109,6 +111,7 @@ CREATE TABLE passports (
 );
 CREATE INDEX passports_by_gate ON passports (gate_id, created_at);
 CREATE INDEX passports_by_issuer ON passports (issuer_id, created_at);
+CREATE INDEX passports_by_agent ON passports (agent_id, created_at);
 
 -- Signed assertions that were used, until they would be refused for their age.
 CREATE TABLE used_assertions (

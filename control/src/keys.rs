@@ -217,6 +217,25 @@ pub async fn rotate(
     create(tx, vault, purpose, owner, takes_over_at).await
 }
 
+/// Ends all keys of an owner: nothing that they have signed is taken any more.
+///
+/// # Errors
+/// No database.
+pub async fn end(tx: &mut Tx, purpose: Purpose, owner: &str) -> Result<()> {
+    let now = now_ms();
+    sqlx::query(
+        "UPDATE signing_keys SET not_after = $1 \
+         WHERE purpose = $2 AND owner = $3 AND (not_after IS NULL OR not_after > $4)",
+    )
+    .bind(now)
+    .bind(purpose.name())
+    .bind(owner)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The id of a key: base64url of the SHA-256 of its 32 bytes.
 pub fn thumbprint(public_key: &[u8; 32]) -> String {
     base64::encode_url(&sha256(public_key))

@@ -3,6 +3,7 @@
 //!
 //! [`server::router`] lists everything that is served; [`App`] is what it works with.
 
+pub mod anyone;
 pub mod api;
 pub mod app;
 pub mod audit;
@@ -10,7 +11,9 @@ pub mod auth;
 pub mod db;
 pub mod error;
 pub mod extract;
+pub mod issuers;
 pub mod keys;
+pub mod passports;
 pub mod server;
 pub mod settings;
 pub mod time;

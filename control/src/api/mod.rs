@@ -4,7 +4,12 @@
 pub mod api_keys;
 pub mod feed;
 pub mod gate_admin;
+pub mod checks;
+pub mod gates;
 pub mod health;
+pub mod issuers;
+pub mod passports;
+mod shapes;
 
 use crate::App;
 use utoipa::OpenApi;
@@ -18,6 +23,10 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(feed::routes())
         .merge(gate_admin::routes())
         .merge(health::routes())
+        .merge(checks::routes())
+        .merge(gates::routes())
+        .merge(issuers::routes())
+        .merge(passports::routes())
 }
 
 #[derive(OpenApi)]

@@ -1,0 +1,275 @@
+//! Passports that gates issue: `/api/gates/{gate}/passports`, as the Modei client has them.
+
+use super::asked::PassportRequest;
+use super::{PassportRecord, PassportRevoked};
+use crate::api::gates::{full_id, hold, no_gate};
+use crate::api::shapes::Page;
+use crate::auth::{Caller, PassportsRead, PassportsWrite};
+use crate::db::Tx;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::extract::{Body, Path};
+use crate::issuers::ISSUER_PREFIX;
+use crate::passports::{self, By, Passport, grant_of, no_passport, select_passports};
+use crate::time::{iso, now_ms};
+use crate::{App, audit};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of gates' passports.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_passports, issue_passport))
+        .routes(routes!(get_passport, revoke_passport))
+        .routes(routes!(reissue_passport))
+}
+
+/// How a passport is to be issued again.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ReissueRequest {
+    /// The catalog version whose terms are accepted.
+    #[schema(minimum = 1)]
+    accept_catalog_version: Option<i64>,
+}
+
+/// A passport that takes another's place.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reissued {
+    /// The new passport's id.
+    passport_id: String,
+    /// Its signed envelope, as canonical text.
+    passport_json: String,
+    /// The signature over that text, in standard base64.
+    signature: String,
+    /// The key that the signature is by.
+    public_key: String,
+    /// Until when it is valid.
+    expires_at: String,
+    /// The catalog that it is pinned to.
+    catalog_version: Option<i64>,
+    /// That catalog's hash.
+    catalog_content_hash: Option<String>,
+    /// The passport that is revoked.
+    revoked_passport_id: String,
+    /// Whether the terms are others than the old passport's.
+    terms_changed: bool,
+    /// Whether some of them are worse.
+    has_breaking_changes: bool,
+    /// What has changed.
+    #[schema(value_type = Vec<Object>)]
+    changes: Vec<Value>,
+}
+
+/// A gate's passports that are valid: at most 1000, the newest first.
+#[utoipa::path(get, path = "/api/gates/{gate_id}/passports", tag = "passports", security(("api_key" = ["passports:read"])),
+    params(("gate_id" = String, Path, description = "The gate's id")), responses(
+    (status = 200, description = "The passports", body = [PassportRecord]),
+    (status = 401, description = "No API key", body = ErrorBody),
+    (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 404, description = "There is no such gate", body = ErrorBody),
+    (status = 429, description = "Too many requests", body = ErrorBody),
+))]
+async fn list_passports(
+    _: Caller<PassportsRead>,
+    State(app): State<App>,
+    Path(gate_id): Path<String>,
+) -> ApiResult<Json<Vec<PassportRecord>>> {
+    let gate_id = full_id(&gate_id);
+    let mut tx = app.db.read().await?;
+    check_gate(&mut tx, &gate_id).await?;
+    let rows = sqlx::query(select_passports!(
+        "WHERE gate_id = $1 AND revoked_at IS NULL AND expires_at > $2 \
+         ORDER BY created_at DESC, passport_id LIMIT $3"
+    ))
+    .bind(&gate_id)
+    .bind(now_ms())
+    .bind(Page::first().limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    rows.iter().map(|row| Passport::read(row).map(PassportRecord::from)).collect::<ApiResult<_>>().map(Json)
+}
+
+/// A passport of a gate.
+#[utoipa::path(get, path = "/api/gates/{gate_id}/passports/{passport_id}", tag = "passports",
+    security(("api_key" = ["passports:read"])),
+    params(("gate_id" = String, Path, description = "The gate's id"), ("passport_id" = String, Path, description = "The passport's id")), responses(
+    (status = 200, description = "The passport", body = PassportRecord),
+    (status = 401, description = "No API key", body = ErrorBody),
+    (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 404, description = "There is no such gate, or it has no such passport", body = ErrorBody),
+    (status = 429, description = "Too many requests", body = ErrorBody),
+))]
+async fn get_passport(
+    _: Caller<PassportsRead>,
+    State(app): State<App>,
+    Path((gate_id, passport_id)): Path<(String, String)>,
+) -> ApiResult<Json<PassportRecord>> {
+    let mut tx = app.db.read().await?;
+    let passport = of_gate(&mut tx, &full_id(&gate_id), &passport_id).await?;
+    Ok(Json(passport.into()))
+}
+
+/// Issues a passport for a gate.
+#[utoipa::path(post, path = "/api/gates/{gate_id}/passports", tag = "passports", security(("api_key" = ["passports:write"])),
+    params(("gate_id" = String, Path, description = "The gate's id")), request_body = PassportRequest, responses(
+    (status = 201, description = "The passport", body = PassportRecord),
+    (status = 401, description = "No API key", body = ErrorBody),
+    (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 404, description = "There is no such gate", body = ErrorBody),
+    (status = 413, description = "The body is too large", body = ErrorBody),
+    (status = 422, description = "Something is wrong in the body", body = ErrorBody),
+    (status = 429, description = "Too many requests", body = ErrorBody),
+))]
+async fn issue_passport(
+    caller: Caller<PassportsWrite>,
+    State(app): State<App>,
+    Path(gate_id): Path<String>,
+    Body(asked): Body<PassportRequest>,
+) -> ApiResult<(StatusCode, Json<PassportRecord>)> {
+    let gate_id = full_id(&gate_id);
+    let mut tx = app.db.write().await?;
+    hold(&mut tx, &gate_id).await?;
+    let grant = asked.grant(&mut tx).await?;
+    let passport = passports::issue(&mut tx, &app, By::Gate(&gate_id), grant).await?;
+    audit_issue(&mut tx, &caller.key_id, &passport).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(passport.into())))
+}
+
+/// Revokes a passport of a gate, and whatever was delegated from it.
+#[utoipa::path(delete, path = "/api/gates/{gate_id}/passports/{passport_id}", tag = "passports",
+    security(("api_key" = ["passports:write"])),
+    params(("gate_id" = String, Path, description = "The gate's id"), ("passport_id" = String, Path, description = "The passport's id")), responses(
+    (status = 200, description = "It is revoked, now or before", body = PassportRevoked),
+    (status = 401, description = "No API key", body = ErrorBody),
+    (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 404, description = "There is no such gate, or it has no such passport", body = ErrorBody),
+    (status = 429, description = "Too many requests", body = ErrorBody),
+))]
+async fn revoke_passport(
+    caller: Caller<PassportsWrite>,
+    State(app): State<App>,
+    Path((gate_id, passport_id)): Path<(String, String)>,
+) -> ApiResult<Json<PassportRevoked>> {
+    let mut tx = app.db.write().await?;
+    let passport = of_gate(&mut tx, &full_id(&gate_id), &passport_id).await?;
+    revoke(tx, &app, &caller.key_id, &passport).await
+}
+
+/// Issues a passport again, for as long as it was valid, and revokes the old one.
+#[utoipa::path(post, path = "/api/passports/{passport_id}/reissue", tag = "passports", security(("api_key" = ["passports:write"])),
+    params(("passport_id" = String, Path, description = "The passport's id")), request_body = ReissueRequest, responses(
+    (status = 200, description = "The new passport", body = Reissued),
+    (status = 401, description = "No API key", body = ErrorBody),
+    (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 404, description = "There is no such passport", body = ErrorBody),
+    (status = 409, description = "It is revoked, its issuer is no more, or another has signed it", body = ErrorBody),
+    (status = 413, description = "The body is too large", body = ErrorBody),
+    (status = 422, description = "There is no such catalog version", body = ErrorBody),
+    (status = 429, description = "Too many requests", body = ErrorBody),
+))]
+async fn reissue_passport(
+    caller: Caller<PassportsWrite>,
+    State(app): State<App>,
+    Path(passport_id): Path<String>,
+    Body(asked): Body<ReissueRequest>,
+) -> ApiResult<Json<Reissued>> {
+    let mut tx = app.db.write().await?;
+    let old = passports::find(&mut tx, &passport_id).await?.ok_or_else(|| no_passport(&passport_id))?;
+    if asked.accept_catalog_version.is_some() {
+        let problem = "the passport's gate has published no catalog: leave it out";
+        return Err(ApiError::invalid("accept_catalog_version", problem));
+    }
+    let is_ours = old.gate_id.as_deref() == Some(&old.issuer_id) || old.issuer_id.starts_with(ISSUER_PREFIX);
+    let grant = grant_of(&old)?;
+    if !is_ours || old.is_delegated()? {
+        return Err(ApiError::conflict(
+            "the passport was signed by an agent, and only that can sign it anew",
+        ));
+    }
+    // The clock before the rows, as everyone takes them.
+    let reason = Some("reissued");
+    let number = passports::revoke(&mut tx, &app.trust, &old, reason).await?;
+    let number = number.ok_or_else(|| ApiError::conflict("the passport is revoked: issue a new one"))?;
+    let by = match &old.gate_id {
+        Some(gate) => {
+            hold(&mut tx, gate).await.map_err(|_| gone(&old))?;
+            By::Gate(gate)
+        }
+        None => {
+            crate::api::issuers::hold(&mut tx, &old.issuer_id).await.map_err(|_| gone(&old))?;
+            By::Issuer(&old.issuer_id)
+        }
+    };
+    let new = passports::issue(&mut tx, &app, by, grant).await?;
+    let detail = json!({"passport_id": new.passport_id, "agent_id": new.agent_id});
+    audit::record(&mut tx, &caller.key_id, "passport.reissue", &old.passport_id, detail).await?;
+    tx.commit().await?;
+    app.trust.wake(number);
+    Ok(Json(Reissued {
+        passport_id: new.passport_id,
+        passport_json: new.passport_json,
+        signature: new.signature,
+        public_key: new.signed_by,
+        expires_at: iso(new.expires_at),
+        catalog_version: new.catalog_version,
+        catalog_content_hash: new.catalog_content_hash,
+        revoked_passport_id: old.passport_id,
+        terms_changed: false,
+        has_breaking_changes: false,
+        changes: Vec::new(),
+    }))
+}
+
+/// Revokes a passport for the API key `actor`, and ends the transaction.
+pub(super) async fn revoke(
+    mut tx: Tx,
+    app: &App,
+    actor: &str,
+    passport: &Passport,
+) -> ApiResult<Json<PassportRevoked>> {
+    let number = passports::revoke(&mut tx, &app.trust, passport, None).await?;
+    if let Some(number) = number {
+        let detail = json!({"issuer_id": passport.issuer_id, "agent_id": passport.agent_id});
+        audit::record(&mut tx, actor, "passport.revoke", &passport.passport_id, detail).await?;
+        tx.commit().await?;
+        app.trust.wake(number);
+    }
+    Ok(Json(PassportRevoked { revoked: true }))
+}
+
+pub(super) async fn audit_issue(tx: &mut Tx, actor: &str, passport: &Passport) -> ApiResult<()> {
+    let detail = json!({
+        "issuer_id": passport.issuer_id,
+        "agent_id": passport.agent_id,
+        "permissions": passport.permissions,
+        "expires_at": iso(passport.expires_at),
+    });
+    audit::record(tx, actor, "passport.issue", &passport.passport_id, detail).await
+}
+
+async fn check_gate(tx: &mut Tx, gate_id: &str) -> ApiResult<()> {
+    let known: Option<(String,)> =
+        sqlx::query_as("SELECT gate_id FROM gates WHERE gate_id = $1 AND deleted_at IS NULL")
+            .bind(gate_id)
+            .fetch_optional(&mut **tx)
+            .await?;
+    known.map(|_| ()).ok_or_else(|| no_gate(gate_id))
+}
+
+async fn of_gate(tx: &mut Tx, gate_id: &str, passport_id: &str) -> ApiResult<Passport> {
+    check_gate(tx, gate_id).await?;
+    let passport = passports::find(tx, passport_id).await?;
+    passport
+        .filter(|passport| passport.gate_id.as_deref() == Some(gate_id))
+        .ok_or_else(|| no_passport(passport_id))
+}
+
+fn gone(passport: &Passport) -> ApiError {
+    ApiError::conflict(format!("the issuer {} is deleted", passport.issuer_id))
+}
