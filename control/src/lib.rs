@@ -11,6 +11,7 @@ pub mod db;
 pub mod error;
 pub mod extract;
 pub mod keys;
+pub mod registry;
 pub mod server;
 pub mod settings;
 pub mod time;

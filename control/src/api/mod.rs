@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod health;
+pub mod registry;
 
 use crate::App;
 use utoipa::OpenApi;
@@ -11,7 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// All routes, and the document that describes them.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(api_keys::routes()).merge(health::routes())
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(api_keys::routes())
+        .merge(health::routes())
+        .merge(registry::routes())
 }
 
 #[derive(OpenApi)]
