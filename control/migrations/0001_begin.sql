@@ -145,10 +145,11 @@ CREATE TABLE revocation_changes (
     PRIMARY KEY (number, fingerprint)
 );
 
--- Agents of the CapiscIO registry.
+-- Agents of the CapiscIO registry. status: active, disabled, suspended.
 CREATE TABLE agents (
-    did TEXT PRIMARY KEY,
-    name TEXT,
+    id TEXT PRIMARY KEY,
+    did TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
     domain TEXT,
     trust_level TEXT NOT NULL,
     public_key TEXT,
@@ -167,9 +168,12 @@ CREATE TABLE badges (
     issued_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     revoked_at BIGINT,
-    reason TEXT
+    reason TEXT,
+    -- the number of the change that revoked it: the order of the feed
+    revoked_number BIGINT UNIQUE
 );
 CREATE INDEX badges_by_subject ON badges (subject, issued_at);
+CREATE INDEX badges_by_expiry ON badges (expires_at);
 
 CREATE TABLE badge_challenges (
     challenge_id TEXT PRIMARY KEY,
@@ -180,10 +184,17 @@ CREATE TABLE badge_challenges (
     badge_ttl BIGINT NOT NULL,
     badge_aud TEXT NOT NULL,
     account TEXT NOT NULL,
+    client_ip TEXT NOT NULL,
+    failures BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    used_at BIGINT
+    used_at BIGINT,
+    issued_badge_jti TEXT
 );
+CREATE INDEX badge_challenges_by_did ON badge_challenges (did, created_at);
+CREATE INDEX badge_challenges_by_account ON badge_challenges (account, created_at);
+CREATE INDEX badge_challenges_by_ip ON badge_challenges (client_ip, created_at);
+CREATE INDEX badge_challenges_by_time ON badge_challenges (created_at);
 
 -- Registries of others, followed in the background.
 CREATE TABLE followed_issuers (
@@ -204,7 +215,8 @@ CREATE TABLE followed_issuers (
     created_at BIGINT NOT NULL
 );
 
--- Agents of followed registries whose status is asked for, and did:web documents.
+-- Agents of followed registries whose status is asked for, and did:web documents: their
+-- keys are [{key_id, public_key, authentication}], the last a truth value of JSON.
 CREATE TABLE followed_agents (
     origin TEXT NOT NULL,
     did TEXT NOT NULL,

@@ -10,6 +10,7 @@ use crate::vault::Vault;
 use anyhow::{Context, Result, bail};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use portcullis_core::capiscio::is_https_origin;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ impl App {
     /// # Errors
     /// What cannot be opened, and why.
     pub async fn open(settings: Settings) -> Result<Self> {
+        if !is_https_origin(&settings.public_url) {
+            bail!("--public-url must be an HTTPS origin, such as https://control.example, without a path");
+        }
         let db = Db::open(&settings.storage.database).await?;
         let vault = open_vault(&settings.storage, &db).await?;
         let mut tx = db.write_alone().await?;

@@ -94,7 +94,7 @@ pub struct KnownKey {
     pub scopes: BTreeSet<String>,
 }
 
-/// The API key of a request, in `Authorization: Bearer` or `X-Capiscio-Registry-Key`;
+/// The API key of a request, in `X-Capiscio-Registry-Key` or else `Authorization: Bearer`;
 /// `None` where there is none.
 ///
 /// # Errors
@@ -105,7 +105,8 @@ pub async fn identify(parts: &Parts, app: &App) -> ApiResult<Option<KnownKey>> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let registry = parts.headers.get("x-capiscio-registry-key").and_then(|value| value.to_str().ok());
-    let Some(token) = bearer.or(registry) else { return Ok(None) };
+    // Where a request has both, the other is a badge (RFC-003 section 3.1).
+    let Some(token) = registry.or(bearer) else { return Ok(None) };
     let known = find(app, token).await?;
     app.limits.check(&known.id)?;
     Ok(Some(known))

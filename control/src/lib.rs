@@ -14,6 +14,7 @@ pub mod extract;
 pub mod issuers;
 pub mod keys;
 pub mod passports;
+pub mod registry;
 pub mod server;
 pub mod settings;
 pub mod time;

@@ -10,6 +10,7 @@ pub mod health;
 pub mod issuers;
 pub mod passports;
 mod shapes;
+pub mod registry;
 
 use crate::App;
 use utoipa::OpenApi;
@@ -27,6 +28,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(gates::routes())
         .merge(issuers::routes())
         .merge(passports::routes())
+        .merge(registry::routes())
 }
 
 #[derive(OpenApi)]

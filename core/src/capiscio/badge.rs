@@ -194,7 +194,7 @@ impl Claims {
 
 /// Whether `text` is the origin of an HTTPS URL, in its one form: lower case, no
 /// path, a port only where it is not 443.
-pub(crate) fn is_https_origin(text: &str) -> bool {
+pub fn is_https_origin(text: &str) -> bool {
     let Some(authority) = text.strip_prefix("https://") else { return false };
     let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
     let is_label = |label: &str| {

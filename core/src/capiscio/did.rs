@@ -55,6 +55,9 @@ pub struct DidDocument {
     pub id: String,
     /// The DID URLs of its verification methods, and their keys.
     pub keys: Vec<(String, [u8; 32])>,
+    /// The DID URLs of the verification methods by which the subject authenticates itself:
+    /// those that RFC-003 takes proofs by.
+    pub authentication: Vec<String>,
 }
 
 impl DidDocument {
@@ -68,7 +71,7 @@ impl DidDocument {
         const LIMITS: Limits = Limits { bytes: 64 * 1024, depth: 16, values: 8192 };
         let document = json::parse(bytes, LIMITS).map_err(|_| "it is not strict JSON")?;
         let document = document.as_object().ok_or("it is no object")?;
-        check_case(document, &["id", "verificationMethod"])?;
+        check_case(document, &["authentication", "id", "verificationMethod"])?;
         let id = document.get("id").and_then(Value::as_str).filter(|id| is_did(id)).ok_or("id is no DID")?;
         let methods = document
             .get("verificationMethod")
@@ -79,8 +82,7 @@ impl DidDocument {
             let method = method.as_object().ok_or("a verification method is no object")?;
             check_case(method, &["id", "publicKeyJwk", "publicKeyMultibase"])?;
             let name = method.get("id").and_then(Value::as_str).ok_or("a verification method has no id")?;
-            // A relative DID URL is one of this document (DID Core section 3.2.2).
-            let name = if name.starts_with('#') { [id, name].concat() } else { name.to_owned() };
+            let name = absolute(id, name);
             let fragment = name.strip_prefix(id).and_then(|rest| rest.strip_prefix('#'));
             if fragment.is_none_or(str::is_empty) {
                 return Err("a verification method's id is not a fragment of the document's");
@@ -92,8 +94,25 @@ impl DidDocument {
                 keys.push((name, key));
             }
         }
-        Ok(DidDocument { id: id.to_owned(), keys })
+        Ok(DidDocument { id: id.to_owned(), keys, authentication: authentication(document, id)? })
     }
+}
+
+/// Both forms of DID Core section 5.3.1: a reference, and a method that stands there.
+fn authentication(document: &Object<'_>, id: &str) -> Result<Vec<String>, &'static str> {
+    let Some(listed) = document.get("authentication") else { return Ok(Vec::new()) };
+    let name = |method: &Value<'_>| {
+        let embedded = method.as_object().and_then(|method| method.get("id"));
+        let name =
+            embedded.unwrap_or(method).as_str().ok_or("authentication names no verification method")?;
+        Ok(absolute(id, name))
+    };
+    listed.as_array().ok_or("authentication is no array")?.iter().map(name).collect()
+}
+
+/// A relative DID URL is one of its document (DID Core section 3.2.2).
+fn absolute(id: &str, name: &str) -> String {
+    if name.starts_with('#') { [id, name].concat() } else { name.to_owned() }
 }
 
 const DID_KEY: &str = "did:key:";

@@ -127,6 +127,11 @@ pub fn sign_request(
 
 fn jws(key: &SecretKey, key_id: &str, claims: Object<'static>) -> String {
     let header = Object::from([("alg", text("EdDSA")), ("kid", text(key_id)), ("typ", text("JWT"))]);
+    sign_jws(key, header, claims)
+}
+
+/// A compact JWS over a header and claims.
+pub(super) fn sign_jws(key: &SecretKey, header: Object<'static>, claims: Object<'static>) -> String {
     let encoded = |object: Object<'static>| base64::encode_url(canonical_text(&object.into()).as_bytes());
     let signing_input = [encoded(header), encoded(claims)].join(".");
     let signature = base64::encode_url(&key.sign(signing_input.as_bytes()));

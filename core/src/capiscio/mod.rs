@@ -9,17 +9,19 @@ mod did;
 mod issue;
 mod jwk;
 mod level;
+mod proof;
 mod simpleguard;
 mod verify;
 
-pub use badge::{Badge, IssuerKey};
+pub use badge::{Badge, IssuerKey, is_https_origin};
 pub use did::{DidDocument, did_of_key, is_did, key_of_did};
 pub use issue::{BadgeDraft, BadgeIssuer, sign_request};
 pub use jwk::{Jwks, key_of_jwk};
 pub use level::{Ial, Level};
+pub use proof::{Proof, ProofError, Unverified, method_of_did_key};
 pub use simpleguard::{RequestSignature, is_request_signature, key_id, verify as verify_request_signature};
 pub use verify::{Audience, check_standing, verify};
 
-pub(crate) use badge::{is_https_origin, is_uuid_v4};
+pub(crate) use badge::is_uuid_v4;
 pub(crate) use simpleguard::{claims_to_be_badge, unsigned_body};
 pub(crate) use verify::check_standing_with;

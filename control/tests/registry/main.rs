@@ -1,0 +1,14 @@
+//! The badge registry: agents, badges, proofs of possession, revocations.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+#[allow(unreachable_pub, dead_code, reason = "each test file uses a part of it")]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod agents;
+mod badges;
+mod proofs;
+mod revocations;
+#[allow(unreachable_pub, reason = "shared by this test's files")]
+mod support;
