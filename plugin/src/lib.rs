@@ -1,8 +1,8 @@
 //! The filter that Envoy, Istio or another proxy-wasm host runs: it takes a request's
 //! headers to [`portcullis_core::Verifier`] and does with the request what it answers.
 //!
-//! `root` receives the configuration, `request` the callbacks of a request; `host`
-//! makes all calls to the proxy. What stands in no contact with the proxy is public,
+//! `callbacks` is what the proxy calls, `host` makes all calls to it; `root` receives
+//! the configuration, `request` what there is about a request. What stands in no contact with the proxy is public,
 //! for tests and fuzzing.
 
 pub mod headers;
@@ -11,15 +11,10 @@ pub mod reply;
 
 mod allocator;
 mod body;
+mod callbacks;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod metrics;
 mod replay;
 mod request;
 mod root;
-
-mod entry {
-    proxy_wasm::main! {{
-        proxy_wasm::set_root_context(|_| Box::<crate::root::Root>::default());
-    }}
-}

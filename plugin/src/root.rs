@@ -7,8 +7,6 @@ use crate::request::Request;
 use core::cell::RefCell;
 use core::fmt;
 use portcullis_core::{Config, ConfigError, CredentialCache, Snapshot};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 /// What requests are judged by. A request keeps the one that it began with.
@@ -26,10 +24,9 @@ pub(crate) struct Root {
     gate: Option<Rc<Gate>>,
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+impl Root {
+    /// Reads the configuration of `size` bytes; answers whether it can be used.
+    pub(crate) fn configure(&mut self, size: usize) -> bool {
         // Absence refuses: after a configuration that cannot be used there is none, in
         // case the host goes on in spite of the answer.
         self.gate = None;
@@ -46,12 +43,9 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(self.gate.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    /// A request that begins now.
+    pub(crate) fn request(&self) -> Request {
+        Request::new(self.gate.clone())
     }
 }
 
