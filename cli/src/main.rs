@@ -11,6 +11,7 @@ mod delegate;
 mod draft;
 mod explain;
 mod files;
+mod gate;
 mod inspect;
 mod issue;
 mod keyfile;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Gate(command) => gate::run(&command),
         Command::Inspect(args) => inspect::run(&args, credential::Asked::Any),
         Command::Issue(args) => issue::run(&args),
         Command::Keygen(args) => keygen::run(&args),
@@ -65,4 +67,6 @@ enum Command {
     #[command(subcommand)]
     Badge(badge::Command),
     Trust(trust_store::Args),
+    #[command(subcommand)]
+    Gate(gate::Command),
 }

@@ -187,6 +187,14 @@ impl Reason {
                 CALLER,
                 "Send it as it was made; if it was, the gate trusts another key under the same `kid`.",
             ),
+            Reason::TrustMaterialMissing => (
+                OPERATOR,
+                "Look in the gate's log why nothing has come from its control service: the upstream, the pinned keys, the gate's own key, the clocks.",
+            ),
+            Reason::TrustMaterialStale => (
+                OPERATOR,
+                "Look in the gate's log why nothing new has come from its control service; `service.max_age_seconds` bounds how long the gate goes on without.",
+            ),
             Reason::TrustTierInsufficient => (
                 OPERATOR,
                 "Use a passport of a higher-tier issuer, or raise the issuer's tier once it is vetted.",

@@ -17,6 +17,7 @@ mod ed25519;
 mod explanation;
 pub mod json;
 mod jws;
+pub mod live;
 pub mod modei;
 mod ordered;
 mod presented;
@@ -32,8 +33,9 @@ mod verifier;
 pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Config, ConfigError, DidDocumentConfig,
-    DisabledAgent, GateConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile, Repeats, ReservedHeaders,
-    RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
+    DisabledAgent, GateConfig, GateConfiguration, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
+    Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service,
+    ServiceConfig, SimpleGuardAgent, TrustConfig,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};

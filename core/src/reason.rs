@@ -55,6 +55,8 @@ pub enum Reason {
     SimpleguardMalformed,
     SimpleguardNotYetValid,
     SimpleguardSignatureInvalid,
+    TrustMaterialMissing,
+    TrustMaterialStale,
     TrustTierInsufficient,
     UnsupportedSchemaVersion,
     UpgradeRefused,
@@ -62,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 53] = [
+    pub const ALL: [Reason; 55] = [
         Reason::AgentDisabled,
         Reason::AuthorityUnknown,
         Reason::BadgeAgentDisabled,
@@ -113,6 +115,8 @@ impl Reason {
         Reason::SimpleguardMalformed,
         Reason::SimpleguardNotYetValid,
         Reason::SimpleguardSignatureInvalid,
+        Reason::TrustMaterialMissing,
+        Reason::TrustMaterialStale,
         Reason::TrustTierInsufficient,
         Reason::UnsupportedSchemaVersion,
         Reason::UpgradeRefused,
@@ -303,6 +307,14 @@ impl Reason {
             Reason::SimpleguardSignatureInvalid => {
                 ("simpleguard_signature_invalid", "The key that the signature names has not made it.")
             }
+            Reason::TrustMaterialMissing => (
+                "trust_material_missing",
+                "The gate has not received yet whom to trust, and so cannot judge the request.",
+            ),
+            Reason::TrustMaterialStale => (
+                "trust_material_stale",
+                "What the gate knows of whom to trust is too old to judge the request by.",
+            ),
             Reason::TrustTierInsufficient => (
                 "trust_tier_insufficient",
                 "The passport's issuer is of a lower tier than the gate's profile asks for.",

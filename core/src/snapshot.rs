@@ -35,7 +35,7 @@ impl Snapshot {
         if config.profile != Profile::L1 {
             return Err(ConfigError::new(
                 "profile",
-                "must be L1: static trust material has no age that could be checked, and L2 and L3 depend on it",
+                "must be L1: L2 and L3 depend on proofs of possession, which this version does not check",
             ));
         }
         let authorities = authorities(&config.authorities)?;
@@ -105,12 +105,7 @@ fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {
     let mut authorities = BTreeSet::new();
     for (index, authority) in listed.iter().enumerate() {
         let error = |problem: &str| ConfigError::new(format!("authorities[{index}]"), problem);
-        let is_plain = authority.bytes().all(|byte| {
-            byte.is_ascii_lowercase()
-                || byte.is_ascii_digit()
-                || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_')
-        });
-        if authority.is_empty() || !is_plain {
+        if !is_authority(authority) {
             return Err(error("must be a host or host:port, in lower case"));
         }
         if !authorities.insert(authority.clone()) {
@@ -118,6 +113,15 @@ fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {
         }
     }
     Ok(authorities)
+}
+
+pub(crate) fn is_authority(text: &str) -> bool {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_digit()
+            || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_')
+    };
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 fn audiences(

@@ -98,7 +98,11 @@ fn status(reason: Reason) -> u16 {
 
         Reason::BodyTooLarge => 413,
 
-        Reason::HostFault | Reason::ReplayMemoryFull | Reason::RevocationCheckFailed => 503,
+        Reason::HostFault
+        | Reason::ReplayMemoryFull
+        | Reason::RevocationCheckFailed
+        | Reason::TrustMaterialMissing
+        | Reason::TrustMaterialStale => 503,
     }
 }
 

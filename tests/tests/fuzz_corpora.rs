@@ -65,6 +65,11 @@ fn the_corpus_of_jwts_holds() {
 }
 
 #[test]
+fn the_corpus_of_live_trust_material_holds() {
+    play("live");
+}
+
+#[test]
 fn the_corpus_of_header_maps_holds() {
     play("pairs");
 }
@@ -98,6 +103,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "headers" => heads(),
         "json" => texts(credentials().take(1).chain(TEXTS.map(Into::into)).collect()),
         "jwt" => texts(jwts()),
+        "live" => texts(documents()),
         "pairs" => maps(),
         _ => panic!("no seeds for {door}"),
     }
@@ -122,6 +128,24 @@ fn tokens() -> Vec<String> {
         }
         seeds.push(token);
     }
+    seeds
+}
+
+/// Documents as they stand, and as header and payload; and answers with them.
+fn documents() -> Vec<String> {
+    let mut seeds = Vec::new();
+    for vector in vectors::live_documents() {
+        let part = |index: usize| {
+            let text = base64::decode_url(vector.token.split('.').nth(index)?)?;
+            String::from_utf8(text).ok()
+        };
+        if let (Some(header), Some(payload)) = (part(0), part(1)) {
+            seeds.push(format!("{header}\n{payload}"));
+        }
+    }
+    seeds.push(vectors::live_documents().swap_remove(0).token);
+    seeds.push(r#"{"delta":"a","head":"b","snapshot":"c"}"#.into());
+    seeds.push(r#"{"head":"b","reload":true}"#.into());
     seeds
 }
 

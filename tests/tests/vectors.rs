@@ -1,34 +1,56 @@
 //! The vectors, natively: and that their files are what the generator makes.
 
 use portcullis_core::capiscio::{self, Audience};
+use portcullis_core::live::{FingerprintKey, LiveError, LiveTrust, RevocationDelta, RevocationPage};
+use portcullis_core::live::{ServiceKeys, SnapshotDocument, hex};
 use portcullis_core::modei::{self, SelfContained};
 use portcullis_core::{Denial, Profile, Trust, TrustConfig, UnixTime, check_window, sha256};
-use portcullis_tests::vectors::{Expect, Family, Vector, file_text};
-use std::collections::BTreeSet;
+use portcullis_core::{GateConfiguration, ServiceConfig, base64};
+use portcullis_tests::vectors::{
+    Document, Expect, Family, FingerprintVector, LiveExpect, LiveVector, Vector, file_text, fingerprints,
+    live_documents, live_folder, load,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 #[test]
 fn the_files_are_what_the_generator_makes() {
     for family in Family::ALL {
-        let made = family.made();
-        if std::env::var_os("PORTCULLIS_WRITE_VECTORS").is_some() {
-            std::fs::create_dir_all(family.folder()).unwrap();
-            for vector in &made {
-                let file = family.folder().join(format!("{}.json", vector.name));
-                std::fs::write(file, file_text(vector)).unwrap();
-            }
+        let made: Vec<_> =
+            family.made().iter().map(|vector| (vector.name.clone(), file_text(vector))).collect();
+        compare(&family.folder(), made);
+    }
+    let made = live_documents();
+    compare(
+        &live_folder().join("documents"),
+        made.iter().map(|vector| (vector.name.clone(), file_text(vector))).collect(),
+    );
+    let table = live_folder().join("fingerprints.json");
+    let text = file_text(&fingerprints());
+    if is_writing() {
+        std::fs::write(&table, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(table).unwrap(), text);
+}
+
+fn is_writing() -> bool {
+    std::env::var_os("PORTCULLIS_WRITE_VECTORS").is_some()
+}
+
+fn compare(folder: &Path, made: Vec<(String, String)>) {
+    if is_writing() {
+        std::fs::create_dir_all(folder).unwrap();
+        for (name, text) in &made {
+            std::fs::write(folder.join(format!("{name}.json")), text).unwrap();
         }
-        let files = family.load();
-        let names: BTreeSet<_> = made.iter().map(|vector| vector.name.clone()).collect();
-        assert_eq!(names.len(), made.len(), "two vectors have one name");
-        assert_eq!(files.keys().cloned().collect::<BTreeSet<_>>(), names);
-        for vector in &made {
-            assert_eq!(
-                files[&vector.name],
-                file_text(vector),
-                "{} (set PORTCULLIS_WRITE_VECTORS to write it)",
-                vector.name
-            );
-        }
+    }
+    let count = made.len();
+    let made: BTreeMap<_, _> = made.into_iter().collect();
+    assert_eq!(made.len(), count, "two vectors have one name");
+    let files = load(folder);
+    assert!(files.keys().eq(made.keys()), "{:?} and {:?}", files.keys(), made.keys());
+    for (name, text) in &made {
+        assert_eq!(&files[name], text, "{name} (set PORTCULLIS_WRITE_VECTORS to write it)");
     }
 }
 
@@ -80,6 +102,9 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         "upgrade_refused",
         // A memory that is full has tests of its own.
         "replay_memory_full",
+        // Nor is live trust material a matter of the credential.
+        "trust_material_missing",
+        "trust_material_stale",
         // No profile of a gate with static trust material asks for a tier.
         "trust_tier_insufficient",
     ];
@@ -133,4 +158,112 @@ fn judge_passport(vector: &Vector, now: UnixTime) -> Result<&'static str, Denial
     check_window(&passport, now)?;
     trust.check_revocation(&passport).map_err(|reason| Denial::new(reason, "listed"))?;
     Ok(passport.provenance().name())
+}
+
+#[test]
+fn every_document_of_live_trust_material_gets_its_verdict() {
+    let mut wrong = Vec::new();
+    for (name, vector) in live() {
+        let verdict = match read_live(&vector) {
+            Ok(()) => LiveExpect::Accepted,
+            Err(error) => LiveExpect::Refused(error.code().into()),
+        };
+        if verdict != vector.expect {
+            wrong.push(format!("{name}: {verdict:?} and not {:?} ({})", vector.expect, vector.why));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_document_that_is_accepted_is_as_its_schema_says() {
+    let schemas = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas");
+    let schema = |name: &str| {
+        let text = std::fs::read_to_string(schemas.join(name)).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+        jsonschema::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    };
+    let answers = schema("trust-response.schema.json");
+    for (name, vector) in live() {
+        let accepted = vector.expect == LiveExpect::Accepted;
+        let payload = vector.token.split('.').nth(1).and_then(base64::decode_url).unwrap();
+        let Ok(payload) = serde_json::from_slice::<serde_json::Value>(&payload) else { continue };
+        let outcome = schema(vector.document.schema()).validate(&payload);
+        if accepted {
+            outcome.unwrap_or_else(|error| panic!("{name}: {error} at {}", error.instance_path()));
+            answers.validate(&serde_json::json!({"head": vector.token, "snapshot": vector.token})).unwrap();
+        } else if ["without", "unknown", "as_text", "too_short", "in_capitals"]
+            .iter()
+            .any(|form| name.contains(form))
+            && !["unknown_key", "header", "config_", "followed_without"]
+                .iter()
+                .any(|other| name.contains(other))
+        {
+            assert!(outcome.is_err(), "{name} is refused, and its schema takes it");
+        }
+    }
+    assert!(answers.validate(&serde_json::json!({"head": "a"})).is_err());
+    assert!(answers.validate(&serde_json::json!({"snapshot": "a.b.c"})).is_err());
+}
+
+#[test]
+fn fingerprints_are_what_the_table_says() {
+    let text = std::fs::read_to_string(live_folder().join("fingerprints.json")).unwrap();
+    let table: Vec<FingerprintVector> = serde_json::from_str(&text).unwrap();
+    for row in table {
+        let bytes: Vec<u8> = row
+            .key
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let key = FingerprintKey::new(bytes.try_into().unwrap());
+        let fingerprint = match row.kind.as_str() {
+            "passport" => key.passport(&row.issuer, &row.id),
+            "badge" => key.badge(&row.issuer, &row.id),
+            "agent" => key.agent(&row.issuer, &row.id),
+            other => panic!("{other}"),
+        };
+        assert_eq!(hex(&fingerprint.to_be_bytes()), row.fingerprint, "{row:?}");
+    }
+}
+
+fn live() -> Vec<(String, LiveVector)> {
+    let files = load(&live_folder().join("documents"));
+    files.into_iter().map(|(name, text)| (name, serde_json::from_str(&text).unwrap())).collect()
+}
+
+fn read_live(vector: &LiveVector) -> Result<(), LiveError> {
+    let now = UnixTime::from_iso(&vector.now).expect("a time");
+    let config = serde_json::json!({
+        "gate": {"id": vector.gate},
+        "service": {"cluster": "control", "authority": "control.internal", "keys": vector.keys},
+    });
+    let Ok(GateConfiguration::Live(config)) = GateConfiguration::from_json(config.to_string().as_bytes())
+    else {
+        panic!("{} has keys that cannot be pinned", vector.name)
+    };
+    let keys = ServiceKeys::new(&config.service.keys).expect("keys");
+    let token = vector.token.as_bytes();
+    match vector.document {
+        Document::Head => read_head(vector, &config, now),
+        Document::Snapshot => {
+            let hash = vector.sha256.as_deref().expect("the hash of a snapshot");
+            let hash: Vec<u8> =
+                (0..32).map(|at| u8::from_str_radix(&hash[at * 2..at * 2 + 2], 16).unwrap()).collect();
+            let hash: [u8; 32] = hash.try_into().unwrap();
+            SnapshotDocument::read(token, &vector.gate, &keys, now, &hash).map(|_| ())
+        }
+        Document::Revocations => RevocationPage::read(token, &vector.gate, &keys, now).map(|_| ()),
+        Document::Delta => RevocationDelta::read(token, &vector.gate, &keys, now).map(|_| ()),
+    }
+}
+
+fn read_head(vector: &LiveVector, config: &ServiceConfig, now: UnixTime) -> Result<(), LiveError> {
+    let mut gate = LiveTrust::new(config).expect("a gate");
+    for head in &vector.before {
+        gate.accept_head(head.as_bytes(), now, None).expect("what came before is good");
+    }
+    gate.accept_head(vector.token.as_bytes(), now, vector.echo.as_deref())
 }

@@ -2,11 +2,13 @@
 //! upstream that tells what it saw.
 
 pub mod children;
+pub mod control;
 pub mod ecds;
 pub mod echo;
 pub mod envoy;
 pub mod envoy_config;
 pub mod http;
 pub mod net;
+pub mod postgres;
 pub mod trust_folder;
 pub mod workspace;

@@ -11,6 +11,7 @@ use clap::Args;
 use crate::children::Running;
 use crate::workspace::Workspace;
 use crate::{plugin, progress, tools};
+use xtask::postgres::Postgres;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -30,6 +31,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let python = tools::python(workspace)?;
     let wasm = plugin::build(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let control =
+        build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
+    let postgres = postgres()?;
+    let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
     // A test that finds itself unable to run says so here: one line, its name,
     // a colon, the reason. The test harness would count it as passed.
@@ -54,11 +59,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .args(&options.filter)
             .env("PORTCULLIS_WASM", &wasm)
             .env("PORTCULLIS_CLI", &cli)
+            .env("PORTCULLIS_CONTROL", &control)
             .env("PORTCULLIS_VENV", &python.root)
             .env("PORTCULLIS_PYTHON", &python.python)
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_SKIPPED", &skips)
-            .env("NEXTEST_NO_TESTS", "pass");
+            .env("NEXTEST_NO_TESTS", "pass")
+            .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));
         count.run(*runner, &mut command)?;
     }
 
@@ -69,6 +76,27 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
     Ok(count.good())
+}
+
+/// A private PostgreSQL, unless `DATABASE_URL` names one. Where none can be had, the tests
+/// that need it are skipped, each counted.
+fn postgres() -> Result<Option<Postgres>> {
+    if std::env::var_os("DATABASE_URL").is_some() {
+        println!("the tests use the PostgreSQL that DATABASE_URL names");
+        return Ok(None);
+    }
+    if Postgres::programs().is_none() {
+        let installed =
+            progress::step("install PostgreSQL from the system's packages", |_| Postgres::install());
+        if let Err(error) = installed {
+            println!("NO PostgreSQL, and none can be installed ({error:#}): its tests are skipped");
+            return Ok(None);
+        }
+    }
+    let programs = Postgres::programs().context("PostgreSQL was installed, and is not to be found")?;
+    let postgres =
+        progress::step("start a private PostgreSQL for the tests", |_| Postgres::start(&programs))?;
+    Ok(Some(postgres))
 }
 
 /// Builds one of the workspace's programs; gives its path.

@@ -22,3 +22,4 @@ pub use verify::{Audience, check_standing, verify};
 
 pub(crate) use badge::{is_https_origin, is_uuid_v4};
 pub(crate) use simpleguard::{claims_to_be_badge, unsigned_body};
+pub(crate) use verify::check_standing_with;

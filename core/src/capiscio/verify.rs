@@ -8,6 +8,7 @@ use crate::denial::Denial;
 use crate::ed25519::PublicKey;
 use crate::json::{self, Limits};
 use crate::jws::{Compact, Decoded, Header};
+use crate::live::LiveView;
 use crate::reason::Reason;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use crate::trust::{BadgeIssuer, Trust};
@@ -72,6 +73,17 @@ pub fn check_standing(
     audience: Audience<'_>,
     now: UnixTime,
 ) -> Result<(), Denial> {
+    check_standing_with(badge, trust, None, audience, now)
+}
+
+/// The same, by live material too.
+pub(crate) fn check_standing_with(
+    badge: &Badge,
+    trust: &Trust,
+    live: Option<LiveView<'_>>,
+    audience: Audience<'_>,
+    now: UnixTime,
+) -> Result<(), Denial> {
     let Badge { claims, signer } = badge;
     let issuer = trust.badge_issuer(&claims.issuer, claims.level);
     check_departures(claims, issuer)?;
@@ -85,7 +97,7 @@ pub fn check_standing(
     check_window(claims, now)?;
     check_audience(claims, audience)?;
     check_binding(claims, trust, now)?;
-    trust.check_badge_revocation(issuer, badge, now)
+    trust.check_badge_revocation(issuer, badge, live, now)
 }
 
 /// Whom a badge may be for, where it says so.

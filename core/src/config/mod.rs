@@ -3,8 +3,10 @@
 
 mod read;
 mod read_trust;
+mod service;
 mod trust;
 
+pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,

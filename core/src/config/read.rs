@@ -16,45 +16,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the member.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        parsed(json, |place| {
-            let members = place.members(&[
-                "audiences",
-                "authorities",
-                "cache_bytes",
-                "gate",
-                "max_body_bytes",
-                "mode",
-                "profile",
-                "reserved_headers",
-                "routes",
-                "trust",
-            ])?;
-            Ok(Config {
-                gate: gate(members.required("gate")?)?,
-                profile: members.required("profile")?.one_of(&[
-                    ("L1", Profile::L1),
-                    ("L2", Profile::L2),
-                    ("L3", Profile::L3),
-                ])?,
-                mode: members.optional("mode", mode)?.unwrap_or_default(),
-                authorities: members.required("authorities")?.list(text)?,
-                routes: members.required("routes")?.list(route)?,
-                trust: members.optional("trust", trust)?.unwrap_or_default(),
-                reserved_headers: members
-                    .optional("reserved_headers", |place| {
-                        place
-                            .one_of(&[("refuse", ReservedHeaders::Refuse), ("strip", ReservedHeaders::Strip)])
-                    })?
-                    .unwrap_or_default(),
-                cache_bytes: members
-                    .optional("cache_bytes", |place| place.whole_number())?
-                    .unwrap_or(DEFAULT_CACHE_BYTES),
-                audiences: members.optional("audiences", |place| place.list(text))?,
-                max_body_bytes: members
-                    .optional("max_body_bytes", |place| place.whole_number())?
-                    .unwrap_or(DEFAULT_MAX_BODY_BYTES),
-            })
-        })
+        parsed(json, config)
+    }
+
+    /// Reads one that is part of something else; paths begin within it.
+    pub(crate) fn from_value(value: &Value<'_>) -> Result<Self, ConfigError> {
+        config(Place { value, path: String::new() })
     }
 }
 
@@ -68,7 +35,46 @@ impl TrustConfig {
     }
 }
 
-fn gate(place: Place<'_>) -> Result<GateConfig, ConfigError> {
+pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
+    let members = place.members(&[
+        "audiences",
+        "authorities",
+        "cache_bytes",
+        "gate",
+        "max_body_bytes",
+        "mode",
+        "profile",
+        "reserved_headers",
+        "routes",
+        "trust",
+    ])?;
+    Ok(Config {
+        gate: gate(members.required("gate")?)?,
+        profile: members.required("profile")?.one_of(&[
+            ("L1", Profile::L1),
+            ("L2", Profile::L2),
+            ("L3", Profile::L3),
+        ])?,
+        mode: members.optional("mode", mode)?.unwrap_or_default(),
+        authorities: members.required("authorities")?.list(text)?,
+        routes: members.required("routes")?.list(route)?,
+        trust: members.optional("trust", trust)?.unwrap_or_default(),
+        reserved_headers: members
+            .optional("reserved_headers", |place| {
+                place.one_of(&[("refuse", ReservedHeaders::Refuse), ("strip", ReservedHeaders::Strip)])
+            })?
+            .unwrap_or_default(),
+        cache_bytes: members
+            .optional("cache_bytes", |place| place.whole_number())?
+            .unwrap_or(DEFAULT_CACHE_BYTES),
+        audiences: members.optional("audiences", |place| place.list(text))?,
+        max_body_bytes: members
+            .optional("max_body_bytes", |place| place.whole_number())?
+            .unwrap_or(DEFAULT_MAX_BODY_BYTES),
+    })
+}
+
+pub(super) fn gate(place: Place<'_>) -> Result<GateConfig, ConfigError> {
     let members = place.members(&["id", "name"])?;
     Ok(GateConfig { id: members.required("id")?.text()?, name: members.optional("name", text)? })
 }
@@ -110,12 +116,15 @@ pub(super) fn text(place: Place<'_>) -> Result<String, ConfigError> {
 }
 
 /// Some 3,000 passports of usual size, in each worker.
-const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
+pub(super) const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
 
 /// What Envoy buffers of a stream by default.
 const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
 
-fn parsed<T>(json: &[u8], read: impl Fn(Place<'_>) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+pub(super) fn parsed<T>(
+    json: &[u8],
+    read: impl Fn(Place<'_>) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
     // 64 MiB hold some 300,000 issuers of twenty values each; more would be a mistake,
     // and every worker of the proxy parses its own copy.
     const LIMITS: Limits = Limits { bytes: 64 * 1024 * 1024, depth: 16, values: 8_000_000 };
@@ -141,6 +150,11 @@ pub(super) struct Members<'v> {
 impl<'v> Place<'v> {
     pub(super) fn wrong(&self, problem: impl AsRef<str>) -> ConfigError {
         ConfigError::new(&self.path, problem)
+    }
+
+    /// Whether it is an object with this member.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.value.as_object().is_some_and(|object| object.get(name).is_some())
     }
 
     #[inline(never)]

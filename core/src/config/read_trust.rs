@@ -91,7 +91,7 @@ fn issuer(place: Place<'_>) -> Result<IssuerConfig, ConfigError> {
     })
 }
 
-fn key(place: Place<'_>) -> Result<KeyConfig, ConfigError> {
+pub(super) fn key(place: Place<'_>) -> Result<KeyConfig, ConfigError> {
     key_of(&place.members(&KEY_MEMBERS)?)
 }
 

@@ -8,6 +8,7 @@ use crate::config::{
 };
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
+use crate::live::LiveView;
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
@@ -95,21 +96,24 @@ impl Trust {
         &self,
         issuer: &BadgeIssuer,
         badge: &Badge,
+        live: Option<LiveView<'_>>,
         now: UnixTime,
     ) -> Result<(), Denial> {
-        if is_listed(&self.badges.revoked, badge.issuer(), badge.id()) {
-            return Err(Denial::new(Reason::BadgeRevoked, "the badge is on the gate's list of revoked ones"));
+        let (name, id) = (badge.issuer(), badge.id());
+        if is_listed(&self.badges.revoked, name, id)
+            || live.is_some_and(|live| live.revocations().contains_badge(name, id))
+        {
+            return Err(Denial::new(Reason::BadgeRevoked, "it is among what this gate knows to be revoked"));
         }
+        let followed = live.and_then(|live| live.followed(name));
+        let synced_at = followed.or(issuer.revocations_synced_at);
         let is_stale = |synced: UnixTime| synced.plus_millis(MAX_STALENESS_MS) < now;
-        if badge.level() >= Level::DomainValidated && issuer.revocations_synced_at.is_some_and(is_stale) {
+        if badge.level() >= Level::DomainValidated && synced_at.is_some_and(is_stale) {
             let detail = "the issuer's lists of what is revoked are older than 300 s";
             return Err(Denial::new(Reason::RevocationCheckFailed, detail));
         }
-        if is_listed(&self.disabled, badge.issuer(), badge.subject()) {
-            return Err(Denial::new(
-                Reason::BadgeAgentDisabled,
-                "the agent is on the gate's list of disabled ones",
-            ));
+        if self.is_disabled(name, badge.subject(), live) {
+            return Err(Denial::new(Reason::BadgeAgentDisabled, "the agent is disabled at this gate"));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use alloc::string::String;
 
 /// Keys by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Keys(Named<Key>);
+pub(crate) struct Keys(Named<Key>);
 
 #[derive(Debug)]
 pub(super) struct Key {
@@ -36,7 +36,7 @@ impl Keys {
     ///
     /// # Errors
     /// The first that is malformed or there twice; `path` is that of the list.
-    pub(super) fn new(listed: &[KeyConfig], path: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn new(listed: &[KeyConfig], path: &str) -> Result<Self, ConfigError> {
         let mut keys = Named::new();
         for (index, key) in listed.iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -53,7 +53,7 @@ impl Keys {
     }
 
     /// The key of this id, if it is valid now.
-    pub(super) fn get(&self, id: &str, now: UnixTime) -> Option<&PublicKey> {
+    pub(crate) fn get(&self, id: &str, now: UnixTime) -> Option<&PublicKey> {
         self.0.get(id).and_then(|key| key.at(now))
     }
 

@@ -5,9 +5,11 @@ mod limits;
 mod simpleguard;
 
 pub(crate) use badges::BadgeIssuer;
+pub(crate) use limits::Keys;
 pub use simpleguard::SIMPLEGUARD_ISSUER;
 
 use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, TrustConfig};
+use crate::live::LiveView;
 use crate::modei::{Admission, Passport, Root, RootKind, Roots};
 use crate::ordered::Named;
 use crate::reason::Reason;
@@ -16,7 +18,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use badges::Badges;
-use limits::{Ceiling, Keys};
+use limits::Ceiling;
 use simpleguard::Agents;
 
 /// Trust material: issuers with their keys, tiers and ceilings, and what is revoked.
@@ -109,15 +111,33 @@ impl Trust {
     /// # Errors
     /// `passport_revoked` or `agent_disabled`.
     pub fn check_revocation(&self, passport: &Passport) -> Result<(), Reason> {
+        self.check_revocation_with(passport, None)
+    }
+
+    /// The same, by live material too.
+    pub(crate) fn check_revocation_with(
+        &self,
+        passport: &Passport,
+        live: Option<LiveView<'_>>,
+    ) -> Result<(), Reason> {
         let issuer = passport.root().issuer();
-        let listed = |list: &Scoped, id: &str| is_listed(list, issuer, id);
-        if passport.hops().any(|hop| listed(&self.revoked, hop.passport_id())) {
+        let is_revoked = |id: &str| {
+            is_listed(&self.revoked, issuer, id)
+                || live.is_some_and(|live| live.revocations().contains_passport(issuer, id))
+        };
+        if passport.hops().any(|hop| is_revoked(hop.passport_id())) {
             return Err(Reason::PassportRevoked);
         }
-        if passport.hops().any(|hop| listed(&self.disabled, hop.agent_id())) {
+        if passport.hops().any(|hop| self.is_disabled(issuer, hop.agent_id(), live)) {
             return Err(Reason::AgentDisabled);
         }
         Ok(())
+    }
+
+    /// Whether an agent may not act here, whatever it presents.
+    fn is_disabled(&self, issuer: &str, agent: &str, live: Option<LiveView<'_>>) -> bool {
+        is_listed(&self.disabled, issuer, agent)
+            || live.is_some_and(|live| live.revocations().contains_agent(issuer, agent))
     }
 
     /// Whether a passport's root may grant `action`.

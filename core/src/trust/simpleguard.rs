@@ -5,6 +5,7 @@ use super::{Tier, Trust};
 use crate::config::{ConfigError, SimpleGuardAgent};
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
+use crate::live::LiveView;
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
@@ -33,6 +34,16 @@ impl Trust {
     /// # Errors
     /// `simpleguard_key_untrusted`, `trust_tier_insufficient` or `agent_disabled`.
     pub fn simpleguard_key(&self, key_id: &str, now: UnixTime) -> Result<&PublicKey, Denial> {
+        self.simpleguard_key_with(key_id, None, now)
+    }
+
+    /// The same, by live material too.
+    pub(crate) fn simpleguard_key_with(
+        &self,
+        key_id: &str,
+        live: Option<LiveView<'_>>,
+        now: UnixTime,
+    ) -> Result<&PublicKey, Denial> {
         let key = self.simpleguard.0.get(key_id).and_then(|agent| agent.key.at(now)).ok_or_else(|| {
             Denial::new(Reason::SimpleguardKeyUntrusted, "kid is no valid key of the gate's trust store")
         })?;
@@ -40,11 +51,8 @@ impl Trust {
             let detail = "a SimpleGuard signature does not cover the request, as the gate's profile asks";
             return Err(Denial::new(Reason::TrustTierInsufficient, detail));
         }
-        if super::is_listed(&self.disabled, SIMPLEGUARD_ISSUER, key_id) {
-            return Err(Denial::new(
-                Reason::AgentDisabled,
-                "the agent is on the gate's list of disabled ones",
-            ));
+        if self.is_disabled(SIMPLEGUARD_ISSUER, key_id, live) {
+            return Err(Denial::new(Reason::AgentDisabled, "the agent is disabled at this gate"));
         }
         Ok(key)
     }

@@ -11,6 +11,7 @@ use crate::capiscio::{self, Audience, Badge, RequestSignature};
 use crate::config::Repeats;
 use crate::denial::Denial;
 use crate::ed25519::{PublicKey, sha256};
+use crate::live::LiveView;
 use crate::modei::{self, Passport};
 use crate::presented::{Kind, Presented, Token};
 use crate::reason::Reason;
@@ -30,18 +31,26 @@ use pending::Body;
 #[derive(Clone, Copy, Debug)]
 pub struct Verifier<'s> {
     snapshot: &'s Snapshot,
+    live: Option<LiveView<'s>>,
 }
 
 impl<'s> Verifier<'s> {
-    /// A verifier that decides by `snapshot`.
+    /// A verifier that decides by `snapshot`, as trust material that has no age.
     pub fn new(snapshot: &'s Snapshot) -> Self {
-        Verifier { snapshot }
+        Verifier { snapshot, live: None }
+    }
+
+    /// The same verifier, where the trust material is live: it decides only while that is
+    /// recent enough, and refuses what is revoked by it as well.
+    #[must_use]
+    pub fn with_live(self, live: LiveView<'s>) -> Self {
+        Verifier { live: Some(live), ..self }
     }
 
     /// Decides a request by its head at the time `now`, as far as a head can decide.
     ///
     /// Checks, in this order: that the request can be read in one way only, that it has
-    /// a route, that its upgrade is allowed; then, unless the route is public, that it
+    /// a route, that its upgrade is allowed, that live trust material is recent enough; then, unless the route is public, that it
     /// presents one credential, the credential itself in its standard's own order, its
     /// window, revocation, grant and ceiling, and that every constraint can be kept; then
     /// the request's signature, if it has one. The first failure is the answer. A
@@ -51,7 +60,7 @@ impl<'s> Verifier<'s> {
             Ok(route) => route,
             Err(denial) => return Step::Deny(Refused { denial, mode: self.snapshot.mode(), route: None }),
         };
-        self.decide(head, route, now, cache).unwrap_or_else(|denial| {
+        self.check_age(now).and_then(|()| self.decide(head, route, now, cache)).unwrap_or_else(|denial| {
             Step::Deny(Refused { denial, mode: route.mode(), route: Some(Arc::clone(route)) })
         })
     }
@@ -64,6 +73,11 @@ impl<'s> Verifier<'s> {
             Ok(permit) => Step::Permit(permit),
             Err(denial) => Step::Deny(pending.refused(denial)),
         }
+    }
+
+    /// Routes are trust material too: what is public now may not be by a newer snapshot.
+    fn check_age(&self, now: UnixTime) -> Result<(), Denial> {
+        self.live.map_or(Ok(()), |live| live.check_age(now))
     }
 
     fn route(&self, head: &RequestHead<'_>) -> Result<&'s Arc<Route>, Denial> {
@@ -102,7 +116,7 @@ impl<'s> Verifier<'s> {
             }
             Kind::SimpleGuard => {
                 let key_id = capiscio::key_id(credential.bytes)?;
-                let key = self.snapshot.trust().simpleguard_key(&key_id, now)?;
+                let key = self.snapshot.trust().simpleguard_key_with(&key_id, self.live, now)?;
                 let signed = Signed::verify(credential, key, now)?;
                 (Credential::SimpleGuard(key_id), Some(signed))
             }
@@ -142,11 +156,14 @@ impl<'s> Verifier<'s> {
                 passport
             }
         };
-        check_window(&passport, now)?;
-        trust
-            .check_revocation(&passport)
-            .map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
+        self.check_passport(&passport, now)?;
         Ok(passport)
+    }
+
+    fn check_passport(&self, passport: &Passport, now: UnixTime) -> Result<(), Denial> {
+        check_window(passport, now)?;
+        let standing = self.snapshot.trust().check_revocation_with(passport, self.live);
+        standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))
     }
 
     /// The badge of a credential, known or verified now; its standing judged now.
@@ -171,7 +188,7 @@ impl<'s> Verifier<'s> {
 
     fn check_badge(&self, badge: &Badge, now: UnixTime) -> Result<(), Denial> {
         let audience = Audience::OneOf(self.snapshot.audiences());
-        capiscio::check_standing(badge, self.snapshot.trust(), audience, now)
+        capiscio::check_standing_with(badge, self.snapshot.trust(), self.live, audience, now)
     }
 
     /// The signature of a request by the key that its badge is about.
@@ -215,8 +232,17 @@ impl<'s> Verifier<'s> {
     fn conclude(&self, pending: &Pending, now: UnixTime, replay: &mut dyn Replay) -> Result<Permit, Denial> {
         let Pending { route, credential, signature, signer, body } = pending;
         // A body may take its time to come.
-        if let Credential::Badge(badge) = credential {
-            self.check_badge(badge, now)?;
+        self.check_age(now)?;
+        match credential {
+            Credential::Badge(badge) => self.check_badge(badge, now)?,
+            Credential::Passport(_, passport) => self.check_passport(passport, now)?,
+            Credential::SimpleGuard(key_id) => {
+                let key = self.snapshot.trust().simpleguard_key_with(key_id, self.live, now)?;
+                if sha256(key.as_bytes()) != *signer {
+                    let detail = "kid is another key of the gate's trust store now";
+                    return Err(Denial::new(Reason::SimpleguardKeyUntrusted, detail));
+                }
+            }
         }
         signature.check_window(now)?;
         signature.check_body(body.length, &body.hasher.digest())?;

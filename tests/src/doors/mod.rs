@@ -11,6 +11,7 @@ mod headers;
 mod json;
 mod jwt;
 mod keys;
+mod live;
 mod pairs;
 mod passport;
 #[path = "../../../plugin/src/pairs.rs"]
@@ -27,6 +28,7 @@ pub use headers::headers;
 pub use json::json;
 pub use jwt::jwt;
 pub use keys::key;
+pub use live::live;
 pub use pairs::{encoded, pairs};
 pub use request_text::RequestText;
 
@@ -53,7 +55,7 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 8] = [
+pub const DOORS: [Door; 9] = [
     Door { name: "capiscio", open: capiscio },
     Door { name: "configuration", open: configuration },
     Door { name: "delegation", open: delegation },
@@ -61,6 +63,7 @@ pub const DOORS: [Door; 8] = [
     Door { name: "headers", open: headers },
     Door { name: "json", open: json },
     Door { name: "jwt", open: jwt },
+    Door { name: "live", open: live },
     Door { name: "pairs", open: pairs },
 ];
 

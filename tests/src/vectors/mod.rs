@@ -4,17 +4,21 @@
 mod badge_wire;
 mod badges;
 mod jws;
+mod live;
 mod make;
 mod passports;
 mod simpleguard;
 
 pub use badges::badges;
+pub use live::{
+    Document, FingerprintVector, LiveExpect, LiveVector, fingerprints, live_documents, live_folder,
+};
 pub use passports::passports;
 pub use simpleguard::signatures;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One credential, the circumstances in which it is judged, and the verdict.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -89,20 +93,27 @@ impl Family {
     /// # Panics
     /// Where a file is unreadable: there is nothing to test then.
     pub fn load(self) -> BTreeMap<String, String> {
-        let read = |entry: std::io::Result<std::fs::DirEntry>| {
-            let path = entry.expect("an entry of tests/vectors").path();
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(path).expect("a vector is readable"))
-        };
-        let folder = self.folder();
-        let files: BTreeMap<_, _> = std::fs::read_dir(&folder).expect("tests/vectors").map(read).collect();
-        assert!(!files.is_empty(), "there are no vectors in {}", folder.display());
-        files
+        load(&self.folder())
     }
 }
 
+/// What the files of a folder hold, by their names without ending.
+///
+/// # Panics
+/// Where a file is unreadable: there is nothing to test then.
+pub fn load(folder: &Path) -> BTreeMap<String, String> {
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("an entry of tests/vectors").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).expect("a vector is readable"))
+    };
+    let files: BTreeMap<_, _> = std::fs::read_dir(folder).expect("tests/vectors").map(read).collect();
+    assert!(!files.is_empty(), "there are no vectors in {}", folder.display());
+    files
+}
+
 /// The text of a vector's file.
-pub fn file_text(vector: &Vector) -> String {
+pub fn file_text(vector: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(vector).expect("a vector is JSON");
     text.push('\n');
     text

@@ -1,0 +1,120 @@
+//! Calls to a control service, signed with a gate's key.
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use portcullis_core::live::Call;
+use portcullis_core::{SecretKey, base64};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::draft;
+use crate::files::{self, Existing, Readers};
+
+/// The variable in a gate's environment that holds its key.
+pub(super) const VARIABLE: &str = "PORTCULLIS_GATE_KEY";
+
+/// Which service, and how to trust its certificate.
+#[derive(Args)]
+pub(super) struct Reach {
+    /// The service's URL: http only for this machine and for networks of your own
+    #[arg(long, value_name = "URL")]
+    service: String,
+    /// Certificates in PEM by which the service's is trusted, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+/// The longest answer: some keys.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// The largest file of certificates: the public ones are some 200 KiB.
+const MAX_CA: usize = 1024 * 1024;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+impl Reach {
+    /// The service's host, or host:port, in lower case.
+    pub(super) fn authority(&self) -> Result<String> {
+        let rest = self.service.strip_prefix("https://").or_else(|| self.service.strip_prefix("http://"));
+        let authority = rest.and_then(|rest| rest.trim_end_matches('/').split(['/', '?', '#']).next());
+        let authority = authority.filter(|authority| !authority.is_empty() && !authority.contains('@'));
+        let authority =
+            authority.ok_or_else(|| anyhow!("--service must be https://HOST or http://HOST:PORT"))?;
+        Ok(authority.to_ascii_lowercase())
+    }
+
+    /// Posts JSON, signed with a gate's key; gives the answer.
+    pub(super) fn post(&self, path: &str, body: &Value, key: &SecretKey) -> Result<Value> {
+        let authority = self.authority()?;
+        let body = body.to_string();
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
+        let call = Call { method: "POST", authority: &authority, path, query: "", body: body.as_bytes() };
+        let scheme = if self.service.starts_with("https://") { "https" } else { "http" };
+        let mut request = self
+            .agent()?
+            .post(format!("{scheme}://{authority}{path}"))
+            .header("content-type", "application/json");
+        for (name, value) in call.sign(key, draft::now()?, &nonce) {
+            request = request.header(name, value);
+        }
+        let mut answer = request.send(&body).with_context(|| format!("no answer from {authority}"))?;
+        let status = answer.status();
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = text.with_context(|| format!("no whole answer from {authority}"))?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if !status.is_success() {
+            let message = value.get("message").and_then(Value::as_str).unwrap_or("it does not say why");
+            bail!("{authority} refuses ({}): {message}", status.as_u16());
+        }
+        Ok(value)
+    }
+
+    fn agent(&self) -> Result<ureq::Agent> {
+        let mut config = ureq::Agent::config_builder()
+            .timeout_global(Some(DEADLINE))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None);
+        if let Some(file) = &self.ca {
+            let pem = files::read(file, MAX_CA)?.bytes;
+            let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            if certificates.is_empty() {
+                bail!("{} has no certificates in PEM", file.display());
+            }
+            let roots = RootCerts::new_with_certs(&certificates);
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        Ok(config.build().new_agent())
+    }
+}
+
+/// Writes a gate's key as a line of an environment file, for its owner only.
+pub(super) fn save_key(file: &Path, key: &SecretKey, existing: Existing) -> Result<()> {
+    let line = format!("{VARIABLE}={}\n", base64::encode(key.seed()));
+    files::write(file, &line, Readers::Owner, existing)
+}
+
+/// Reads a gate's key from an environment file.
+pub(super) fn read_key(file: &Path) -> Result<SecretKey> {
+    // A line of some 70 bytes, and whatever else the gate's environment has.
+    let bytes = files::read(file, 64 * 1024)?.bytes;
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(VARIABLE)?.strip_prefix('='));
+    let value = value.with_context(|| format!("{} sets no {VARIABLE}", file.display()))?;
+    let seed = base64::decode_array(value.trim())
+        .with_context(|| format!("{VARIABLE} in {} is not base64 of 32 bytes", file.display()))?;
+    Ok(SecretKey::from_seed(seed))
+}
+
+/// A member of an answer that is text.
+pub(super) fn text<'v>(answer: &'v Value, name: &str) -> Result<&'v str> {
+    answer.get(name).and_then(Value::as_str).with_context(|| format!("the answer has no {name}"))
+}

@@ -1,0 +1,21 @@
+//! The control service: issuers, gates, passports, keys and revocations; and for running
+//! gates, the signed trust material that says whom to trust and who is revoked.
+//!
+//! [`server::router`] lists everything that is served; [`App`] is what it works with.
+
+pub mod api;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod db;
+pub mod error;
+pub mod extract;
+pub mod keys;
+pub mod server;
+pub mod settings;
+pub mod time;
+pub mod trust;
+pub mod vault;
+
+pub use app::App;
+pub use settings::Settings;

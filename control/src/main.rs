@@ -1,0 +1,62 @@
+//! `portcullis-control`: the control service.
+
+use anyhow::Result;
+use clap::Parser;
+use portcullis_control::settings::{ApiKeyArgs, Cli, Command, LogFormat};
+use portcullis_control::{auth, db, server};
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = match &cli.command {
+        Command::Serve(settings) => settings.log_format,
+        Command::ApiKey(_) => LogFormat::Text,
+    };
+    start_log(format);
+    match run(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    // One implementation of TLS's cryptography, for what is served and what is fetched. It
+    // fails only where one was installed before, and nobody did.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match command {
+        Command::Serve(settings) => server::serve(*settings).await,
+        Command::ApiKey(args) => make_api_key(&args).await,
+    }
+}
+
+/// Writes the new key to standard output, and nothing else.
+async fn make_api_key(args: &ApiKeyArgs) -> Result<()> {
+    let db = db::Db::open(&args.storage.database).await?;
+    let scopes: BTreeSet<String> = if args.scopes.is_empty() {
+        auth::SCOPES.iter().map(|scope| (*scope).to_owned()).collect()
+    } else {
+        args.scopes.iter().cloned().collect()
+    };
+    let mut tx = db.write().await?;
+    let made =
+        auth::create(&mut tx, &args.name, &scopes).await.map_err(|error| anyhow::anyhow!(error.message))?;
+    tx.commit().await?;
+    db.close().await;
+    println!("{}", made.key);
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

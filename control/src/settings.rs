@@ -1,0 +1,111 @@
+//! How the service is run: its command line, each option also by environment.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The control service of Portcullis.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-control", version)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to end (SIGINT, SIGTERM)
+    Serve(Box<Settings>),
+    /// Make an API key without one, for the first of them
+    ApiKey(ApiKeyArgs),
+}
+
+/// Where everything is kept.
+#[derive(Args, Clone, Debug)]
+pub struct Storage {
+    /// sqlite:FILE, or postgres://USER:PASSWORD@HOST/NAME for several instances
+    #[arg(
+        long,
+        env = "PORTCULLIS_DATABASE",
+        default_value = "sqlite:portcullis-control.db",
+        hide_env_values = true
+    )]
+    pub database: String,
+    /// The file with the master key that seals signing keys: standard base64 of 32 bytes,
+    /// mode 0600. Left out: PORTCULLIS_MASTER_KEY; else, beside a SQLite file, that file's
+    /// name and `.key`, which is made if it does not exist
+    #[arg(long, env = "PORTCULLIS_MASTER_KEY_FILE")]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// `portcullis-control api-key`.
+#[derive(Args, Debug)]
+pub struct ApiKeyArgs {
+    /// Where everything is kept
+    #[command(flatten)]
+    pub storage: Storage,
+    /// What the key is for
+    #[arg(long, default_value = "first")]
+    pub name: String,
+    /// What it may do; left out: everything
+    #[arg(long = "scope")]
+    pub scopes: Vec<String>,
+}
+
+/// `portcullis-control serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where everything is kept
+    #[command(flatten)]
+    pub storage: Storage,
+    /// Where to listen
+    #[arg(long, env = "PORTCULLIS_LISTEN", default_value = "127.0.0.1:8700")]
+    pub listen: SocketAddr,
+    /// The HTTPS origin by which others reach the service: the issuer of its badges
+    #[arg(long, env = "PORTCULLIS_PUBLIC_URL", default_value = "https://control.portcullis.invalid")]
+    pub public_url: String,
+    /// A certificate chain in PEM; with it the service speaks TLS only
+    #[arg(long, env = "PORTCULLIS_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, env = "PORTCULLIS_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, env = "PORTCULLIS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Requests per second that one caller may make in the long run
+    #[arg(long, env = "PORTCULLIS_RATE", default_value_t = 100)]
+    pub rate: u32,
+    /// How registries and domains of others are reached
+    #[command(flatten)]
+    pub outside: Outside,
+}
+
+/// How the service reaches hosts of others.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Outside {
+    /// The name server to ask; left out: the system's
+    #[arg(long, env = "PORTCULLIS_DNS_SERVER")]
+    pub dns_server: Option<SocketAddr>,
+    /// Certificates in PEM that are trusted beside the public ones
+    #[arg(long, env = "PORTCULLIS_EXTRA_CA")]
+    pub extra_ca: Option<PathBuf>,
+    /// Reach private and local addresses too. For tests and closed networks: whoever may
+    /// name a domain can then make the service ask inside
+    #[arg(long, env = "PORTCULLIS_ALLOW_PRIVATE_ADDRESSES")]
+    pub allow_private_addresses: bool,
+    /// Seconds between looks at a followed registry
+    #[arg(long, env = "PORTCULLIS_FOLLOW_SECONDS", default_value_t = 30)]
+    pub follow_seconds: u32,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object in each line.
+    Json,
+}
