@@ -5,7 +5,7 @@
 //! the SDK's own host calls into the file, used or not.
 
 use crate::request::Request;
-use crate::root::Root;
+use crate::root::{Entrance, Root};
 use core::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ mod exports {
                 None if parent == 0 => Context::Root(Box::default()),
                 Some(Context::Root(root)) => Context::Request(Box::new(root.request())),
                 // Of no configuration: it is refused.
-                _ => Context::Request(Box::new(Request::new(None))),
+                _ => Context::Request(Box::new(Request::new(Entrance::Unconfigured))),
             };
             contexts.insert(id, context);
         });
@@ -109,7 +109,7 @@ mod exports {
 
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_configure(id: u32, size: usize) -> bool {
-        with_root(id, |root| root.configure(size)).unwrap_or(false)
+        with_root(id, |root| root.on_configure(size)).unwrap_or(false)
     }
 
     #[unsafe(no_mangle)]
@@ -125,6 +125,16 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn proxy_on_request_trailers(id: u32, count: usize) -> Action {
         with_request(id, |request| request.on_trailers(count))
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_tick(id: u32) {
+        with_root(id, Root::on_tick);
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_http_call_response(id: u32, token: u32, _: usize, size: usize, _: usize) {
+        with_root(id, |root| root.on_call_answered(token, size));
     }
 
     /// Nothing is left to do, so the context may go.
@@ -156,7 +166,7 @@ mod tests {
     fn a_root_is_no_request_and_a_request_no_root() {
         with_contexts(|contexts| {
             contexts.insert(1, Context::Root(Box::default()));
-            contexts.insert(2, Context::Request(Box::new(Request::new(None))));
+            contexts.insert(2, Context::Request(Box::new(Request::new(Entrance::Unconfigured))));
         });
         assert_eq!(with_request(1, |_| Action::Continue), Action::Pause);
         assert_eq!(with_request(2, |_| Action::Continue), Action::Continue);
@@ -166,7 +176,9 @@ mod tests {
 
     #[test]
     fn a_host_that_calls_while_it_is_called_gets_nothing_through() {
-        with_contexts(|contexts| contexts.insert(1, Context::Request(Box::new(Request::new(None)))));
+        with_contexts(|contexts| {
+            contexts.insert(1, Context::Request(Box::new(Request::new(Entrance::Unconfigured))))
+        });
         let inner = with_contexts(|_| with_request(1, |_| Action::Continue));
         assert_eq!(inner, Some(Action::Pause));
     }

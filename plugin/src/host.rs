@@ -23,6 +23,7 @@ pub(crate) enum HostFault {
 pub(crate) enum Map {
     RequestHeaders = 0,
     RequestTrailers = 1,
+    CallResponseHeaders = 6,
 }
 
 /// The levels of `proxy_log` that are used.
@@ -99,6 +100,51 @@ pub(crate) fn now() -> Result<UnixTime, HostFault> {
 pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
     const PLUGIN_CONFIGURATION: u32 = 7;
     bytes(PLUGIN_CONFIGURATION, 0, size)
+}
+
+/// Asks to be called back so often, in milliseconds.
+pub(crate) fn set_tick_period(millis: u32) -> Result<(), HostFault> {
+    // SAFETY: a number only.
+    check("proxy_set_tick_period_milliseconds", unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// Makes an HTTP call without a body; its answer comes to the context that makes it, with
+/// this token. It is given up after `deadline_ms`.
+pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u32) -> Result<u32, HostFault> {
+    let (headers, trailers) = (pairs::encode(headers), pairs::encode(&[]));
+    let mut token = 0;
+    // SAFETY: the host reads all of them and writes the token during the call.
+    let status = unsafe {
+        abi::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            ptr::null(),
+            0,
+            trailers.as_ptr(),
+            trailers.len(),
+            deadline_ms,
+            &mut token,
+        )
+    };
+    check("proxy_http_call", status).map(|()| token)
+}
+
+/// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
+/// status, 0 where there is none, and its body.
+pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
+    const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+    let mut map = headers(Map::CallResponseHeaders)?;
+    let status = pairs::decode(&mut map).ok().and_then(|headers| {
+        let (_, value) = headers.into_iter().find(|(name, _)| *name == b":status")?;
+        core::str::from_utf8(value).ok()?.parse().ok()
+    });
+    let body = if size == 0 { Vec::new() } else { bytes(HTTP_CALL_RESPONSE_BODY, 0, size)? };
+    if body.len() != size {
+        return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the answer"));
+    }
+    Ok((status.unwrap_or_default(), body))
 }
 
 /// A part of the request's body as far as it has come.
@@ -238,6 +284,18 @@ mod abi {
             size: *mut usize,
             cas: *mut u32,
         ) -> u32;
+        pub(super) fn proxy_http_call(
+            upstream: *const u8,
+            upstream_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            timeout: u32,
+            token: *mut u32,
+        ) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
@@ -258,6 +316,7 @@ mod abi {
             headers_size: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_set_shared_data(
             key: *const u8,
             key_size: usize,

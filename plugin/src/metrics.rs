@@ -2,6 +2,7 @@
 
 use crate::host;
 use portcullis_core::Reason;
+use portcullis_core::live::LiveError;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,11 +15,33 @@ pub(crate) enum Outcome {
     Reported(Reason),
 }
 
-/// The ids of the counters, in the order of [`Outcome::all`]. A counter that the host
-/// did not make is not counted.
+/// What became of trust material.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TrustEvent {
+    CallFailed,
+    Config,
+    FromTheFuture,
+    Hash,
+    HostFault,
+    LeaseTaken,
+    Mismatch,
+    Renewed,
+    Signature,
+    Status,
+    Taken,
+    UnknownKey,
+    Unreadable,
+    WentBack,
+    WrongEcho,
+    WrongGate,
+}
+
+/// The ids of the counters, in the order of [`Outcome::all`], and of those of trust
+/// material. A counter that the host did not make is not counted.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     ids: Vec<Option<u32>>,
+    trust: Vec<Option<u32>>,
 }
 
 impl Metrics {
@@ -27,7 +50,21 @@ impl Metrics {
     pub(crate) fn define() -> (Self, usize) {
         let ids: Vec<_> = Outcome::all().map(|outcome| host::define_counter(&outcome.name()).ok()).collect();
         let missing = ids.iter().filter(|id| id.is_none()).count();
-        (Metrics { ids }, missing)
+        (Metrics { ids, trust: Vec::new() }, missing)
+    }
+
+    /// Makes the counters of trust material too, for gates that have it live.
+    pub(crate) fn define_trust(&mut self) {
+        let define =
+            |event: TrustEvent| host::define_counter(&format!("portcullis_trust.{}", event.name())).ok();
+        self.trust = TrustEvent::ALL.into_iter().map(define).collect();
+    }
+
+    /// Counts what became of trust material.
+    pub(crate) fn count_trust(&self, event: TrustEvent) {
+        if let Some(Some(id)) = self.trust.get(event as usize) {
+            host::increment(*id);
+        }
     }
 
     /// Counts one request.
@@ -63,6 +100,64 @@ impl Outcome {
             Outcome::Reported(reason) => ("report", reason.code()),
         };
         format!("portcullis_decisions.{decision}.{code}")
+    }
+}
+
+impl TrustEvent {
+    const ALL: [TrustEvent; 16] = [
+        TrustEvent::CallFailed,
+        TrustEvent::Config,
+        TrustEvent::FromTheFuture,
+        TrustEvent::Hash,
+        TrustEvent::HostFault,
+        TrustEvent::LeaseTaken,
+        TrustEvent::Mismatch,
+        TrustEvent::Renewed,
+        TrustEvent::Signature,
+        TrustEvent::Status,
+        TrustEvent::Taken,
+        TrustEvent::UnknownKey,
+        TrustEvent::Unreadable,
+        TrustEvent::WentBack,
+        TrustEvent::WrongEcho,
+        TrustEvent::WrongGate,
+    ];
+
+    /// What a refused document counts as.
+    pub(crate) fn of(error: &LiveError) -> Self {
+        match error {
+            LiveError::Config(_) => TrustEvent::Config,
+            LiveError::FromTheFuture => TrustEvent::FromTheFuture,
+            LiveError::Hash => TrustEvent::Hash,
+            LiveError::Member(_) | LiveError::Unreadable(_) => TrustEvent::Unreadable,
+            LiveError::Mismatch(_) => TrustEvent::Mismatch,
+            LiveError::Signature => TrustEvent::Signature,
+            LiveError::UnknownKey => TrustEvent::UnknownKey,
+            LiveError::WentBack => TrustEvent::WentBack,
+            LiveError::WrongEcho => TrustEvent::WrongEcho,
+            LiveError::WrongGate => TrustEvent::WrongGate,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            TrustEvent::CallFailed => "call_failed",
+            TrustEvent::Config => "config",
+            TrustEvent::FromTheFuture => "from_the_future",
+            TrustEvent::Hash => "hash",
+            TrustEvent::HostFault => "host_fault",
+            TrustEvent::LeaseTaken => "lease_taken",
+            TrustEvent::Mismatch => "mismatch",
+            TrustEvent::Renewed => "renewed",
+            TrustEvent::Signature => "signature",
+            TrustEvent::Status => "status",
+            TrustEvent::Taken => "taken",
+            TrustEvent::UnknownKey => "unknown_key",
+            TrustEvent::Unreadable => "unreadable",
+            TrustEvent::WentBack => "went_back",
+            TrustEvent::WrongEcho => "wrong_echo",
+            TrustEvent::WrongGate => "wrong_gate",
+        }
     }
 }
 

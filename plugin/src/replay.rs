@@ -4,31 +4,15 @@
 //! read from the proxy for each request, so that workers cannot come to differ, and one
 //! that is restarted has forgotten nothing.
 
-use crate::host::{self, HostFault};
+use crate::host::HostFault;
+use crate::shared::{NO_CAS, Store, create, get, set};
 use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, UnixTime};
-
-/// A CAS that no value has: hosts count them up from 1, with each write of any value.
-/// 0 would overwrite blindly on Envoy.
-const NO_CAS: u32 = u32::MAX;
 
 /// How often a page is read and changed before it is given up. Workers that make 50 000
 /// requests a second between them write one of 1,024 pages 50 times a second, and a change
 /// takes some tens of microseconds: one in hundreds meets another. Eight in a row mean
 /// that the host is at fault.
 const TRIES: u32 = 8;
-
-const NOT_FOUND: u32 = 1;
-const CAS_MISMATCH: u32 = 8;
-
-/// What workers share, as far as it is needed here.
-pub(crate) trait Store {
-    /// A value and its CAS.
-    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault>;
-    /// Writes a value if its CAS is still this one.
-    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault>;
-    /// Fills in randomness.
-    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault>;
-}
 
 /// The memory that workers share.
 #[derive(Debug)]
@@ -88,56 +72,12 @@ impl<S: Store> Replay for SharedReplay<S> {
     }
 }
 
-/// What the proxy shares.
-#[derive(Debug)]
-pub(crate) struct HostStore;
-
-impl Store for HostStore {
-    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault> {
-        host::shared(name)
-    }
-
-    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault> {
-        host::set_shared(name, value, cas)
-    }
-
-    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault> {
-        host::random(bytes)
-    }
-}
-
 const UNREADABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was used cannot be read");
 const UNWRITABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was used cannot be written");
 const LOST: ReplayFault = ReplayFault::Unavailable("the proxy lost the memory of what was used");
 
 fn name(part: &str) -> String {
     format!("portcullis.replay.{}.{part}", ReplayPage::LAYOUT)
-}
-
-/// Sees to it that there is a value, of whoever was first. On Envoy, a CAS that does not
-/// fit creates what is missing and spares what is there. On nginx it never writes, and 0
-/// creates what is missing. On Envoy the second step cannot come, as no value is ever
-/// lost there.
-fn create(store: &mut impl Store, name: &str, value: &[u8]) -> Result<(), HostFault> {
-    if !set(store, name, value, NO_CAS)? && get(store, name)?.is_none() {
-        set(store, name, value, 0)?;
-    }
-    Ok(())
-}
-
-fn get(store: &mut impl Store, name: &str) -> Result<Option<(Vec<u8>, u32)>, HostFault> {
-    match store.get(name) {
-        Err(fault) if fault.status() == Some(NOT_FOUND) => Ok(None),
-        answer => answer.map(Some),
-    }
-}
-
-/// Whether it was written; otherwise somebody else was first.
-fn set(store: &mut impl Store, name: &str, value: &[u8], cas: u32) -> Result<bool, HostFault> {
-    match store.set(name, value, cas) {
-        Err(fault) if fault.status() == Some(CAS_MISMATCH) => Ok(false),
-        answer => answer.map(|()| true),
-    }
 }
 
 #[cfg(test)]

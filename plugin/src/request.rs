@@ -7,16 +7,15 @@ use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
 use crate::pairs::{self, Head, Pair};
 use crate::reply::Reply;
-use crate::root::Gate;
+use crate::root::{Entrance, Gate};
 use portcullis_core::{
     Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Step, UnixTime, Verifier,
 };
-use std::rc::Rc;
 
 /// One request.
 #[derive(Debug)]
 pub(crate) struct Request {
-    gate: Option<Rc<Gate>>,
+    entrance: Entrance,
     state: State,
 }
 
@@ -70,17 +69,22 @@ impl Request {
 }
 
 impl Request {
-    pub(crate) fn new(gate: Option<Rc<Gate>>) -> Self {
-        Request { gate, state: State::New }
+    pub(crate) fn new(entrance: Entrance) -> Self {
+        Request { entrance, state: State::New }
     }
 
     fn advance(&mut self, step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Denial>) -> Action {
         // Refused until something better is known: a trap on the way changes nothing.
         let state = core::mem::replace(&mut self.state, State::Refused);
         let pending = if let State::Holding(pending) = state { Some(pending) } else { None };
-        let result = match &self.gate {
-            Some(gate) => step(gate, pending),
-            None => Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into()),
+        let result = match &self.entrance {
+            Entrance::Open(gate) => step(gate, pending),
+            Entrance::Waiting(_) => {
+                Err(Denial::new(Reason::TrustMaterialMissing, "none has come from the control service yet"))
+            }
+            Entrance::Unconfigured => {
+                Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into())
+            }
         };
         match result {
             Ok(state) => {
@@ -103,10 +107,10 @@ impl Request {
         check_reserved(gate, &head.headers)?;
         let now = host::now()?;
         let outcome = {
-            let mut cache = gate.cache.try_borrow_mut().map_err(|_| REENTERED)?;
+            let mut cache = gate.works.cache.try_borrow_mut().map_err(|_| REENTERED)?;
             let Head { method, authority, path, ref headers } = head;
             let head = RequestHead { method, authority, path, headers };
-            Verifier::new(&gate.snapshot).begin(&head, now, &mut cache)
+            gate.with_verifier(|verifier| verifier.begin(&head, now, &mut cache))?
         };
         match outcome {
             Step::NeedBody(pending) if ends => {
@@ -134,9 +138,9 @@ impl Request {
         Self::act_on_held(gate, decided)
     }
 
-    fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, HostFault> {
-        let mut replay = gate.replay.try_borrow_mut().map_err(|_| REENTERED)?;
-        Ok(Verifier::new(&gate.snapshot).finish(pending, now, &mut *replay))
+    fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
+        let mut replay = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+        gate.with_verifier(|verifier| verifier.finish(pending, now, &mut *replay))
     }
 
     /// Acts on a request whose headers were held, and must be fetched again.
@@ -152,13 +156,13 @@ impl Request {
             Step::Permit(permit) => {
                 clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
                 set_identity(&permit)?;
-                gate.metrics.count(Outcome::Allowed);
+                gate.works.metrics.count(Outcome::Allowed);
                 Ok(State::Admitted)
             }
             Step::Deny(Refused { denial, mode: Mode::Report, route }) => {
                 let keeps_credential = route.is_some_and(|route| route.keeps_credential());
                 clean(Map::RequestHeaders, headers, keeps_credential)?;
-                gate.metrics.count(Outcome::Reported(denial.reason));
+                gate.works.metrics.count(Outcome::Reported(denial.reason));
                 log("report", &denial);
                 Ok(State::Admitted)
             }
@@ -181,8 +185,13 @@ impl Request {
 
     fn refuse(&self, denial: &Denial) {
         log("block", denial);
-        if let Some(gate) = &self.gate {
-            gate.metrics.count(Outcome::Blocked(denial.reason));
+        let works = match &self.entrance {
+            Entrance::Open(gate) => Some(&gate.works),
+            Entrance::Waiting(works) => Some(works),
+            Entrance::Unconfigured => None,
+        };
+        if let Some(works) = works {
+            works.metrics.count(Outcome::Blocked(denial.reason));
         }
         let reply = Reply::refusing(denial);
         if let Err(fault) = host::reply(reply.status.into(), reply.code, &reply.headers, &reply.body) {
@@ -191,6 +200,17 @@ impl Request {
         }
     }
 }
+
+impl Gate {
+    /// Decides something by the request's snapshot and the newest trust material.
+    fn with_verifier<T>(&self, decide: impl FnOnce(Verifier<'_>) -> T) -> Result<T, Denial> {
+        let verifier = Verifier::new(&self.snapshot);
+        let Some(trust) = &self.trust else { return Ok(decide(verifier)) };
+        let trust = trust.try_borrow().map_err(|_| REENTERED)?;
+        Ok(decide(verifier.with_live(trust.current()?.live)))
+    }
+}
+
 /// Refuses reserved headers where the configuration says that the host cannot be
 /// trusted to take them out.
 fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {

@@ -1,51 +1,148 @@
 //! The plugin's beginning: its host is probed, its configuration read.
 
 use crate::host::{self, HostFault, Level};
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
-use crate::replay::{HostStore, SharedReplay};
+use crate::replay::SharedReplay;
 use crate::request::Request;
+use crate::shared::HostStore;
 use core::cell::RefCell;
 use core::fmt;
-use portcullis_core::{Config, ConfigError, CredentialCache, Snapshot};
+use portcullis_core::live::LiveTrust;
+use portcullis_core::{ConfigError, CredentialCache, GateConfiguration, Snapshot};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// What is revoked, and how old all this is; the newest, whenever a request began.
+    pub(crate) trust: Option<Rc<RefCell<LiveTrust>>>,
+    pub(crate) works: Rc<Works>,
+}
+
+/// What all requests of a worker use, whatever they are judged by.
+#[derive(Debug)]
+pub(crate) struct Works {
     pub(crate) cache: RefCell<CredentialCache>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
 }
 
+/// What a request finds when it comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Entrance {
+    /// The plugin has no configuration that can be used.
+    #[default]
+    Unconfigured,
+    /// No trust material has come yet.
+    Waiting(Rc<Works>),
+    /// A gate.
+    Open(Rc<Gate>),
+}
+
 /// The context from which requests come.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Root {
-    gate: Option<Rc<Gate>>,
+    entrance: Entrance,
+    live: Option<Live>,
 }
 
 impl Root {
     /// Reads the configuration of `size` bytes; answers whether it can be used.
-    pub(crate) fn configure(&mut self, size: usize) -> bool {
+    pub(crate) fn on_configure(&mut self, size: usize) -> bool {
         // Absence refuses: after a configuration that cannot be used there is none, in
         // case the host goes on in spite of the answer.
-        self.gate = None;
-        match configure(size) {
+        *self = Root::default();
+        match self.configure(size) {
             Ok(gate) => {
-                host::log(Level::Info, &format!("gate {} is ready", gate.snapshot.gate()));
-                self.gate = Some(Rc::new(gate));
+                host::log(Level::Info, &format!("gate {gate} is ready"));
                 true
             }
             Err(obstacle) => {
+                *self = Root::default();
                 host::log(Level::Critical, &format!("the gate does not start: {obstacle}"));
                 false
             }
         }
     }
 
+    pub(crate) fn on_tick(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.tick();
+            self.renew();
+        }
+    }
+
+    /// Takes the answer to an HTTP call, of `size` bytes.
+    pub(crate) fn on_call_answered(&mut self, token: u32, size: usize) {
+        if let Some(live) = &mut self.live {
+            live.answered(token, size);
+            self.renew();
+        }
+    }
+
     /// A request that begins now.
     pub(crate) fn request(&self) -> Request {
-        Request::new(self.gate.clone())
+        Request::new(self.entrance.clone())
+    }
+
+    /// Reads the configuration; answers the gate's id.
+    fn configure(&mut self, size: usize) -> Result<String, Obstacle> {
+        probe()?;
+        let json = host::configuration(size).map_err(|fault| Obstacle::Host(fault, "its configuration"))?;
+        let configuration = GateConfiguration::from_json(&json).map_err(Obstacle::Config)?;
+        let (mut metrics, missing) = Metrics::define();
+        if missing > 0 {
+            host::log(
+                Level::Warn,
+                &format!("the host did not make {missing} counter(s): they stay uncounted"),
+            );
+        }
+        let cache_bytes = match &configuration {
+            GateConfiguration::Static(config) => config.cache_bytes,
+            GateConfiguration::Live(config) => {
+                metrics.define_trust();
+                config.cache_bytes
+            }
+        };
+        let metrics = Rc::new(metrics);
+        let replay = SharedReplay::open(HostStore)
+            .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
+        let works = Rc::new(Works {
+            cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
+            metrics: Rc::clone(&metrics),
+            replay: RefCell::new(replay),
+        });
+        match configuration {
+            GateConfiguration::Static(config) => {
+                let snapshot = Arc::new(Snapshot::new(&config).map_err(Obstacle::Config)?);
+                self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, works }));
+                Ok(config.gate.id.clone())
+            }
+            GateConfiguration::Live(config) => {
+                let gate = config.gate.id.clone();
+                self.entrance = Entrance::Waiting(works);
+                self.live = Some(Live::open(config, metrics).map_err(Obstacle::Live)?);
+                self.renew();
+                Ok(gate)
+            }
+        }
+    }
+
+    /// Opens the gate by the snapshot that is in force now.
+    fn renew(&mut self) {
+        let Some(live) = &self.live else { return };
+        let Some(snapshot) = live.snapshot() else { return };
+        let works = match &self.entrance {
+            Entrance::Open(gate) if Arc::ptr_eq(&gate.snapshot, &snapshot) => return,
+            Entrance::Open(gate) => Rc::clone(&gate.works),
+            Entrance::Waiting(works) => Rc::clone(works),
+            Entrance::Unconfigured => return,
+        };
+        let trust = Some(Rc::clone(live.trust()));
+        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, works }));
     }
 }
 
@@ -53,26 +150,7 @@ impl Root {
 enum Obstacle {
     Config(ConfigError),
     Host(HostFault, &'static str),
-}
-
-fn configure(size: usize) -> Result<Gate, Obstacle> {
-    probe()?;
-    let json = host::configuration(size).map_err(|fault| Obstacle::Host(fault, "its configuration"))?;
-    let config = Config::from_json(&json).map_err(Obstacle::Config)?;
-    let snapshot = Snapshot::new(&config).map_err(Obstacle::Config)?;
-    let replay = SharedReplay::open(HostStore)
-        .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
-    let (metrics, missing) = Metrics::define();
-    if missing > 0 {
-        host::log(Level::Warn, &format!("the host did not make {missing} counter(s): they stay uncounted"));
-    }
-    let cache_bytes = usize::try_from(config.cache_bytes).unwrap_or(usize::MAX);
-    Ok(Gate {
-        snapshot,
-        cache: RefCell::new(CredentialCache::new(cache_bytes)),
-        metrics,
-        replay: RefCell::new(replay),
-    })
+    Live(live::Obstacle),
 }
 
 /// Tries what a gate depends on and what hosts have been seen to lack or to feign. Some
@@ -109,7 +187,11 @@ fn probe_shared_data() -> Result<(), HostFault> {
 impl fmt::Display for Obstacle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Obstacle::Config(error) => error.fmt(formatter),
+            Obstacle::Config(error) | Obstacle::Live(live::Obstacle::Config(error)) => error.fmt(formatter),
+            Obstacle::Live(live::Obstacle::Key(problem)) => formatter.write_str(problem),
+            Obstacle::Live(live::Obstacle::Host(fault)) => {
+                write!(formatter, "the host does not give it what live trust material needs: {fault}")
+            }
             Obstacle::Host(fault, lack) => write!(formatter, "the host does not give it {lack}: {fault}"),
         }
     }

@@ -255,6 +255,23 @@ impl LiveTrust {
         self.settle()
     }
 
+    /// Begins to fetch all pages anew, although what is in force may be right: for those
+    /// who pass documents on, and have too many or only some of them.
+    pub fn renew(&mut self) {
+        if self.announced.is_some() {
+            self.load();
+        }
+    }
+
+    /// Whether what is revoked is what the last head names, and no pages are being fetched
+    /// that would take its place.
+    pub fn has_revocations(&self) -> bool {
+        let named = self.announced.as_ref().map(|head| head.revocations);
+        self.renewal.is_none()
+            && named.is_some()
+            && self.revocations.as_ref().map(Revocations::state) == named
+    }
+
     /// Fetches all pages, unless that is being done or what is in force is what the last
     /// head names.
     fn reload(&mut self) {

@@ -8,8 +8,9 @@
     reason = "a test that cannot go on fails"
 )]
 
-use super::{SharedReplay, Store, name};
+use super::{SharedReplay, name};
 use crate::host::HostFault;
+use crate::shared::Store;
 use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, UnixTime};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,80 @@
+//! Data that the workers of a proxy share.
+//!
+//! Hosts differ in what a CAS of 0 means, and in what one does that fits nothing; what is
+//! here works on both of the kinds that are known.
+
+use crate::host::{self, HostFault};
+
+/// A CAS that no value has: hosts count them up from 1, with each write of any value.
+/// 0 would overwrite blindly on Envoy.
+pub(crate) const NO_CAS: u32 = u32::MAX;
+
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
+
+/// What workers share, as far as it is needed here.
+pub(crate) trait Store {
+    /// A value and its CAS.
+    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault>;
+    /// Writes a value if its CAS is still this one.
+    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault>;
+    /// Fills in randomness.
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault>;
+}
+
+/// What the proxy shares.
+#[derive(Debug)]
+pub(crate) struct HostStore;
+
+impl Store for HostStore {
+    fn get(&mut self, name: &str) -> Result<(Vec<u8>, u32), HostFault> {
+        host::shared(name)
+    }
+
+    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Result<(), HostFault> {
+        host::set_shared(name, value, cas)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), HostFault> {
+        host::random(bytes)
+    }
+}
+
+/// A value and its CAS, if there is one.
+pub(crate) fn get(store: &mut impl Store, name: &str) -> Result<Option<(Vec<u8>, u32)>, HostFault> {
+    match store.get(name) {
+        Err(fault) if fault.status() == Some(NOT_FOUND) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// Whether it was written; otherwise somebody else was first.
+pub(crate) fn set(store: &mut impl Store, name: &str, value: &[u8], cas: u32) -> Result<bool, HostFault> {
+    match store.set(name, value, cas) {
+        Err(fault) if fault.status() == Some(CAS_MISMATCH) => Ok(false),
+        answer => answer.map(|()| true),
+    }
+}
+
+/// Sees to it that there is a value, of whoever was first. On Envoy, a CAS that does not
+/// fit creates what is missing and spares what is there. On nginx it never writes, and 0
+/// creates what is missing. On Envoy the second step cannot come, as no value is ever
+/// lost there.
+pub(crate) fn create(store: &mut impl Store, name: &str, value: &[u8]) -> Result<(), HostFault> {
+    if !set(store, name, value, NO_CAS)? && get(store, name)?.is_none() {
+        set(store, name, value, 0)?;
+    }
+    Ok(())
+}
+
+/// Writes a value over whatever is there. Whether it was written; otherwise somebody else
+/// writes there too. On Envoy the first step does it; on nginx that only creates.
+pub(crate) fn put(store: &mut impl Store, name: &str, value: &[u8]) -> Result<bool, HostFault> {
+    if set(store, name, value, 0)? {
+        return Ok(true);
+    }
+    match get(store, name)? {
+        Some((_, cas)) => set(store, name, value, cas),
+        None => Ok(false),
+    }
+}
