@@ -8,7 +8,6 @@ use crate::pairs;
 use core::fmt;
 use core::ptr;
 use portcullis_core::UnixTime;
-use std::time::Duration;
 
 /// What the host did wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,17 +108,27 @@ pub(crate) fn set_tick_period(millis: u32) -> Result<(), HostFault> {
     check("proxy_set_tick_period_milliseconds", unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// Makes an HTTP call; its answer comes to the context that makes it, with this token.
-/// The SDK makes the call, as it delivers answers only to its own: a status other than
-/// those that hosts are known to answer ends the VM there.
-pub(crate) fn http_call(
-    cluster: &str,
-    headers: Vec<(&str, &str)>,
-    deadline: Duration,
-) -> Result<u32, HostFault> {
-    const CALL: &str = "proxy_http_call";
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), deadline)
-        .map_err(|status| HostFault::Status(CALL, status as u32))
+/// Makes an HTTP call without a body; its answer comes to the context that makes it, with
+/// this token. It is given up after `deadline_ms`.
+pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u32) -> Result<u32, HostFault> {
+    let (headers, trailers) = (pairs::encode(headers), pairs::encode(&[]));
+    let mut token = 0;
+    // SAFETY: the host reads all of them and writes the token during the call.
+    let status = unsafe {
+        abi::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            ptr::null(),
+            0,
+            trailers.as_ptr(),
+            trailers.len(),
+            deadline_ms,
+            &mut token,
+        )
+    };
+    check("proxy_http_call", status).map(|()| token)
 }
 
 /// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
@@ -274,6 +283,18 @@ mod abi {
             data: *mut *mut u8,
             size: *mut usize,
             cas: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_http_call(
+            upstream: *const u8,
+            upstream_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            timeout: u32,
+            token: *mut u32,
         ) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;

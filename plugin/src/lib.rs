@@ -1,9 +1,9 @@
 //! The filter that Envoy, Istio or another proxy-wasm host runs: it takes a request's
 //! headers to [`portcullis_core::Verifier`] and does with the request what it answers.
 //!
-//! `root` receives the configuration, `request` the callbacks of a request; `host`
-//! makes all calls to the proxy. What stands in no contact with the proxy is public,
-//! for tests and fuzzing.
+//! `callbacks` is what the proxy calls, `host` makes all calls to it; `root` receives the
+//! configuration, `live` fetches trust material, `request` judges. What stands in no
+//! contact with the proxy is public, for tests and fuzzing.
 
 pub mod headers;
 pub mod pairs;
@@ -11,6 +11,7 @@ pub mod reply;
 
 mod allocator;
 mod body;
+mod callbacks;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod live;
@@ -19,9 +20,3 @@ mod replay;
 mod request;
 mod root;
 mod shared;
-
-mod entry {
-    proxy_wasm::main! {{
-        proxy_wasm::set_root_context(|_| Box::<crate::root::Root>::default());
-    }}
-}

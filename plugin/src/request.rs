@@ -1,6 +1,7 @@
 //! A request's way through the gate.
 
 use crate::body;
+use crate::callbacks::Action;
 use crate::headers;
 use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
@@ -10,8 +11,6 @@ use crate::root::{Entrance, Gate};
 use portcullis_core::{
     Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Step, UnixTime, Verifier,
 };
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
 /// One request.
 #[derive(Debug)]
@@ -32,12 +31,10 @@ enum State {
     Refused,
 }
 
-impl Context for Request {}
-
 // INVARIANT: `Continue` is answered only in the state `Admitted`, whatever order the
 // host calls in; and a reply is made once.
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
+impl Request {
+    pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
         match self.state {
             State::New | State::Admitted => self.advance(|gate, _| Self::judge(gate, ends)),
             State::Holding(_) => self.advance(|_, _| Err(HostFault::Answer(AGAIN, "came twice").into())),
@@ -45,7 +42,7 @@ impl HttpContext for Request {
         }
     }
 
-    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
+    pub(crate) fn on_body(&mut self, size: usize, ends: bool) -> Action {
         match self.state {
             State::New => self.advance(|_, _| Err(unseen("proxy_on_request_body").into())),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
@@ -54,7 +51,7 @@ impl HttpContext for Request {
         }
     }
 
-    fn on_http_request_trailers(&mut self, count: usize) -> Action {
+    pub(crate) fn on_trailers(&mut self, count: usize) -> Action {
         match self.state {
             State::New => self.advance(|_, _| Err(unseen("proxy_on_request_trailers").into())),
             // A body that trailers follow ends without saying so.

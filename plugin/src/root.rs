@@ -10,8 +10,6 @@ use core::cell::RefCell;
 use core::fmt;
 use portcullis_core::live::LiveTrust;
 use portcullis_core::{ConfigError, CredentialCache, GateConfiguration, Snapshot};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,17 +49,9 @@ pub(crate) struct Root {
     live: Option<Live>,
 }
 
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        if let Some(live) = &mut self.live {
-            live.answered(token, body_size);
-            self.renew();
-        }
-    }
-}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+impl Root {
+    /// Reads the configuration of `size` bytes; answers whether it can be used.
+    pub(crate) fn on_configure(&mut self, size: usize) -> bool {
         // Absence refuses: after a configuration that cannot be used there is none, in
         // case the host goes on in spite of the answer.
         *self = Root::default();
@@ -78,23 +68,26 @@ impl RootContext for Root {
         }
     }
 
-    fn on_tick(&mut self) {
+    pub(crate) fn on_tick(&mut self) {
         if let Some(live) = &mut self.live {
             live.tick();
             self.renew();
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(self.entrance.clone())))
+    /// Takes the answer to an HTTP call, of `size` bytes.
+    pub(crate) fn on_call_answered(&mut self, token: u32, size: usize) {
+        if let Some(live) = &mut self.live {
+            live.answered(token, size);
+            self.renew();
+        }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    /// A request that begins now.
+    pub(crate) fn request(&self) -> Request {
+        Request::new(self.entrance.clone())
     }
-}
 
-impl Root {
     /// Reads the configuration; answers the gate's id.
     fn configure(&mut self, size: usize) -> Result<String, Obstacle> {
         probe()?;

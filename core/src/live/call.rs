@@ -43,12 +43,12 @@ impl Call<'_> {
         let params = format!(
             "({components});created={};keyid=\"{}\";alg=\"ed25519\";nonce=\"{}\";tag=\"portcullis-gate\"",
             now.as_millis().div_euclid(1000),
-            base64::encode_url(&sha256(&key.public_key())),
+            base64::encode_url(&sha256(&key.public_key_without_table())),
             base64::encode_url(nonce)
         );
         base.push_str("\"@signature-params\": ");
         base.push_str(&params);
-        let signature = base64::encode(&key.sign(base.as_bytes()));
+        let signature = base64::encode(&key.sign_without_table(base.as_bytes()));
         headers.push(("signature-input", format!("gate={params}")));
         headers.push(("signature", format!("gate=:{signature}:")));
         headers

@@ -7,14 +7,13 @@ use crate::host::{self, HostFault};
 use crate::metrics::TrustEvent;
 use portcullis_core::UnixTime;
 use portcullis_core::live::{Call, LiveError, Next, TrustResponse};
-use std::time::Duration;
 
 /// How long the service may keep a call until there is something new: a head every two
 /// seconds is what gates are promised.
 const WAIT_S: u32 = 2;
 
 /// How long a call may take in all: a page is 120 KB, and networks are slow at times.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE_MS: u32 = 10_000;
 
 /// When a call is given up that the host never ended.
 const LOST_MS: i64 = 20_000;
@@ -154,7 +153,7 @@ impl Live {
         let mut headers =
             vec![(":method", "GET"), (":path", target.as_str()), (":authority", service.authority.as_str())];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
-        host::http_call(&service.cluster, headers, DEADLINE)
+        host::http_call(&service.cluster, &headers, DEADLINE_MS)
     }
 
     /// Takes an answer of `size` bytes.

@@ -1,0 +1,185 @@
+//! The edge from the proxy: what it calls (proxy-wasm ABI 0.2.1).
+//!
+//! The exports are ours, as the calls are (`host`), for the same reason. The SDK's
+//! panic on a context or a call that they do not know, and their trait objects carry
+//! the SDK's own host calls into the file, used or not.
+
+use crate::request::Request;
+use crate::root::{Entrance, Root};
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// What a callback about a request answers, by the ABI's numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub(crate) enum Action {
+    /// The stream goes on.
+    Continue = 0,
+    /// The stream stays where it is.
+    Pause = 1,
+}
+
+/// What the host names by a context's id.
+enum Context {
+    Root(Box<Root>),
+    Request(Box<Request>),
+}
+
+thread_local! {
+    /// As many as the host has created and not deleted: one for each configuration, and
+    /// one for each request under way. A VM has one thread.
+    static CONTEXTS: RefCell<BTreeMap<u32, Context>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Runs `work` on all contexts, unless the host calls while it is being called: then
+/// nothing is done.
+fn with_contexts<T>(work: impl FnOnce(&mut BTreeMap<u32, Context>) -> T) -> Option<T> {
+    CONTEXTS.with(|contexts| contexts.try_borrow_mut().ok().map(|mut contexts| work(&mut contexts)))
+}
+
+fn with_root<T>(id: u32, work: impl FnOnce(&mut Root) -> T) -> Option<T> {
+    with_contexts(|contexts| match contexts.get_mut(&id) {
+        Some(Context::Root(root)) => Some(work(root)),
+        _ => None,
+    })
+    .flatten()
+}
+
+/// A request that the host never announced does not go on.
+fn with_request(id: u32, work: impl FnOnce(&mut Request) -> Action) -> Action {
+    with_contexts(|contexts| match contexts.get_mut(&id) {
+        Some(Context::Request(request)) => work(request),
+        _ => Action::Pause,
+    })
+    .unwrap_or(Action::Pause)
+}
+
+/// What the host calls. The names are the ABI's.
+#[expect(unsafe_code, reason = "an export has a name that others could take")]
+mod exports {
+    use super::*;
+
+    // Flags come as numbers: a `bool` that is neither 0 nor 1 would be undefined
+    // behaviour.
+    //
+    // INVARIANT of all `no_mangle` here: nothing else in the file has these names; the
+    // linker would refuse it.
+
+    #[cfg(target_os = "wasi")]
+    #[unsafe(no_mangle)]
+    extern "C" fn _initialize() {
+        unsafe extern "C" {
+            fn __wasm_call_ctors();
+        }
+        // SAFETY: the host calls this once, before anything else.
+        unsafe { __wasm_call_ctors() };
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_abi_version_0_2_1() {}
+
+    /// Memory for what the host returns; see `host::buffer`, which takes it over.
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+        // Null where there is none, as from `malloc`.
+        let mut memory = Vec::<u8>::new();
+        if memory.try_reserve_exact(size).is_err() {
+            return core::ptr::null_mut();
+        }
+        core::mem::ManuallyDrop::new(memory).as_mut_ptr()
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
+        with_contexts(|contexts| {
+            let context = match contexts.get(&parent) {
+                None if parent == 0 => Context::Root(Box::default()),
+                Some(Context::Root(root)) => Context::Request(Box::new(root.request())),
+                // Of no configuration: it is refused.
+                _ => Context::Request(Box::new(Request::new(Entrance::Unconfigured))),
+            };
+            contexts.insert(id, context);
+        });
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> bool {
+        true
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_configure(id: u32, size: usize) -> bool {
+        with_root(id, |root| root.on_configure(size)).unwrap_or(false)
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_request_headers(id: u32, _: usize, ends: u32) -> Action {
+        with_request(id, |request| request.on_headers(ends != 0))
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_request_body(id: u32, size: usize, ends: u32) -> Action {
+        with_request(id, |request| request.on_body(size, ends != 0))
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_request_trailers(id: u32, count: usize) -> Action {
+        with_request(id, |request| request.on_trailers(count))
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_tick(id: u32) {
+        with_root(id, Root::on_tick);
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_http_call_response(id: u32, token: u32, _: usize, size: usize, _: usize) {
+        with_root(id, |root| root.on_call_answered(token, size));
+    }
+
+    /// Nothing is left to do, so the context may go.
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_done(_: u32) -> bool {
+        true
+    }
+
+    /// Some hosts call it without asking whether it is there.
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_log(_: u32) {}
+
+    #[unsafe(no_mangle)]
+    extern "C" fn proxy_on_delete(id: u32) {
+        with_contexts(|contexts| contexts.remove(&id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_never_announced_does_not_go_on() {
+        assert_eq!(with_request(7, |_| Action::Continue), Action::Pause);
+    }
+
+    #[test]
+    fn a_root_is_no_request_and_a_request_no_root() {
+        with_contexts(|contexts| {
+            contexts.insert(1, Context::Root(Box::default()));
+            contexts.insert(2, Context::Request(Box::new(Request::new(Entrance::Unconfigured))));
+        });
+        assert_eq!(with_request(1, |_| Action::Continue), Action::Pause);
+        assert_eq!(with_request(2, |_| Action::Continue), Action::Continue);
+        assert!(with_root(1, |_| ()).is_some());
+        assert!(with_root(2, |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_host_that_calls_while_it_is_called_gets_nothing_through() {
+        with_contexts(|contexts| {
+            contexts.insert(1, Context::Request(Box::new(Request::new(Entrance::Unconfigured))))
+        });
+        let inner = with_contexts(|_| with_request(1, |_| Action::Continue));
+        assert_eq!(inner, Some(Action::Pause));
+    }
+}
