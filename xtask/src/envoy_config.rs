@@ -152,7 +152,7 @@ pub struct GateConfig(Value);
 
 impl GateConfig {
     /// Reads a configuration's text.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map(Self).context("the gate configuration is not JSON")
     }
 
