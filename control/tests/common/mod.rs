@@ -1,5 +1,9 @@
 //! A real service for a test, and JSON in and out of it.
 
+#![allow(dead_code, unreachable_pub, reason = "each test that has this module uses a part of it")]
+
+pub mod passports;
+
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -32,5 +36,15 @@ impl Bench {
         let body = body.map(|body| body.to_string());
         let answer = self.service.call(method, path, body.as_deref()).unwrap();
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// Writes into the database, past the service, what another part of it would.
+    pub fn sql(&self, statement: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let db = portcullis_control::db::Db::open(&self.control.database).await.unwrap();
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(db.pool()).await.unwrap();
+            db.close().await;
+        });
     }
 }
