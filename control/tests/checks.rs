@@ -187,6 +187,13 @@ fn what_an_operator_configured_counts(database: Option<&str>) {
     let beyond = check(&bench, "gate_a", "flights:book", &json!({"passport_id": "pp_self_1"}));
     assert_eq!(reason(&beyond), "self_issued_platform_ceiling_exceeded");
     assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &passport)), "agent_disabled");
+    // The service's own list counts as the operator's does.
+    bench.sql("UPDATE gates SET config = NULL");
+    assert_eq!(check(&bench, "gate_a", "flights:search", &passport)["decision"], "allow");
+    bench.sql(
+        "INSERT INTO revocations (kind, issuer, id, fingerprint, revoked_at) VALUES ('a', 'gate_a', 'agent-1', 0, 0)",
+    );
+    assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &passport)), "agent_disabled");
 }
 
 fn a_dry_run_decides_and_changes_nothing(database: Option<&str>) {

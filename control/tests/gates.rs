@@ -1,6 +1,6 @@
 //! Gates: made, changed, deleted, and who may.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
 
@@ -18,6 +18,7 @@ on_every_database!(
     a_gates_public_part_needs_no_key,
     gates_come_in_pages,
     a_key_without_the_scope_is_refused,
+    whoever_has_no_key_calls_only_so_often,
 );
 
 fn make(bench: &Bench, id: &str) -> Value {
@@ -72,7 +73,20 @@ fn a_deleted_gates_passports_are_revoked_and_its_keys_end(database: Option<&str>
         assert_eq!(status, 201, "{passport}");
         made.push(passport);
     }
+    bench.sql(
+        "INSERT INTO gate_keys (gate_id, key_id, public_key, created_at) VALUES ('gate_old', 'k', 'x', 1)",
+    );
     bench.call("DELETE", "/api/gates/gate_old", None);
+    // Each row that is as it should be, counted by writing it anew.
+    for (rows, count) in [
+        ("gate_keys SET key_id = key_id WHERE gate_id = 'gate_old' AND not_after IS NOT NULL", 1),
+        ("signing_keys SET key_id = key_id WHERE owner = 'gate_old' AND not_after IS NOT NULL", 1),
+        ("signing_keys SET key_id = key_id WHERE owner = 'gate_new' AND not_after IS NULL", 1),
+        ("revocations SET id = id WHERE issuer = 'gate_old' AND kind = 'p' AND moot_at IS NOT NULL", 103),
+        ("audit SET id = id WHERE action = 'gate.delete' AND target = 'gate_old'", 1),
+    ] {
+        assert_eq!(bench.sql(&format!("UPDATE {rows}")), count, "{rows}");
+    }
     let (_, revoked) = bench.call("GET", "/api/v1/passports?gate_id=gate_old&status=revoked&limit=1", None);
     assert_eq!(revoked["total"], 103);
     let asked = json!({"passport_json": made[0]["passport_json"], "signature": made[0]["signature"]});
@@ -171,5 +185,20 @@ fn a_key_without_the_scope_is_refused(database: Option<&str>) {
         let status = with(method, path);
         // The body is another's in two of them; what counts is that nothing is done.
         assert_eq!(status, if path.ends_with("/check") { 422 } else { 403 }, "{method} {path}");
+    }
+}
+
+fn whoever_has_no_key_calls_only_so_often(database: Option<&str>) {
+    for (method, path) in [
+        ("GET", "/api/gates/gate_a/public"),
+        ("POST", "/api/passports/register"),
+        ("POST", "/api/passports/pp_x/revoke"),
+        ("POST", "/api/gates/gate_a/check"),
+    ] {
+        let bench = Bench::with_only(database, &["--rate", "1"]);
+        let send = || Request::new(method, path).send(bench.service.address).unwrap();
+        let refused = (0..30).map(|_| send()).find(|answer| answer.status == 429);
+        let refused = refused.unwrap_or_else(|| panic!("{path}: nobody was held back"));
+        assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     }
 }

@@ -105,6 +105,12 @@ fn a_deleted_issuers_passports_are_good_nowhere(database: Option<&str>) {
     let issuer = make(&bench, "L1");
     let passport = issue(&bench, &issuer);
     bench.call("DELETE", &path(&issuer), None);
+    assert_eq!(
+        bench.sql(
+            "UPDATE signing_keys SET key_id = key_id WHERE owner LIKE 'iss_%' AND not_after IS NOT NULL"
+        ),
+        1
+    );
     let asked = json!({"passport_id": passport["passport_id"]});
     let (_, verdict) = bench.call("POST", "/api/v1/passports/verify", Some(asked));
     assert_eq!(verdict["reason_code"], "signature_key_unavailable");
