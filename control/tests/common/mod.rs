@@ -1,5 +1,9 @@
 //! A real service for a test, and JSON in and out of it.
 
+#![allow(dead_code, unreachable_pub, reason = "each test that has this module uses a part of it")]
+
+pub mod passports;
+
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -32,5 +36,27 @@ impl Bench {
         let body = body.map(|body| body.to_string());
         let answer = self.service.call(method, path, body.as_deref()).unwrap();
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// With these options of `serve` and no others.
+    pub fn with_only(database: Option<&str>, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_portcullis-control"));
+        let mut control = Control::in_folder(program, folder.path(), database).unwrap();
+        control.options = options.iter().map(|option| (*option).to_owned()).collect();
+        let service = control.start().unwrap();
+        Bench { service, control, _folder: folder }
+    }
+
+    /// Writes into the database, past the service, what another part of it would. Answers
+    /// how many rows that were.
+    pub fn sql(&self, statement: &str) -> u64 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let db = portcullis_control::db::Db::open(&self.control.database).await.unwrap();
+            let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(db.pool()).await.unwrap();
+            db.close().await;
+            done.rows_affected()
+        })
     }
 }

@@ -1,0 +1,277 @@
+//! The unmodified Modei clients, synchronous and asynchronous, against the real service.
+
+mod sdk;
+
+use sdk::Sdk;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+use xtask::control::{Control, Service};
+use xtask::on_every_database;
+
+on_every_database!(
+    every_method_of_gates_answers_as_the_clients_types_say,
+    every_method_of_passports_answers_as_the_clients_types_say,
+    issued_passports_verify_with_the_clients_offline_verifier,
+    checks_and_dry_runs_are_decisions,
+    api_keys_are_made_listed_and_revoked,
+    each_error_is_of_its_class,
+    too_many_requests_say_when_to_come_back,
+    an_agent_registers_delegates_and_revokes_by_the_clients_own_signing,
+);
+
+const AGENT: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+const OTHER: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+
+/// The real service, and both clients.
+struct Scene {
+    sdk: Sdk,
+    service: Service,
+    is_async: bool,
+    _folder: TempDir,
+}
+
+impl Scene {
+    fn new(database: Option<&str>) -> Self {
+        Self::with(database, None)
+    }
+
+    fn with(database: Option<&str>, options: Option<&[&str]>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::env::var_os("PORTCULLIS_CONTROL").map(PathBuf::from);
+        let program = program.expect("PORTCULLIS_CONTROL is not set: run `cargo xtask test`");
+        let mut control = Control::in_folder(&program, folder.path(), database).unwrap();
+        if let Some(options) = options {
+            control.options = options.iter().map(|option| (*option).to_owned()).collect();
+        }
+        let service = control.start().unwrap();
+        Scene { sdk: Sdk::running("modei_client.py"), service, is_async: false, _folder: folder }
+    }
+
+    fn call_with(&mut self, key: &str, method: &str, args: Value, kwargs: Value) -> Value {
+        let arguments = json!({
+            "url": self.service.url(), "key": key, "method": method, "args": args, "kwargs": kwargs,
+            "is_async": self.is_async,
+        });
+        self.sdk.ask("call", arguments)
+    }
+
+    /// The answer to one call of the client.
+    fn call(&mut self, method: &str, args: Value, kwargs: Value) -> Value {
+        let key = self.service.key.clone();
+        let answer = self.call_with(&key, method, args, kwargs);
+        assert!(answer.get("answer").is_some(), "{method}: {answer}");
+        answer["answer"].clone()
+    }
+
+    /// The class and the status of the error that one call raises.
+    fn error(&mut self, method: &str, args: Value, kwargs: Value) -> (String, u64) {
+        let key = self.service.key.clone();
+        let answer = self.call_with(&key, method, args, kwargs);
+        assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+        (answer["error"].as_str().expect("an error").to_owned(), answer["status"].as_u64().expect("a status"))
+    }
+
+    /// As whoever has no API key.
+    fn post(&mut self, path: &str, body: &Value) -> (u64, Value) {
+        let url = format!("{}{path}", self.service.url());
+        let answer = self.sdk.ask("post", json!({"url": url, "body": body}));
+        (answer["status"].as_u64().expect("a status"), answer["answer"].clone())
+    }
+
+    fn agent(&mut self, seed: &str) -> Value {
+        self.sdk.ask("agent", json!({"seed": seed}))
+    }
+
+    fn issue(&mut self, gate: &str, kwargs: Value) -> Value {
+        let key = self.agent(AGENT)["public_key"].clone();
+        let mut asked =
+            json!({"agent_id": "agent-001", "permissions": ["read", "write"], "agent_public_key": key});
+        for (name, value) in kwargs.as_object().expect("an object") {
+            asked[name] = value.clone();
+        }
+        self.call("issue_passport", json!([gate]), asked)
+    }
+}
+
+fn with_both(database: Option<&str>, test: impl Fn(&mut Scene, &str)) {
+    let mut scene = Scene::new(database);
+    for (is_async, gate) in [(false, "gate_sync"), (true, "gate_async")] {
+        scene.is_async = is_async;
+        scene.call("create_gate", json!([]), json!({"name": "A gate", "gate_id": gate}));
+        test(&mut scene, gate);
+    }
+}
+
+fn every_method_of_gates_answers_as_the_clients_types_say(database: Option<&str>) {
+    with_both(database, |scene, id| {
+        let gate = scene.call("get_gate", json!([id]), json!({}));
+        assert_eq!((&gate["gate_id"], &gate["profile"]), (&json!(id), &json!("L1")));
+        let listed = scene.call("list_gates", json!([]), json!({}));
+        assert!(listed.as_array().expect("a bare array").contains(&gate));
+        let change =
+            json!({"name": "B", "profile": "L2", "allow_self_issued": true, "is_discoverable": true});
+        let changed = scene.call("update_gate", json!([id]), change);
+        assert_eq!([&changed["name"], &changed["profile"]], [&json!("B"), &json!("L2")]);
+        assert_eq!([&changed["allow_self_issued"], &changed["is_discoverable"]], [true, true]);
+        assert_eq!(scene.call("delete_gate", json!([id]), json!({})), json!({"deleted": true}));
+        assert_eq!(scene.error("get_gate", json!([id]), json!({})), ("NotFoundError".to_owned(), 404));
+    });
+}
+
+fn every_method_of_passports_answers_as_the_clients_types_say(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let all = json!({
+            "agent_name": "Test Agent", "constraints": {"read": {"core:cost:max_per_action": 100}},
+            "expires_in": "7d", "metadata": {"env": "test"},
+        });
+        let passport = scene.issue(gate, all);
+        let id = &passport["passport_id"];
+        assert_eq!(scene.call("get_passport", json!([gate, id]), json!({})), passport);
+        assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([passport]));
+        let new = scene.call("reissue_passport", json!([id]), json!({}));
+        assert_eq!(&new["revoked_passport_id"], id);
+        let refused = scene.error("reissue_passport", json!([id]), json!({"accept_catalog_version": 2}));
+        assert_eq!(refused, ("ValidationError".to_owned(), 422));
+        assert_eq!(
+            scene.error("reissue_passport", json!([id]), json!({})),
+            ("ConflictError".to_owned(), 409)
+        );
+        let revoked = scene.call("revoke_passport", json!([gate, new["passport_id"]]), json!({}));
+        assert_eq!(revoked, json!({"revoked": true}));
+        assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([]));
+    });
+}
+
+fn issued_passports_verify_with_the_clients_offline_verifier(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let passport = scene.issue(gate, json!({"agent_name": "Ünïcode", "expires_in_seconds": 600}));
+        let asked = json!({
+            "passport_json": passport["passport_json"], "signature": passport["signature"],
+            "public_key": passport["public_key"],
+        });
+        let verdict = scene.sdk.ask("verify", asked.clone());
+        assert_eq!([&verdict["signature"], &verdict["text_signature"], &verdict["is_canonical"]], [true; 3]);
+        // It knows no issuers' keys, and finds nothing else.
+        assert_eq!(verdict["reason_code"], "signature_key_unavailable");
+        let mut forged = asked;
+        let text = forged["passport_json"].as_str().expect("a text").replace("write", "wrote");
+        forged["passport_json"] = text.into();
+        let verdict = scene.sdk.ask("verify", forged);
+        assert_eq!([&verdict["signature"], &verdict["text_signature"]], [false; 2]);
+    });
+}
+
+fn checks_and_dry_runs_are_decisions(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let passport = scene.issue(gate, json!({}));
+        let id = passport["passport_id"].clone();
+        let check = |scene: &mut Scene, action: &str, id: &Value| {
+            let kwargs = json!({"action": action, "passport_id": id, "target": "/docs"});
+            let answer = scene.call("check_gate", json!([gate]), kwargs);
+            (answer["allowed"].clone(), answer["reason_code"].clone())
+        };
+        assert_eq!(check(scene, "read", &id), (json!(true), Value::Null));
+        assert_eq!(check(scene, "delete", &id), (json!(false), json!("permission_denied")));
+        let answer = scene.call("check_gate", json!([gate]), json!({"action": "read"}));
+        assert_eq!(answer["decision"], "block");
+        let run = |scene: &mut Scene, permission: &str| {
+            let kwargs = json!({"gate_id": gate, "passport": passport, "requested_permission": permission, "requested_constraints": {}});
+            let answer = scene.call("authorize_dry_run", json!([]), kwargs);
+            (answer["decision"].clone(), answer["constraints_satisfied"].clone())
+        };
+        assert_eq!(run(scene, "read"), (json!("allow"), json!(true)));
+        assert_eq!(run(scene, "delete"), (json!("block"), json!(false)));
+        scene.call("revoke_passport", json!([gate, id]), json!({}));
+        assert_eq!(check(scene, "read", &id), (json!(false), json!("passport_revoked")));
+    });
+}
+
+fn api_keys_are_made_listed_and_revoked(database: Option<&str>) {
+    with_both(database, |scene, _| {
+        let made =
+            scene.call("create_api_key", json!([]), json!({"name": "My key", "scopes": ["gates:read"]}));
+        let key = made["key"].as_str().expect("a key").to_owned();
+        let listed = scene.call("list_api_keys", json!([]), json!({}));
+        assert!(listed.as_array().expect("a bare array").iter().any(|one| one["id"] == made["id"]));
+        assert!(scene.call_with(&key, "list_gates", json!([]), json!({}))["answer"].is_array());
+        let revoked = scene.call("revoke_api_key", json!([made["id"]]), json!({}));
+        assert_eq!(revoked, json!({"revoked": true}));
+        let after = scene.call_with(&key, "list_gates", json!([]), json!({}));
+        assert_eq!(after["error"], "AuthenticationError");
+    });
+}
+
+fn each_error_is_of_its_class(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let unknown = scene.call_with("mod_live_unknown", "list_gates", json!([]), json!({}));
+        assert_eq!((&unknown["error"], &unknown["status"]), (&json!("AuthenticationError"), &json!(401)));
+        let made =
+            scene.call("create_api_key", json!([]), json!({"name": "reader", "scopes": ["gates:read"]}));
+        let key = made["key"].as_str().expect("a key");
+        let beyond = scene.call_with(key, "delete_gate", json!([gate]), json!({}));
+        assert_eq!((&beyond["error"], &beyond["status"]), (&json!("AuthorizationError"), &json!(403)));
+        let missing = scene.error("get_passport", json!([gate, "pp_none"]), json!({}));
+        assert_eq!(missing, ("NotFoundError".to_owned(), 404));
+        let twice = scene.error("create_gate", json!([]), json!({"name": "again", "gate_id": gate}));
+        assert_eq!(twice, ("ConflictError".to_owned(), 409));
+        // As the client's documents have it: the service makes no keys for agents, and says so.
+        let keyless = json!({"agent_id": "agent-001", "permissions": ["read", "write"], "expires_in": "7d"});
+        let refused = scene.error("issue_passport", json!([gate]), keyless);
+        assert_eq!(refused, ("ValidationError".to_owned(), 422));
+    });
+}
+
+fn too_many_requests_say_when_to_come_back(database: Option<&str>) {
+    let mut scene = Scene::with(database, Some(&["--rate", "1"]));
+    let (url, key) = (scene.service.url(), scene.service.key.clone());
+    let error = scene.sdk.ask("hammer", json!({"url": url, "key": key, "times": 50}));
+    assert_eq!((&error["error"], &error["status"]), (&json!("RateLimitError"), &json!(429)), "{error}");
+    assert!(error["retry_after"].as_f64().is_some_and(|seconds| (1.0..=10.0).contains(&seconds)), "{error}");
+}
+
+fn an_agent_registers_delegates_and_revokes_by_the_clients_own_signing(database: Option<&str>) {
+    let mut scene = Scene::new(database);
+    let gate = json!({"name": "A", "gate_id": "gate_open", "allow_self_issued": true});
+    scene.call("create_gate", json!([]), gate);
+    let own = json!({"seed": AGENT, "permissions": ["read"], "name": "assistant@dev.local"});
+    let passport = scene.sdk.ask("self_issue", own.clone());
+    let id = passport["passport_json"]["passport_id"].as_str().expect("an id").to_owned();
+    let (status, answer) = scene.post("/api/passports/register", &passport);
+    assert_eq!((status, &answer["status"]), (200, &json!("active")), "{answer}");
+    assert_eq!(scene.post("/api/passports/register", &passport).1["status"], "idempotent");
+    let mut nameless = own;
+    nameless["name"] = Value::Null;
+    let nameless = scene.sdk.ask("self_issue", nameless);
+    assert_eq!(scene.post("/api/passports/register", &nameless).0, 422);
+
+    let child = scene.sdk.ask("delegate", json!({"parent": passport, "seed": AGENT, "to": OTHER}));
+    let verdict = scene.sdk.ask(
+        "verify",
+        json!({"passport_json": child["passport_json"], "signature": child["signature"], "public_key": null}),
+    );
+    assert_eq!(verdict["valid"], true);
+    assert_eq!(scene.post("/api/passports/register", &child).1["status"], "active");
+    let child_id = child["passport_json"]["passport_id"].as_str().expect("an id").to_owned();
+
+    // Neither needs an API key to be checked.
+    let check = |scene: &mut Scene, id: &str| {
+        scene.post("/api/gates/gate_open/check", &json!({"action": "read", "passport_id": id})).1
+    };
+    for id in [&id, &child_id] {
+        assert_eq!(check(&mut scene, id)["decision"], "allow");
+    }
+    // What the client may issue for an agent that is known by its own passport.
+    let agent_id = scene.agent(AGENT)["agent_id"].clone();
+    let kwargs = json!({"agent_id": agent_id, "permissions": ["read"]});
+    scene.call("issue_passport", json!(["gate_open"]), kwargs);
+
+    let forged = scene.sdk.ask("assertion", json!({"seed": OTHER, "passport_id": id}));
+    assert_eq!(scene.post(&format!("/api/passports/{id}/revoke"), &forged).0, 401);
+    let word = scene.sdk.ask("assertion", json!({"seed": AGENT, "passport_id": id}));
+    let (status, answer) = scene.post(&format!("/api/passports/{id}/revoke"), &word);
+    assert_eq!((status, &answer["status"]), (200, &json!("revoked")), "{answer}");
+    for id in [&id, &child_id] {
+        assert_eq!(check(&mut scene, id)["reason_code"], "passport_revoked");
+    }
+}
