@@ -269,9 +269,6 @@ fn check(app: &App, agent: &Agent) -> ApiResult<()> {
     if key_of_did(&agent.did).is_some_and(|key| agent.key.is_some_and(|registered| registered != key)) {
         return Err(ApiError::invalid("publicKey", "is not the key of the did:key"));
     }
-    if agent.level == Level::SelfSigned {
-        return Err(ApiError::invalid("trustLevel", "must be one of \"1\", \"2\", \"3\" and \"4\""));
-    }
     if agent.level >= Level::DomainValidated && agent.domain.is_none() {
         return Err(ApiError::invalid("domain", "is needed from level 2 on"));
     }

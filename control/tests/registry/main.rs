@@ -1,6 +1,12 @@
 //! The badge registry: agents, badges, proofs of possession, revocations.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
 
 #[allow(unreachable_pub, dead_code, reason = "each test file uses a part of it")]
 #[path = "../common/mod.rs"]

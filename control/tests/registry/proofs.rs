@@ -19,6 +19,7 @@ on_every_database!(
     a_challenge_is_given_to_an_account_or_to_the_agent_itself,
     a_badge_of_the_agent_opens_a_challenge_only_where_it_is_meant_for_the_registry,
     challenges_are_limited_by_agent_and_address,
+    badges_by_proof_are_limited_as_challenges_are,
     failed_proofs_make_the_agent_wait,
     an_agents_own_host_says_which_keys_authenticate,
 );
@@ -195,6 +196,10 @@ fn a_challenge_ends(database: Option<&str>) {
     let short = agent.challenge_for(&bench, json!({"challenge_ttl": 30}));
     let (status, answer) = agent.answer(&bench, &short, &agent.proof(&short).sign(&agent.key));
     assert_eq!((status, answer["error"].as_str().unwrap()), (403, "exp_outside_challenge_window"));
+    let mut late = agent.proof(&short);
+    (late.iat, late.exp) = (late.iat.plus_millis(45_000), late.iat.plus_millis(45_000));
+    let (status, answer) = agent.answer(&bench, &short, &late.sign(&agent.key));
+    assert_eq!((status, answer["error"].as_str().unwrap()), (403, "iat_invalid"));
     in_database(&bench, &["UPDATE badge_challenges SET expires_at = expires_at - 30000"]);
     let (status, answer) = agent.answer(&bench, &short, &agent.proof(&short).sign(&agent.key));
     assert_eq!((status, answer["error"].as_str().unwrap()), (403, "challenge_expired"));
@@ -283,6 +288,23 @@ fn challenges_are_limited_by_agent_and_address(database: Option<&str>) {
     assert_eq!(ask(&agents[5]).0, 429, "100 are the account's");
     in_database(&bench, &["UPDATE badge_challenges SET created_at = created_at - 60000"]);
     assert_eq!(ask(&agents[0]).0, 200);
+}
+
+fn badges_by_proof_are_limited_as_challenges_are(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let agent = Agent::with_did_key(&bench, 17, "1");
+    let prove = || {
+        let challenge = agent.challenge(&bench);
+        agent.answer(&bench, &challenge, &agent.proof(&challenge).sign(&agent.key)).0
+    };
+    for _ in 0..10 {
+        assert_eq!(prove(), 200);
+    }
+    // Challenges that were saved up make no difference.
+    in_database(&bench, &["UPDATE badge_challenges SET created_at = created_at - 60000"]);
+    assert_eq!(prove(), 429);
+    in_database(&bench, &["UPDATE badges SET issued_at = issued_at - 60000"]);
+    assert_eq!(prove(), 200);
 }
 
 fn failed_proofs_make_the_agent_wait(database: Option<&str>) {
