@@ -1,5 +1,7 @@
 //! A real service for a test, and JSON in and out of it.
 
+#![allow(dead_code, reason = "each test that has this module uses a part of it")]
+
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -9,7 +11,7 @@ use xtask::control::{Control, Service};
 pub struct Bench {
     pub service: Service,
     pub control: Control,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Bench {
@@ -24,7 +26,7 @@ impl Bench {
         let program = Path::new(env!("CARGO_BIN_EXE_portcullis-control"));
         let control = Control::in_folder(program, folder.path(), database).unwrap().with(options);
         let service = control.start().unwrap();
-        Bench { service, control, _folder: folder }
+        Bench { service, control, folder }
     }
 
     /// Calls with the key that may do everything.
