@@ -101,19 +101,21 @@ fn key_file_beside(url: &str, db: &Db) -> Option<PathBuf> {
     Some(PathBuf::from(format!("{file}.key")))
 }
 
+/// What the sealed text is about that tells a wrong master key.
+pub(crate) const VAULT_CHECK: &str = "service/check";
+
 /// Tries the vault on what the database was first used with, so that a wrong master key
 /// is told at the start.
 async fn check_vault(vault: &Vault, db: &Db) -> Result<()> {
-    const ABOUT: &str = "service/check";
     let mut tx = db.write_alone().await?;
     let stored: Option<(String,)> = sqlx::query_as("SELECT value FROM service WHERE name = 'vault_check'")
         .fetch_optional(&mut *tx)
         .await?;
     if let Some((sealed,)) = stored {
-        vault.open(ABOUT, &sealed).context("the master key is not this database's")?;
+        vault.open(VAULT_CHECK, &sealed).context("the master key is not this database's")?;
     } else {
         sqlx::query("INSERT INTO service (name, value) VALUES ('vault_check', $1)")
-            .bind(vault.seal(ABOUT, b"portcullis")?)
+            .bind(vault.seal(VAULT_CHECK, b"portcullis")?)
             .execute(&mut *tx)
             .await?;
     }

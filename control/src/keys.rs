@@ -79,7 +79,7 @@ pub async fn create(
     getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
     let public_key = SecretKey::from_seed(seed).public_key();
     let key_id = thumbprint(&public_key);
-    let sealed = vault.seal(&about(purpose, owner, &key_id), &seed)?;
+    let sealed = vault.seal(&about(purpose.name(), owner, &key_id), &seed)?;
     let half = PublicHalf {
         public_key: base64::encode(&public_key),
         created_at: now_ms(),
@@ -186,7 +186,7 @@ pub async fn open(
 }
 
 fn unsealed(vault: &Vault, purpose: Purpose, owner: &str, key_id: &str, sealed: &str) -> Result<SecretKey> {
-    let seed = vault.open(&about(purpose, owner, key_id), sealed)?;
+    let seed = vault.open(&about(purpose.name(), owner, key_id), sealed)?;
     let seed = <[u8; 32]>::try_from(seed).map_err(|_| anyhow!("a key's seed is not 32 bytes"))?;
     Ok(SecretKey::from_seed(seed))
 }
@@ -278,8 +278,9 @@ pub fn thumbprint(public_key: &[u8; 32]) -> String {
     base64::encode_url(&sha256(public_key))
 }
 
-fn about(purpose: Purpose, owner: &str, key_id: &str) -> String {
-    format!("{}/{owner}/{key_id}", purpose.name())
+/// What a sealed seed is about.
+pub(crate) fn about(purpose: &str, owner: &str, key_id: &str) -> String {
+    format!("{purpose}/{owner}/{key_id}")
 }
 
 /// Nothing of the key is shown.

@@ -18,6 +18,7 @@ pub mod passports;
 pub mod registry;
 pub mod limits;
 pub mod metrics;
+pub mod reseal;
 pub mod server;
 pub mod settings;
 pub mod time;

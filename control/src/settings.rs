@@ -24,6 +24,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Read a backup into an empty database, of either kind
     Restore(RestoreArgs),
+    /// Seal the signing keys under a new master key, while the service does not run
+    Reseal(ResealArgs),
 }
 
 /// Where everything is kept.
@@ -78,6 +80,17 @@ pub struct RestoreArgs {
     /// The file that `backup` made
     #[arg(long)]
     pub from: PathBuf,
+}
+
+/// `portcullis-control reseal`.
+#[derive(Args, Debug)]
+pub struct ResealArgs {
+    /// Where everything is kept, and the former master key
+    #[command(flatten)]
+    pub storage: Storage,
+    /// The file with the new master key, which is made if it does not exist
+    #[arg(long)]
+    pub new_master_key_file: PathBuf,
 }
 
 /// `portcullis-control serve`.

@@ -1,6 +1,7 @@
 //! Backups: whole while the service writes, and good for either kind of database.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
