@@ -3,16 +3,16 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod checks;
 pub mod feed;
 pub mod gate_admin;
-pub mod checks;
 pub mod gates;
 pub mod health;
 pub mod issuers;
-pub mod passports;
-mod shapes;
-pub mod registry;
 pub mod metrics;
+pub mod passports;
+pub mod registry;
+mod shapes;
 pub mod signing_keys;
 
 use crate::App;
