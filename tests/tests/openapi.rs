@@ -23,6 +23,23 @@ use xtask::workspace::Workspace;
 
 /// Everything that is served to whoever asks. What is added here is public: say why.
 const PUBLIC: &[&str] = &[
+    // keys and documents of issuers and agents, which anyone must be able to check
+    "GET /.well-known/did.json",
+    "GET /.well-known/jwks.json",
+    "GET /agents/{id}/did.json",
+    "GET /v1/agents/{agent}/status",
+    "GET /v1/badges/{jti}/status",
+    "GET /v1/revocations",
+    "POST /v1/validate",
+    // what a gate says of itself to those who would pass it
+    "GET /api/gates/{gate_id}/public",
+    // judged by the passport or the proof in the body, or by a key where there is none
+    "POST /api/gates/{gate_id}/check",
+    "POST /api/passports/register",
+    "POST /api/passports/{passport_id}/revoke",
+    "POST /v1/agents/{agent}/badge",
+    "POST /v1/agents/{agent}/badge/pop",
+    "POST /v1/sdk/agents/{agent}/badge/pop",
     // by a one-time token in the body, and signed with the key that it enrols
     "POST /gate/v1/enrol",
     // for load balancers: `ok`, `ready`
@@ -74,9 +91,12 @@ fn operations(document: &str) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let security = operation.get("security").map(|security| {
-                let schemes = security[0].as_object().unwrap();
-                let (scheme, scopes) = schemes.iter().next().unwrap();
+            // An empty requirement is met by nobody's credentials.
+            let required = operation.get("security").and_then(Value::as_array);
+            let schemes =
+                required.map(|all| all.iter().map(|one| one.as_object().unwrap()).collect::<Vec<_>>());
+            let security = schemes.filter(|all| all.iter().all(|one| !one.is_empty())).map(|all| {
+                let (scheme, scopes) = all[0].iter().next().unwrap();
                 (scheme.clone(), scopes[0].as_str().map(str::to_owned))
             });
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -154,9 +174,9 @@ fn each_operation_refuses_whoever_lacks_its_scope_and_the_public_ones_are_listed
     assert_eq!(public, listed, "what is public stands in this test");
 }
 
-/// Of each operation, beside those that go to the bounds of each parameter: half a minute
-/// for 20 operations on two cores.
-const EXAMPLES: &str = "50";
+/// Of each operation, beside those that go to the bounds of each parameter: some two minutes
+/// for 70 operations. One worker: with threads, CPython 3.11 fails in its own parser at times.
+const EXAMPLES: &str = "30";
 
 #[test]
 fn what_is_served_keeps_to_the_document() {
@@ -170,7 +190,7 @@ fn what_is_served_keeps_to_the_document() {
         .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
         .args(["--max-examples", EXAMPLES, "--seed", "20261121"])
         .args(["--generation-database", "none", "--suppress-health-check", "all", "--warnings", "off"])
-        .args(["--request-timeout", "60", "--workers", "2", "--no-color", "--continue-on-failure"])
+        .args(["--request-timeout", "60", "--workers", "1", "--no-color", "--continue-on-failure"])
         .output()
         .unwrap();
     assert!(

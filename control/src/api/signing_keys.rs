@@ -86,7 +86,7 @@ const LONGEST_OVERLAP: i64 = 3660 * DAY;
 
 /// A signing key's public half.
 #[derive(Debug, Serialize, ToSchema)]
-struct SigningKey {
+struct ServiceKey {
     /// What it signs.
     purpose: PurposeName,
     /// Whose key it is: an issuer's id, a gate's id, or `service`.
@@ -120,7 +120,7 @@ struct Pin {
     not_after: Option<String>,
 }
 
-impl SigningKey {
+impl ServiceKey {
     fn new(purpose: PurposeName, owner: String, half: PublicHalf) -> ApiResult<Self> {
         let not_after = half.not_after.map(iso);
         let pin = serde_json::to_value(KeyConfig {
@@ -129,7 +129,7 @@ impl SigningKey {
             not_before: None,
             not_after: not_after.clone(),
         });
-        Ok(SigningKey {
+        Ok(ServiceKey {
             purpose,
             owner,
             key_id: half.key_id,
@@ -169,7 +169,7 @@ fn a_page() -> i64 {
 #[derive(Debug, Serialize, ToSchema)]
 struct SigningKeyPage {
     /// The keys, newest first.
-    keys: Vec<SigningKey>,
+    keys: Vec<ServiceKey>,
     /// How many there are on all pages.
     total: i64,
 }
@@ -222,7 +222,7 @@ async fn list(
             signs_from: row.try_get("signs_from")?,
             not_after: row.try_get("not_after")?,
         };
-        SigningKey::new(PurposeName::of(&row.try_get::<String, _>("purpose")?)?, row.try_get("owner")?, half)
+        ServiceKey::new(PurposeName::of(&row.try_get::<String, _>("purpose")?)?, row.try_get("owner")?, half)
     });
     Ok(Json(SigningKeyPage { keys: keys.collect::<ApiResult<_>>()?, total }))
 }
@@ -247,7 +247,7 @@ struct Rotation {
 
 /// Makes a key that takes over from the present one.
 #[utoipa::path(post, path = "/api/v1/signing-keys/rotate", tag = "signing keys", security(("api_key" = ["signing_keys"])), request_body = Rotation, responses(
-    (status = 201, description = "The new key", body = SigningKey),
+    (status = 201, description = "The new key", body = ServiceKey),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "The owner has no keys of this purpose", body = ErrorBody),
@@ -259,7 +259,7 @@ async fn rotate(
     caller: Caller<SigningKeys>,
     State(app): State<App>,
     Body(asked): Body<Rotation>,
-) -> ApiResult<(StatusCode, Json<SigningKey>)> {
+) -> ApiResult<(StatusCode, Json<ServiceKey>)> {
     let lead = asked.lead_seconds.unwrap_or(asked.purpose.lead_seconds());
     if !(0..=LONGEST_LEAD).contains(&lead) {
         return Err(ApiError::invalid("lead_seconds", "must be 0 to 2678400 (a month)"));
@@ -289,7 +289,7 @@ async fn rotate(
     audit::record(&mut tx, &caller.key_id, "signing_key.rotate", &owner, detail).await?;
     tx.commit().await?;
     app.trust.wake(number);
-    Ok((StatusCode::CREATED, Json(SigningKey::new(asked.purpose, owner, made)?)))
+    Ok((StatusCode::CREATED, Json(ServiceKey::new(asked.purpose, owner, made)?)))
 }
 
 /// That a key signs no more.
