@@ -1,18 +1,15 @@
 //! What handlers work with.
 
 use crate::db::{Backend, Db};
-use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::settings::{Settings, Storage};
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
 use crate::vault::Vault;
 use anyhow::{Context, Result, bail};
-use governor::clock::Clock;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use portcullis_core::capiscio::is_https_origin;
-use std::fmt;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +24,8 @@ pub struct App {
     pub settings: Arc<Settings>,
     /// Who calls too often.
     pub limits: Arc<Limits>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// What running gates wait for.
     pub trust: Arc<TrustFeed>,
 }
@@ -50,8 +49,9 @@ impl App {
         }
         tx.commit().await?;
         let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
-        let limits = Arc::new(Limits::new(settings.rate));
-        Ok(App { db, vault, settings: Arc::new(settings), limits, trust })
+        let limits = Arc::new(Limits::new(settings.rate, settings.failed_rate));
+        let metrics = Arc::new(Metrics::new());
+        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust })
     }
 }
 
@@ -70,6 +70,8 @@ pub async fn open_vault(storage: &Storage, db: &Db) -> Result<Vault> {
             };
             if file.exists() {
                 Vault::from_file(&file)?
+            } else if is_sealed(db).await? {
+                bail!("the database's master key is missing: it was {}", file.display());
             } else {
                 let vault = Vault::create_file(&file)?;
                 tracing::warn!(
@@ -84,6 +86,13 @@ pub async fn open_vault(storage: &Storage, db: &Db) -> Result<Vault> {
     Ok(vault)
 }
 
+async fn is_sealed(db: &Db) -> Result<bool> {
+    let stored: Option<(String,)> = sqlx::query_as("SELECT value FROM service WHERE name = 'vault_check'")
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(stored.is_some())
+}
+
 fn key_file_beside(url: &str, db: &Db) -> Option<PathBuf> {
     if db.backend() != Backend::Sqlite {
         return None;
@@ -92,61 +101,24 @@ fn key_file_beside(url: &str, db: &Db) -> Option<PathBuf> {
     Some(PathBuf::from(format!("{file}.key")))
 }
 
+/// What the sealed text is about that tells a wrong master key.
+pub(crate) const VAULT_CHECK: &str = "service/check";
+
 /// Tries the vault on what the database was first used with, so that a wrong master key
 /// is told at the start.
 async fn check_vault(vault: &Vault, db: &Db) -> Result<()> {
-    const ABOUT: &str = "service/check";
     let mut tx = db.write_alone().await?;
     let stored: Option<(String,)> = sqlx::query_as("SELECT value FROM service WHERE name = 'vault_check'")
         .fetch_optional(&mut *tx)
         .await?;
     if let Some((sealed,)) = stored {
-        vault.open(ABOUT, &sealed).context("the master key is not this database's")?;
+        vault.open(VAULT_CHECK, &sealed).context("the master key is not this database's")?;
     } else {
         sqlx::query("INSERT INTO service (name, value) VALUES ('vault_check', $1)")
-            .bind(vault.seal(ABOUT, b"portcullis")?)
+            .bind(vault.seal(VAULT_CHECK, b"portcullis")?)
             .execute(&mut *tx)
             .await?;
     }
     tx.commit().await?;
     Ok(())
-}
-
-/// How often each caller may call.
-pub struct Limits {
-    limiter: DefaultKeyedRateLimiter<String>,
-}
-
-/// A caller may save up so many seconds' worth: a console that opens, a batch that starts.
-const BURST_SECONDS: u32 = 5;
-
-/// Past so many callers, those who have not called lately are forgotten.
-const KEPT_CALLERS: usize = 10_000;
-
-impl Limits {
-    fn new(per_second: u32) -> Self {
-        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
-        Limits { limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)) }
-    }
-
-    /// Counts a call of `caller`: an API key's id, a gate's, or an address.
-    ///
-    /// # Errors
-    /// 429 with the seconds to wait.
-    pub fn check(&self, caller: &str) -> ApiResult<()> {
-        if self.limiter.len() > KEPT_CALLERS {
-            self.limiter.retain_recent();
-        }
-        self.limiter.check_key(&caller.to_owned()).map_err(|until| {
-            let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
-            ApiError::too_many(wait.as_secs().saturating_add(1))
-        })
-    }
-}
-
-impl fmt::Debug for Limits {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Limits({} callers)", self.limiter.len())
-    }
 }

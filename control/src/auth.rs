@@ -51,6 +51,8 @@ scopes! {
     IssuersCertify = "issuers:certify";
     /// See and rotate the service's signing keys.
     SigningKeys = "signing_keys";
+    /// Read what is measured of the service.
+    Metrics = "metrics";
     /// See passports.
     PassportsRead = "passports:read";
     /// Issue, reissue and revoke passports.

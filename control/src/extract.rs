@@ -25,6 +25,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 }
             })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // PostgreSQL's text has no such character.
+        if text.windows(NUL.len()).any(|part| part == NUL) {
+            return Err(ApiError::invalid("body", "must not have the character U+0000"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
@@ -35,6 +39,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         Ok(Body(value))
     }
 }
+
+const NUL: &[u8] = br"\u0000";
 
 /// The query's parameters; 422 where they do not fit.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ pub async fn create(
     getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
     let public_key = SecretKey::from_seed(seed).public_key();
     let key_id = thumbprint(&public_key);
-    let sealed = vault.seal(&about(purpose, owner, &key_id), &seed)?;
+    let sealed = vault.seal(&about(purpose.name(), owner, &key_id), &seed)?;
     let half = PublicHalf {
         public_key: base64::encode(&public_key),
         created_at: now_ms(),
@@ -186,7 +186,7 @@ pub async fn open(
 }
 
 fn unsealed(vault: &Vault, purpose: Purpose, owner: &str, key_id: &str, sealed: &str) -> Result<SecretKey> {
-    let seed = vault.open(&about(purpose, owner, key_id), sealed)?;
+    let seed = vault.open(&about(purpose.name(), owner, key_id), sealed)?;
     let seed = <[u8; 32]>::try_from(seed).map_err(|_| anyhow!("a key's seed is not 32 bytes"))?;
     Ok(SecretKey::from_seed(seed))
 }
@@ -236,13 +236,51 @@ pub async fn end(tx: &mut Tx, purpose: Purpose, owner: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends a key at `now`: it signs no more, and what it signed is not taken. The key that
+/// follows it signs from then on. Answers whether there is such a one; else nothing changes.
+///
+/// # Errors
+/// No database.
+pub async fn retire(tx: &mut Tx, purpose: Purpose, owner: &str, key_id: &str, now: i64) -> Result<bool> {
+    // Only a key without an end follows: one with an end would leave nobody to sign.
+    let next: Option<(String,)> = sqlx::query_as(
+        "SELECT key_id FROM signing_keys WHERE purpose = $1 AND owner = $2 AND key_id <> $3 \
+         AND not_after IS NULL ORDER BY signs_from LIMIT 1",
+    )
+    .bind(purpose.name())
+    .bind(owner)
+    .bind(key_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((next,)) = next else { return Ok(false) };
+    sqlx::query("UPDATE signing_keys SET not_after = $1 WHERE purpose = $2 AND owner = $3 AND key_id = $4")
+        .bind(now)
+        .bind(purpose.name())
+        .bind(owner)
+        .bind(key_id)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "UPDATE signing_keys SET signs_from = $1 \
+         WHERE purpose = $2 AND owner = $3 AND key_id = $4 AND signs_from > $1",
+    )
+    .bind(now)
+    .bind(purpose.name())
+    .bind(owner)
+    .bind(next)
+    .execute(&mut **tx)
+    .await?;
+    Ok(true)
+}
+
 /// The id of a key: base64url of the SHA-256 of its 32 bytes.
 pub fn thumbprint(public_key: &[u8; 32]) -> String {
     base64::encode_url(&sha256(public_key))
 }
 
-fn about(purpose: Purpose, owner: &str, key_id: &str) -> String {
-    format!("{}/{owner}/{key_id}", purpose.name())
+/// What a sealed seed is about.
+pub(crate) fn about(purpose: &str, owner: &str, key_id: &str) -> String {
+    format!("{purpose}/{owner}/{key_id}")
 }
 
 /// Nothing of the key is shown.

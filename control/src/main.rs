@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use portcullis_control::settings::{ApiKeyArgs, Cli, Command, LogFormat};
-use portcullis_control::{auth, db, server};
+use portcullis_control::{auth, backup, db, reseal, server};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = match &cli.command {
         Command::Serve(settings) => settings.log_format,
-        Command::ApiKey(_) => LogFormat::Text,
+        Command::ApiKey(_) | Command::Backup(_) | Command::Restore(_) | Command::Reseal(_) => LogFormat::Text,
     };
     start_log(format);
     match run(cli.command).await {
@@ -32,6 +32,9 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(settings) => server::serve(*settings).await,
         Command::ApiKey(args) => make_api_key(&args).await,
+        Command::Backup(args) => backup::backup(&args).await,
+        Command::Reseal(args) => reseal::reseal(&args).await,
+        Command::Restore(args) => backup::restore(&args).await,
     }
 }
 

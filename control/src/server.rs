@@ -1,18 +1,23 @@
 //! Serving: the routes with what holds for all of them, and the process's beginning and end.
 
 use crate::api;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
+use crate::limits::Credential;
 use crate::{App, Settings};
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// All routes, ready to be served.
 pub fn router(app: App) -> Router {
     let (router, document) = api::routes().split_for_parts();
-    let document = document.to_pretty_json().unwrap_or_default();
+    let document = api::document(&document).unwrap_or_default();
     let document = move || async move { ([("content-type", "application/json")], document) };
     router
         .route("/openapi.json", get(document))
@@ -39,15 +44,66 @@ pub fn router(app: App) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn_with_state(app.clone(), admit))
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
         .with_state(app)
 }
 
-/// Gives each request an id, completes errors with it, and logs what became of it. Neither
-/// queries nor headers are logged: they carry secrets.
-async fn finish(request: Request, next: Next) -> Response {
+/// The routes on which gates wait for what is new, half a minute at most.
+const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust"];
+
+/// Refuses who calls too often, and gives each request its time.
+async fn admit(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let credential = credential(&request);
+    if let Some(address) = address {
+        match credential {
+            Some(credential) => app.limits.check_failures(address, credential)?,
+            None => app.limits.check_address(address)?,
+        }
+    }
+    // PostgreSQL's text has no such character, so that nothing has such a name.
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().contains("%00")) {
+        return Err(ApiError::invalid("query", "a parameter has the character U+0000"));
+    }
+    let mut seconds = u64::from(app.settings.request_seconds);
+    if route(&request).is_some_and(|route| WAITING.contains(&route)) {
+        seconds = seconds.saturating_add(60);
+    }
+    let Ok(response) = tokio::time::timeout(Duration::from_secs(seconds), next.run(request)).await else {
+        return Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            format!("the request was not there and answered within {seconds} s"),
+        ));
+    };
+    if let (Some(address), Some(credential), StatusCode::UNAUTHORIZED) =
+        (address, credential, response.status())
+    {
+        app.limits.failed(address, credential);
+    }
+    Ok(response)
+}
+
+fn credential(request: &Request) -> Option<Credential> {
+    let headers = request.headers();
+    if headers.contains_key("signature-input") {
+        return Some(Credential::Signature);
+    }
+    let has_key = headers.contains_key(AUTHORIZATION) || headers.contains_key("x-capiscio-registry-key");
+    has_key.then_some(Credential::Key)
+}
+
+fn route(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+/// Gives each request an id, completes errors with it, counts it, and logs what became of
+/// it. Neither queries nor headers are logged: they carry secrets.
+async fn finish(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = uuid::Uuid::new_v4().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let began = Instant::now();
     let span = tracing::info_span!("request", %id);
     let response = tracing::Instrument::instrument(next.run(request), span).await;
@@ -61,9 +117,12 @@ async fn finish(request: Request, next: Next) -> Response {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     let status = response.status().as_u16();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    app.metrics.served(route, &method, status, began.elapsed());
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let code = error.map_or("", |error| error.code);
-    tracing::info!(%id, %method, path, status, millis, code, "served");
+    let route = route.unwrap_or_default();
+    tracing::info!(%id, %method, route, path, status, millis, code, "served");
     response
 }
 
@@ -83,13 +142,22 @@ pub async fn serve(settings: Settings) -> Result<()> {
     });
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let header_time = Duration::from_secs(u64::from(settings.request_seconds));
     let served = match (&settings.tls_cert, &settings.tls_key) {
         (Some(cert), Some(key)) => {
-            let tls =
-                RustlsConfig::from_pem_file(cert, key).await.context("the certificate cannot be used")?;
-            axum_server::bind_rustls(settings.listen, tls).handle(handle).serve(service).await
+            let tls = certificate(cert, key).await?;
+            let renewal = tokio::spawn(renew_on_signal(tls.clone(), cert.clone(), key.clone()));
+            let mut server = axum_server::bind_rustls(settings.listen, tls).handle(handle);
+            limit(server.http_builder(), header_time);
+            let served = server.serve(service).await;
+            renewal.abort();
+            served
         }
-        _ => axum_server::bind(settings.listen).handle(handle).serve(service).await,
+        _ => {
+            let mut server = axum_server::bind(settings.listen).handle(handle);
+            limit(server.http_builder(), header_time);
+            server.serve(service).await
+        }
     };
     served.with_context(|| format!("cannot serve on {}", settings.listen))?;
     background.abort();
@@ -97,6 +165,31 @@ pub async fn serve(settings: Settings) -> Result<()> {
     app.db.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Who sends no headers, holds no connection.
+fn limit(builder: &mut Builder<TokioExecutor>, header_time: Duration) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_time);
+}
+
+async fn certificate(cert: &Path, key: &Path) -> Result<RustlsConfig> {
+    let unusable =
+        || format!("the certificate {} with the key {} cannot be used", cert.display(), key.display());
+    RustlsConfig::from_pem_file(cert, key).await.with_context(unusable)
+}
+
+/// Reads the certificate again whenever SIGHUP says that it was renewed.
+async fn renew_on_signal(tls: RustlsConfig, cert: PathBuf, key: PathBuf) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match certificate(&cert, &key).await {
+            Ok(renewed) => {
+                tls.reload_from_config(renewed.get_inner());
+                tracing::info!("the certificate was read again");
+            }
+            Err(error) => tracing::error!("{error:#}; the former one stays in use"),
+        }
+    }
 }
 
 /// Says where it listens, for people and for whoever asked for port 0.

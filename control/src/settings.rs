@@ -20,6 +20,12 @@ pub enum Command {
     Serve(Box<Settings>),
     /// Make an API key without one, for the first of them
     ApiKey(ApiKeyArgs),
+    /// Write everything but the master key into a file; the service may go on meanwhile
+    Backup(BackupArgs),
+    /// Read a backup into an empty database, of either kind
+    Restore(RestoreArgs),
+    /// Seal the signing keys under a new master key, while the service does not run
+    Reseal(ResealArgs),
 }
 
 /// Where everything is kept.
@@ -54,6 +60,39 @@ pub struct ApiKeyArgs {
     pub scopes: Vec<String>,
 }
 
+/// `portcullis-control backup`.
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// Where everything is kept
+    #[command(flatten)]
+    pub storage: Storage,
+    /// The file to make
+    #[arg(long)]
+    pub to: PathBuf,
+}
+
+/// `portcullis-control restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// Where everything is to be kept
+    #[command(flatten)]
+    pub storage: Storage,
+    /// The file that `backup` made
+    #[arg(long)]
+    pub from: PathBuf,
+}
+
+/// `portcullis-control reseal`.
+#[derive(Args, Debug)]
+pub struct ResealArgs {
+    /// Where everything is kept, and the former master key
+    #[command(flatten)]
+    pub storage: Storage,
+    /// The file with the new master key, which is made if it does not exist
+    #[arg(long)]
+    pub new_master_key_file: PathBuf,
+}
+
 /// `portcullis-control serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -76,8 +115,15 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// Requests per second that one caller may make in the long run
-    #[arg(long, env = "PORTCULLIS_RATE", default_value_t = 100)]
+    #[arg(long, env = "PORTCULLIS_RATE", default_value_t = 100, overrides_with = "rate")]
     pub rate: u32,
+    /// Requests with wrong credentials per minute that one address may make
+    #[arg(long, env = "PORTCULLIS_FAILED_RATE", default_value_t = 60)]
+    pub failed_rate: u32,
+    /// Seconds that a request may take, its arrival included; gates that wait get a minute
+    /// more
+    #[arg(long, env = "PORTCULLIS_REQUEST_SECONDS", default_value_t = 30)]
+    pub request_seconds: u32,
     /// How registries and domains of others are reached
     #[command(flatten)]
     pub outside: Outside,

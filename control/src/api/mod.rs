@@ -2,17 +2,22 @@
 //! OpenAPI document; the scope that it asks for is the `Caller` that it takes.
 
 pub mod api_keys;
+pub mod audit;
+pub mod checks;
 pub mod feed;
 pub mod gate_admin;
-pub mod checks;
 pub mod gates;
 pub mod health;
 pub mod issuers;
+pub mod metrics;
 pub mod passports;
-mod shapes;
 pub mod registry;
+mod shapes;
+pub mod signing_keys;
 
 use crate::App;
+use crate::error::{ApiError, ApiResult};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
+        .merge(audit::routes())
         .merge(feed::routes())
         .merge(gate_admin::routes())
         .merge(health::routes())
@@ -29,6 +35,53 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(issuers::routes())
         .merge(passports::routes())
         .merge(registry::routes())
+        .merge(metrics::routes())
+        .merge(signing_keys::routes())
+}
+
+/// What any request may be answered by what stands before the handlers.
+const ANY_REQUEST: [(&str, &str); 3] = [
+    ("408", "The request was not there and answered in time"),
+    ("422", "A parameter is wrong"),
+    ("429", "Too many requests"),
+];
+
+/// What besides a request with a body may.
+const ANY_BODY: [(&str, &str); 2] =
+    [("400", "The body did not come whole"), ("413", "The body is too large")];
+
+/// The OpenAPI document, as it is served.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn document(described: &utoipa::openapi::OpenApi) -> serde_json::Result<String> {
+    let mut document = serde_json::to_value(described)?;
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
+    for (_, operation) in operations {
+        let bodies = operation.get("requestBody").map_or(&[][..], |_| &ANY_BODY);
+        let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for (status, description) in ANY_REQUEST.iter().chain(bodies) {
+            responses.entry(*status).or_insert_with(|| {
+                let schema = json!({"$ref": "#/components/schemas/ErrorBody"});
+                json!({"description": description, "content": {"application/json": {"schema": schema}}})
+            });
+        }
+    }
+    serde_json::to_string_pretty(&document)
+}
+
+/// Checks which part of a long list is asked for.
+pub(crate) fn check_page(limit: i64, offset: i64) -> ApiResult<()> {
+    if !(1..=1000).contains(&limit) {
+        return Err(ApiError::invalid("limit", "must be 1 to 1000"));
+    }
+    if !(0..=1_000_000_000).contains(&offset) {
+        return Err(ApiError::invalid("offset", "must be 0 to 1000000000"));
+    }
+    Ok(())
 }
 
 #[derive(OpenApi)]
