@@ -3,6 +3,7 @@
 use crate::db::{Backend, Db};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
+use crate::outside::Fetcher;
 use crate::settings::{Settings, Storage};
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
@@ -28,6 +29,8 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// What running gates wait for.
     pub trust: Arc<TrustFeed>,
+    /// What reaches hosts of others.
+    pub outside: Fetcher,
 }
 
 impl App {
@@ -46,8 +49,9 @@ impl App {
         }
         tx.commit().await?;
         let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
+        let outside = Fetcher::new(&settings.outside)?;
         let limits = Arc::new(Limits::new(settings.rate));
-        Ok(App { db, vault, settings: Arc::new(settings), limits, trust })
+        Ok(App { db, vault, settings: Arc::new(settings), limits, trust, outside })
     }
 }
 

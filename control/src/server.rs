@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::error::ApiError;
+use crate::follow;
 use crate::{App, Settings};
 use anyhow::{Context, Result};
 use axum::Router;
@@ -81,6 +82,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
         let app = app.clone();
         async move { app.trust.watch_database(&app.db, &app.vault).await }
     });
+    let following = tokio::spawn(follow::run(app.clone()));
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let served = match (&settings.tls_cert, &settings.tls_key) {
@@ -93,6 +95,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
     };
     served.with_context(|| format!("cannot serve on {}", settings.listen))?;
     background.abort();
+    following.abort();
     ender.abort();
     app.db.close().await;
     tracing::info!("ended");
