@@ -115,10 +115,15 @@ async fn check_vault(vault: &Vault, db: &Db) -> Result<()> {
 /// How often each caller may call.
 pub struct Limits {
     limiter: DefaultKeyedRateLimiter<String>,
+    domains: DefaultKeyedRateLimiter<String>,
 }
 
 /// A caller may save up so many seconds' worth: a console that opens, a batch that starts.
 const BURST_SECONDS: u32 = 5;
+
+/// Looks for a domain's token, per issuer and minute: whoever sets a record tries a few
+/// times, and hosts of others are not to be asked at will.
+const DOMAIN_CHECKS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// Past so many callers, those who have not called lately are forgotten.
 const KEPT_CALLERS: usize = 10_000;
@@ -127,7 +132,10 @@ impl Limits {
     fn new(per_second: u32) -> Self {
         let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
         let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
-        Limits { limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)) }
+        Limits {
+            limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
+            domains: RateLimiter::keyed(Quota::per_minute(DOMAIN_CHECKS)),
+        }
     }
 
     /// Counts a call of `caller`: an API key's id, a gate's, or an address.
@@ -135,14 +143,26 @@ impl Limits {
     /// # Errors
     /// 429 with the seconds to wait.
     pub fn check(&self, caller: &str) -> ApiResult<()> {
-        if self.limiter.len() > KEPT_CALLERS {
-            self.limiter.retain_recent();
-        }
-        self.limiter.check_key(&caller.to_owned()).map_err(|until| {
-            let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
-            ApiError::too_many(wait.as_secs().saturating_add(1))
-        })
+        check(&self.limiter, caller)
     }
+
+    /// Counts a look for the token of the domain of `issuer`.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_domain(&self, issuer: &str) -> ApiResult<()> {
+        check(&self.domains, issuer)
+    }
+}
+
+fn check(limiter: &DefaultKeyedRateLimiter<String>, who: &str) -> ApiResult<()> {
+    if limiter.len() > KEPT_CALLERS {
+        limiter.retain_recent();
+    }
+    limiter.check_key(&who.to_owned()).map_err(|until| {
+        let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
+        ApiError::too_many(wait.as_secs().saturating_add(1))
+    })
 }
 
 impl fmt::Debug for Limits {

@@ -2,7 +2,9 @@
 //! OpenAPI document; the scope that it asks for is the `Caller` that it takes.
 
 pub mod api_keys;
+pub mod domains;
 pub mod feed;
+pub mod following;
 pub mod gate_admin;
 pub mod health;
 
@@ -15,7 +17,9 @@ use utoipa_axum::router::OpenApiRouter;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
+        .merge(domains::routes())
         .merge(feed::routes())
+        .merge(following::routes())
         .merge(gate_admin::routes())
         .merge(health::routes())
 }

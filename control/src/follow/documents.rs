@@ -31,10 +31,8 @@ async fn look(app: &App, did: &str) -> Result<Vec<SeenKey>, OutsideError> {
         return Err(OutsideError::new(&url, "is the document of another DID"));
     }
     let keys = SeenKey::sorted(&document.keys);
-    let config = DidDocumentConfig {
-        id: did.to_owned(),
-        keys: keys.iter().cloned().map(SeenKey::config).collect(),
-    };
+    let config =
+        DidDocumentConfig { id: did.to_owned(), keys: keys.iter().cloned().map(SeenKey::config).collect() };
     check_document(&config).map_err(|error| OutsideError::new(&url, error.to_string()))?;
     Ok(keys)
 }

@@ -75,7 +75,11 @@ impl SeenKey {
         keys
     }
 
-    fn read(json: &str) -> Result<Vec<SeenKey>> {
+    /// Keys as the database has them.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn read(json: &str) -> Result<Vec<SeenKey>> {
         serde_json::from_str(json).context("the keys that were seen are unreadable")
     }
 

@@ -136,18 +136,14 @@ async fn take(app: &App, claim: &Claim, page: &RevocationPage) -> Result<()> {
     if page.jtis.is_empty() {
         return Ok(tx.commit().await?);
     }
-    let all: Vec<Revocation<'_>> = page
-        .jtis
-        .iter()
-        .map(|jti| Revocation { kind: Kind::Badge, issuer: &claim.id, id: jti })
-        .collect();
+    let all: Vec<Revocation<'_>> =
+        page.jtis.iter().map(|jti| Revocation { kind: Kind::Badge, issuer: &claim.id, id: jti }).collect();
     let number = changes::revoke_all(&mut tx, &app.trust, &all, Some(REASON), None).await?;
-    let (count,): (i64,) =
-        sqlx::query_as("SELECT COUNT(*) FROM revocations WHERE kind = $1 AND issuer = $2")
-            .bind(Kind::Badge.name())
-            .bind(&claim.id)
-            .fetch_one(&mut *tx)
-            .await?;
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM revocations WHERE kind = $1 AND issuer = $2")
+        .bind(Kind::Badge.name())
+        .bind(&claim.id)
+        .fetch_one(&mut *tx)
+        .await?;
     if count > MAX_REVOCATIONS {
         bail!("{}/v1/revocations: has more than {MAX_REVOCATIONS} entries", claim.id);
     }
@@ -169,9 +165,10 @@ async fn agents(app: &App, claim: &Claim) -> Result<()> {
     let mut first_failure = None;
     for (did,) in dids {
         let url = format!("{}/v1/agents/{}/status", claim.id, encoded(&did));
-        let status = app.outside.get(&url, MAX_STATUS).await.and_then(|body| {
-            read_status(&body, &did).map_err(|problem| OutsideError::new(&url, problem))
-        });
+        let status =
+            app.outside.get(&url, MAX_STATUS).await.and_then(|body| {
+                read_status(&body, &did).map_err(|problem| OutsideError::new(&url, problem))
+            });
         keep_status(app, claim, &did, &status).await?;
         if let Err(error) = status {
             first_failure.get_or_insert(error);
@@ -180,7 +177,12 @@ async fn agents(app: &App, claim: &Claim) -> Result<()> {
     first_failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-async fn keep_status(app: &App, claim: &Claim, did: &str, status: &Result<String, OutsideError>) -> Result<()> {
+async fn keep_status(
+    app: &App,
+    claim: &Claim,
+    did: &str,
+    status: &Result<String, OutsideError>,
+) -> Result<()> {
     let mut tx = app.db.write().await?;
     let status = match status {
         Ok(status) => status,

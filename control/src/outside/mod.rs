@@ -86,7 +86,8 @@ impl Fetcher {
             return Err(at(format!("answers {}, not 200", status.as_u16())));
         }
         let too_large = || at(format!("is longer than {limit} bytes"));
-        let told = response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        let told =
+            response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
         if told > limit {
             return Err(too_large());
         }

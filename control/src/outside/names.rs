@@ -95,8 +95,7 @@ impl Resolve for Names {
         let names = self.clone();
         Box::pin(async move {
             let addresses = names.addresses(name.as_str()).await?;
-            let addresses: Addrs =
-                Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)
         })
     }
