@@ -287,9 +287,8 @@ fn the_connection_goes_to_the_address_that_was_judged() {
 }
 
 #[test]
-fn a_domain_is_verified_by_a_record_and_by_a_file_and_by_nothing_else() {
+fn a_domain_is_verified_by_its_record_and_by_nothing_else() {
     let world = World::inside(None);
-    // The file's URL has no port, and this process may not listen on 443.
     world.execute(
         "INSERT INTO issuers (issuer_id, name, domain, trust_tier, actions, metadata, created_at) \
          VALUES ('iss_1', 'one', 'shop.test', 2, '[]', '{}', 0), ('iss_2', 'two', NULL, 1, '[]', '{}', 0)",
