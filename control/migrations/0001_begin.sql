@@ -211,6 +211,8 @@ CREATE TABLE followed_issuers (
     synced_at BIGINT,
     last_error TEXT,
     last_error_at BIGINT,
+    -- in a row; and when to look again, or until when an instance looks
+    failures BIGINT NOT NULL DEFAULT 0,
     look_at BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
@@ -231,6 +233,7 @@ CREATE TABLE did_documents (
     keys TEXT NOT NULL,
     seen_at BIGINT,
     last_error TEXT,
+    failures BIGINT NOT NULL DEFAULT 0,
     look_at BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );

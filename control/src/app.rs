@@ -4,6 +4,7 @@ use crate::db::{Backend, Db};
 use crate::keys::{self, Purpose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::outside::Fetcher;
 use crate::settings::{Settings, Storage};
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
@@ -28,6 +29,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What running gates wait for.
     pub trust: Arc<TrustFeed>,
+    /// What reaches hosts of others.
+    pub outside: Fetcher,
 }
 
 impl App {
@@ -51,7 +54,8 @@ impl App {
         let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
         let limits = Arc::new(Limits::new(settings.rate, settings.failed_rate));
         let metrics = Arc::new(Metrics::new());
-        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust })
+        let outside = Fetcher::new(&settings.outside)?;
+        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust, outside })
     }
 }
 

@@ -19,6 +19,8 @@ pub mod metrics;
 pub mod passports;
 pub mod registry;
 pub mod reseal;
+pub mod follow;
+pub mod outside;
 pub mod server;
 pub mod settings;
 pub mod time;

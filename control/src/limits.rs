@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 /// Who calls too often, and who with credentials that are not good.
 pub struct Limits {
     limiter: DefaultKeyedRateLimiter<String>,
+    domains: DefaultKeyedRateLimiter<String>,
     failures_per_minute: u32,
     failures: Mutex<HashMap<(IpAddr, Credential), Failures>>,
 }
@@ -37,6 +38,10 @@ struct Failures {
 /// A caller may save up so many seconds' worth: a console that opens, a batch that starts.
 const BURST_SECONDS: u32 = 5;
 
+/// Looks for a domain's token, per issuer and minute: whoever sets a record tries a few
+/// times, and hosts of others are not to be asked at will.
+const DOMAIN_CHECKS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
 /// Past so many callers, those who have not called lately are forgotten.
 const KEPT_CALLERS: usize = 10_000;
 
@@ -50,6 +55,7 @@ impl Limits {
         let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
         Limits {
             limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
+            domains: RateLimiter::keyed(Quota::per_minute(DOMAIN_CHECKS)),
             failures_per_minute,
             failures: Mutex::default(),
         }
@@ -60,13 +66,15 @@ impl Limits {
     /// # Errors
     /// 429 with the seconds to wait.
     pub fn check(&self, caller: &str) -> ApiResult<()> {
-        if self.limiter.len() > KEPT_CALLERS {
-            self.limiter.retain_recent();
-        }
-        self.limiter.check_key(&caller.to_owned()).map_err(|until| {
-            let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
-            ApiError::too_many(wait.as_secs().saturating_add(1))
-        })
+        check(&self.limiter, caller)
+    }
+
+    /// Counts a look for the token of the domain of `issuer`.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_domain(&self, issuer: &str) -> ApiResult<()> {
+        check(&self.domains, issuer)
     }
 
     /// Counts a call from an address that says nothing of who sends it.
@@ -115,6 +123,16 @@ impl Limits {
     fn lock(&self) -> MutexGuard<'_, HashMap<(IpAddr, Credential), Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check(limiter: &DefaultKeyedRateLimiter<String>, who: &str) -> ApiResult<()> {
+    if limiter.len() > KEPT_CALLERS {
+        limiter.retain_recent();
+    }
+    limiter.check_key(&who.to_owned()).map_err(|until| {
+        let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
+        ApiError::too_many(wait.as_secs().saturating_add(1))
+    })
 }
 
 /// Whom an address stands for: of IPv6, whoever has a /64 has all of it.

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::error::{ApiError, ApiResult};
 use crate::limits::Credential;
+use crate::follow;
 use crate::{App, Settings};
 use anyhow::{Context, Result};
 use axum::Router;
@@ -140,6 +141,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
         let app = app.clone();
         async move { app.trust.watch_database(&app.db, &app.vault).await }
     });
+    let following = tokio::spawn(follow::run(app.clone()));
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let header_time = Duration::from_secs(u64::from(settings.request_seconds));
@@ -161,6 +163,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
     };
     served.with_context(|| format!("cannot serve on {}", settings.listen))?;
     background.abort();
+    following.abort();
     ender.abort();
     app.db.close().await;
     tracing::info!("ended");

@@ -4,7 +4,9 @@
 pub mod api_keys;
 pub mod audit;
 pub mod checks;
+pub mod domains;
 pub mod feed;
+pub mod following;
 pub mod gate_admin;
 pub mod gates;
 pub mod health;
@@ -27,7 +29,9 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
         .merge(audit::routes())
+        .merge(domains::routes())
         .merge(feed::routes())
+        .merge(following::routes())
         .merge(gate_admin::routes())
         .merge(health::routes())
         .merge(checks::routes())

@@ -1,0 +1,230 @@
+//! Hosts of others, on loopback: a name server, and HTTPS servers under a CA of their own.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::{A, TXT};
+use hickory_proto::rr::{RData, Record, RecordType};
+use http_body_util::channel::Channel;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// A name server for what a test says. Each look-up of addresses takes the next answer of
+/// a name; the last stays.
+pub struct Dns {
+    pub address: SocketAddr,
+    zone: Arc<Mutex<Zone>>,
+    socket: UdpSocket,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Zone {
+    addresses: HashMap<String, Vec<Vec<Ipv4Addr>>>,
+    texts: HashMap<String, Vec<String>>,
+    asked: HashMap<String, usize>,
+}
+
+impl Dns {
+    pub fn start() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let zone = Arc::new(Mutex::new(Zone::default()));
+        let thread = std::thread::spawn({
+            let (socket, zone) = (socket.try_clone().unwrap(), Arc::clone(&zone));
+            move || {
+                let mut buffer = [0; 4096];
+                // An empty datagram ends it.
+                while let Ok((length @ 1.., from)) = socket.recv_from(&mut buffer) {
+                    if let Some(answer) = answer(&buffer[..length], &mut zone.lock().unwrap()) {
+                        socket.send_to(&answer, from).unwrap();
+                    }
+                }
+            }
+        });
+        Dns { address, zone, socket, thread: Some(thread) }
+    }
+
+    /// Answers for a name, one after the other.
+    pub fn set(&self, name: &str, answers: &[&[[u8; 4]]]) {
+        let answers = answers.iter().map(|some| some.iter().map(|one| (*one).into()).collect()).collect();
+        self.zone.lock().unwrap().addresses.insert(name.to_owned(), answers);
+    }
+
+    pub fn set_texts(&self, name: &str, texts: &[&str]) {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        self.zone.lock().unwrap().texts.insert(name.to_owned(), texts);
+    }
+
+    /// How often the address of a name was asked for.
+    pub fn asked(&self, name: &str) -> usize {
+        self.zone.lock().unwrap().asked.get(name).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        let _ = self.socket.send_to(&[], self.address);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
+    let asked = Message::from_vec(query).ok()?;
+    let question = asked.queries.first()?.clone();
+    let name = question.name().to_string().trim_end_matches('.').to_ascii_lowercase();
+    let mut answer = asked.clone();
+    answer.metadata.message_type = MessageType::Response;
+    answer.additionals.clear();
+    let is_known = zone.addresses.contains_key(&name) || zone.texts.contains_key(&name);
+    if !is_known {
+        answer.metadata.response_code = ResponseCode::NXDomain;
+    }
+    let data: Vec<RData> = match question.query_type() {
+        RecordType::A => {
+            *zone.asked.entry(name.clone()).or_default() += 1;
+            let answers = zone.addresses.get_mut(&name);
+            let next = answers.map_or(Vec::new(), |all| {
+                if all.len() > 1 { all.remove(0) } else { all.first().cloned().unwrap_or_default() }
+            });
+            next.into_iter().map(|address| RData::A(A(address))).collect()
+        }
+        RecordType::TXT => {
+            let texts = zone.texts.get(&name).cloned().unwrap_or_default();
+            texts.into_iter().map(|text| RData::TXT(TXT::new(vec![text]))).collect()
+        }
+        _ => Vec::new(),
+    };
+    for data in data {
+        answer.add_answer(Record::from_rdata(question.name().clone(), 60, data));
+    }
+    answer.to_vec().ok()
+}
+
+/// A certification authority for a test.
+pub struct Ca {
+    pub file: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Ca {
+    pub fn new(folder: &Path) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let file = folder.join("ca.pem");
+        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+        Ca { file, issuer: Issuer::new(params, key) }
+    }
+}
+
+/// An HTTPS server that answers what a test says, by path and query, and remembers what it
+/// was asked.
+#[derive(Clone)]
+pub struct Web {
+    pub address: SocketAddr,
+    state: Arc<Mutex<WebState>>,
+    // Ends with the last of them.
+    _runtime: Arc<Runtime>,
+}
+
+#[derive(Default)]
+struct WebState {
+    answers: HashMap<String, Answer>,
+    asked: Vec<String>,
+}
+
+/// What is answered.
+#[derive(Clone)]
+pub enum Answer {
+    Text(u16, String),
+    Redirect(String),
+    /// So many bytes, without a length at the beginning.
+    Long(usize),
+    /// Nothing, ever.
+    Silence,
+}
+
+impl Web {
+    pub fn start(ca: &Ca, ip: [u8; 4], port: u16, names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca.issuer).unwrap();
+        let (pem, key) = (certificate.pem().into_bytes(), key.serialize_pem().into_bytes());
+        // Fails where another test of this process was first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let state = Arc::new(Mutex::new(WebState::default()));
+        let router = Router::new().fallback({
+            let state = Arc::clone(&state);
+            move |request: Request| {
+                let asked = request.uri().path_and_query().unwrap().to_string();
+                let mut state = state.lock().unwrap();
+                state.asked.push(asked.clone());
+                let answer = state.answers.get(&asked).cloned();
+                drop(state);
+                respond(answer)
+            }
+        });
+        let runtime = Runtime::new().unwrap();
+        let handle = Handle::new();
+        let address = runtime.block_on(async {
+            let tls = RustlsConfig::from_pem(pem, key).await.unwrap();
+            let server = axum_server::bind_rustls((ip, port).into(), tls).handle(handle.clone());
+            tokio::spawn(server.serve(router.into_make_service()));
+            handle.listening().await.unwrap()
+        });
+        Web { address, state, _runtime: Arc::new(runtime) }
+    }
+
+    pub fn set(&self, path: &str, answer: Answer) {
+        self.state.lock().unwrap().answers.insert(path.to_owned(), answer);
+    }
+
+    pub fn set_json(&self, path: &str, body: &serde_json::Value) {
+        self.set(path, Answer::Text(200, body.to_string()));
+    }
+
+    /// Everything that it was asked so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+}
+
+async fn respond(answer: Option<Answer>) -> Response {
+    match answer {
+        Some(Answer::Text(status, text)) => {
+            Response::builder().status(status).body(Body::from(text)).unwrap()
+        }
+        Some(Answer::Redirect(to)) => {
+            Response::builder().status(StatusCode::FOUND).header("location", to).body(Body::empty()).unwrap()
+        }
+        Some(Answer::Long(length)) => {
+            let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+            tokio::spawn(async move {
+                for _ in 0..length / 1024 {
+                    if sender.send_data(Bytes::from_static(&[b' '; 1024])).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Response::new(Body::new(body))
+        }
+        Some(Answer::Silence) => {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Response::new(Body::empty())
+        }
+        None => Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
+    }
+}
