@@ -15,7 +15,6 @@ mod config;
 mod denial;
 mod ed25519;
 mod explanation;
-pub mod json;
 mod jws;
 pub mod live;
 pub mod modei;
@@ -29,6 +28,8 @@ mod snapshot;
 mod time;
 mod trust;
 mod verifier;
+
+pub use portcullis_json as json;
 
 pub use cache::CredentialCache;
 pub use config::{
