@@ -15,6 +15,7 @@ mod config;
 mod denial;
 mod ed25519;
 mod explanation;
+pub mod json;
 mod jws;
 pub mod live;
 pub mod modei;
@@ -28,8 +29,6 @@ mod snapshot;
 mod time;
 mod trust;
 mod verifier;
-
-pub use portcullis_json as json;
 
 pub use cache::CredentialCache;
 pub use config::{

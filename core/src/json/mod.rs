@@ -4,10 +4,6 @@
 //! readers that disagree about what it says are a way past the gate. The parser
 //! here refuses whatever another parser might read differently.
 
-#![no_std]
-
-extern crate alloc;
-
 mod canonical;
 mod parse;
 
