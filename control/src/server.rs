@@ -2,8 +2,8 @@
 
 use crate::api;
 use crate::error::{ApiError, ApiResult};
-use crate::limits::Credential;
 use crate::follow;
+use crate::limits::Credential;
 use crate::{App, Settings};
 use anyhow::{Context, Result};
 use axum::Router;

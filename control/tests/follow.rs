@@ -143,17 +143,13 @@ fn keys_revocations_and_agents_of_a_registry_are_followed(database: Option<&str>
         "/v1/revocations?limit=1000&since=a%2B1",
         &json!({"revocations": [{"jti": BADGE_2.to_uppercase()}], "nextCursor": "end"}),
     );
-    world.web.set_json(
-        "/v1/revocations?limit=1000&since=end",
-        &json!({"revocations": [], "nextCursor": "end"}),
-    );
+    world
+        .web
+        .set_json("/v1/revocations?limit=1000&since=end", &json!({"revocations": [], "nextCursor": "end"}));
     world.web.set_json(status_path, &json!({"id": "7", "status": "suspended"}));
     let id = world.follow();
-    let (status, _) = world.bench.call(
-        "POST",
-        &format!("/api/v1/followed-issuers/{id}/agents"),
-        Some(json!({"did": did})),
-    );
+    let (status, _) =
+        world.bench.call("POST", &format!("/api/v1/followed-issuers/{id}/agents"), Some(json!({"did": did})));
     assert_eq!(status, 201);
     let state = world.until(&id, "synced", |state| state["synced_at"].is_string());
     assert_eq!(kids(&state), ["new", "old"]);
@@ -233,9 +229,7 @@ fn a_did_web_document_is_followed(database: Option<&str>) {
     let world = World::inside(database);
     let did = format!("did:web:{NAME}%3A{}:agents:7", world.web.address.port());
     let key = jwks(&[("x", 5)])["keys"][0].clone();
-    let document = |id: &str| {
-        json!({"id": id, "verificationMethod": [{"id": format!("{id}#key-1"), "publicKeyJwk": key}]})
-    };
+    let document = |id: &str| json!({"id": id, "verificationMethod": [{"id": format!("{id}#key-1"), "publicKeyJwk": key}]});
     world.web.set_json("/agents/7/did.json", &document("did:web:other.test"));
     let (status, made) = world.bench.call("POST", "/api/v1/did-documents", Some(json!({"did": did})));
     assert_eq!(status, 201, "{made}");
