@@ -8,6 +8,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+#[cfg(not(target_family = "wasm"))]
 use std::alloc::System;
 
 /// The last allocation that nobody has taken: address and size in bytes. A plugin's VM
@@ -57,5 +58,55 @@ unsafe impl GlobalAlloc for Recording {
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(address, layout) }
+    }
+}
+
+/// The C library's allocator, which WASI programs have.
+#[cfg(target_family = "wasm")]
+struct System;
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "allocators are an unsafe interface")]
+mod c {
+    use super::{GlobalAlloc, Layout, System, ptr};
+
+    #[link(name = "c")]
+    unsafe extern "C" {
+        fn malloc(size: usize) -> *mut u8;
+        fn calloc(count: usize, size: usize) -> *mut u8;
+        fn realloc(address: *mut u8, size: usize) -> *mut u8;
+        fn free(address: *mut u8);
+    }
+
+    /// To what `malloc` aligns in wasm32. Nothing here asks for more.
+    const ALIGNMENT: usize = 16;
+
+    // SAFETY: the C library keeps the same promises, up to its alignment.
+    unsafe impl GlobalAlloc for System {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if layout.align() > ALIGNMENT {
+                return ptr::null_mut();
+            }
+            // SAFETY: any size may be asked for.
+            unsafe { malloc(layout.size()) }
+        }
+
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            if layout.align() > ALIGNMENT {
+                return ptr::null_mut();
+            }
+            // SAFETY: any size may be asked for.
+            unsafe { calloc(1, layout.size()) }
+        }
+
+        unsafe fn realloc(&self, address: *mut u8, _: Layout, size: usize) -> *mut u8 {
+            // SAFETY: the address is one of the above, by the caller's promise.
+            unsafe { realloc(address, size) }
+        }
+
+        unsafe fn dealloc(&self, address: *mut u8, _: Layout) {
+            // SAFETY: the address is one of the above, by the caller's promise.
+            unsafe { free(address) }
+        }
     }
 }

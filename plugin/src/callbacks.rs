@@ -6,8 +6,10 @@
 
 use crate::request::Request;
 use crate::root::{Entrance, Root};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::cell::RefCell;
-use std::collections::BTreeMap;
 
 /// What a callback about a request answers, by the ABI's numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,16 +27,44 @@ enum Context {
     Request(Box<Request>),
 }
 
-thread_local! {
-    /// As many as the host has created and not deleted: one for each configuration, and
-    /// one for each request under way. A VM has one thread.
-    static CONTEXTS: RefCell<BTreeMap<u32, Context>> = const { RefCell::new(BTreeMap::new()) };
+/// As many as the host has created and not deleted: one for each configuration, and one
+/// for each request under way.
+type Contexts = RefCell<BTreeMap<u32, Context>>;
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "a static of one thread")]
+mod one_thread {
+    use super::{BTreeMap, Contexts, RefCell};
+
+    struct OneThread(Contexts);
+
+    // SAFETY: a VM has one thread.
+    unsafe impl Sync for OneThread {}
+
+    static CONTEXTS: OneThread = OneThread(RefCell::new(BTreeMap::new()));
+
+    pub(super) fn with<T>(work: impl FnOnce(&Contexts) -> T) -> T {
+        work(&CONTEXTS.0)
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod one_thread {
+    use super::{BTreeMap, Contexts, RefCell};
+
+    std::thread_local! {
+        static CONTEXTS: Contexts = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    pub(super) fn with<T>(work: impl FnOnce(&Contexts) -> T) -> T {
+        CONTEXTS.with(work)
+    }
 }
 
 /// Runs `work` on all contexts, unless the host calls while it is being called: then
 /// nothing is done.
 fn with_contexts<T>(work: impl FnOnce(&mut BTreeMap<u32, Context>) -> T) -> Option<T> {
-    CONTEXTS.with(|contexts| contexts.try_borrow_mut().ok().map(|mut contexts| work(&mut contexts)))
+    one_thread::with(|contexts| contexts.try_borrow_mut().ok().map(|mut contexts| work(&mut contexts)))
 }
 
 fn with_root<T>(id: u32, work: impl FnOnce(&mut Root) -> T) -> Option<T> {

@@ -1,5 +1,7 @@
 //! Which request headers a client may not send, which ones go, which ones come.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use portcullis_core::{Carrier, Credential, Identity};
 
 /// A header for the upstream that no client can have written.

@@ -5,6 +5,9 @@
 
 use crate::allocator;
 use crate::pairs;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ptr;
 use portcullis_core::UnixTime;
@@ -210,6 +213,25 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HostFault> {
     check("random_get", unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) })
 }
 
+/// An environment variable; `None` where there is none, or where the environment is not
+/// UTF-8.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, HostFault> {
+    // Sixteen times what a proxy's process has on Linux: its host tells a size to believe.
+    const MOST: usize = 32 * 1024 * 1024;
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: the host writes to both places during the call.
+    check("environ_sizes_get", unsafe { abi::environ_sizes_get(&mut count, &mut size) })?;
+    if count > MOST / 4 || size > MOST {
+        return Err(HostFault::Answer("environ_sizes_get", "told of more than an environment can be"));
+    }
+    let (mut places, mut bytes) = (vec![0_usize; count], vec![0_u8; size]);
+    // SAFETY: the host writes as much as it has just told, which both have room for.
+    check("environ_get", unsafe { abi::environ_get(places.as_mut_ptr(), bytes.as_mut_ptr()) })?;
+    let variables = core::str::from_utf8(&bytes).unwrap_or_default().split('\0');
+    let value = variables.filter_map(|pair| pair.split_once('=')).find(|(one, _)| *one == name);
+    Ok(value.map(|(_, value)| String::from(value)))
+}
+
 /// How many environment variables there are.
 pub(crate) fn environment() -> Result<usize, HostFault> {
     let (mut count, mut size) = (0, 0);
@@ -328,6 +350,7 @@ mod abi {
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
+        pub(super) fn environ_get(places: *mut usize, bytes: *mut u8) -> u32;
         pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
         pub(super) fn random_get(buffer: *mut u8, size: usize) -> u32;
     }

@@ -1,6 +1,9 @@
 //! Counters of decisions: one for each outcome there can be, and no others.
 
 use crate::host;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use portcullis_core::Reason;
 use portcullis_core::live::LiveError;
 
@@ -164,7 +167,7 @@ impl TrustEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use alloc::collections::BTreeSet;
 
     #[test]
     fn every_outcome_is_at_its_index() {

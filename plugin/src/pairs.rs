@@ -1,6 +1,7 @@
 //! Header maps as they cross the ABI: a count, then the sizes of each name and value,
 //! then the texts, each with a zero byte behind it. Numbers are 32 bits, little-endian.
 
+use alloc::vec::Vec;
 use core::mem;
 
 /// A header's name and value.

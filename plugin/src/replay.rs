@@ -6,6 +6,9 @@
 
 use crate::host::HostFault;
 use crate::shared::{NO_CAS, Store, create, get, set};
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
 use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, UnixTime};
 
 /// How often a page is read and changed before it is given up. Workers that make 50 000

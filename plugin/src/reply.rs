@@ -1,5 +1,8 @@
 //! What a client is told about a refusal: one table, and RFC 9457.
 
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 use portcullis_core::json::{Value, canonical_text};
 use portcullis_core::{Denial, Reason};
 

@@ -8,6 +8,10 @@ use crate::metrics::Outcome;
 use crate::pairs::{self, Head, Pair};
 use crate::reply::Reply;
 use crate::root::{Entrance, Gate};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 use portcullis_core::{
     Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Step, UnixTime, Verifier,
 };

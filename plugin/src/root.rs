@@ -6,12 +6,14 @@ use crate::metrics::Metrics;
 use crate::replay::SharedReplay;
 use crate::request::Request;
 use crate::shared::HostStore;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
 use core::cell::RefCell;
 use core::fmt;
 use portcullis_core::live::LiveTrust;
 use portcullis_core::{ConfigError, CredentialCache, GateConfiguration, Snapshot};
-use std::rc::Rc;
-use std::sync::Arc;
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]

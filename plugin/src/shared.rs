@@ -4,6 +4,7 @@
 //! here works on both of the kinds that are known.
 
 use crate::host::{self, HostFault};
+use alloc::vec::Vec;
 
 /// A CAS that no value has: hosts count them up from 1, with each write of any value.
 /// 0 would overwrite blindly on Envoy.

@@ -4,6 +4,10 @@ use super::Live;
 use super::store::{Manifest, Part};
 use crate::host::{self, HostFault};
 use crate::metrics::TrustEvent;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
 use portcullis_core::UnixTime;
 use portcullis_core::live::{Call, LiveError, Next, TrustResponse};
 

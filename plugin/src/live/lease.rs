@@ -3,6 +3,7 @@
 use super::store::Names;
 use crate::host::{self, HostFault};
 use crate::shared::{HostStore, create, get, set};
+use alloc::string::String;
 use portcullis_core::UnixTime;
 
 /// How long the lease lasts from its last renewal. Its holder renews it five times in that

@@ -4,6 +4,9 @@
 //! data that workers share (`store`); every worker, that one too, takes it up from its own
 //! verification of it (`take_up`). Nothing is believed because it was shared.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
 mod ask;
 mod lease;
 mod store;
@@ -12,12 +15,12 @@ mod take_up;
 use crate::host::{self, HostFault, Level};
 use crate::metrics::{Metrics, TrustEvent};
 use crate::shared::{HostStore, create, get};
+use alloc::rc::Rc;
+use alloc::sync::Arc;
 use core::cell::RefCell;
 use lease::Lease;
 use portcullis_core::live::{LiveError, LiveTrust};
 use portcullis_core::{ConfigError, SecretKey, ServiceConfig, Snapshot, UnixTime, base64};
-use std::rc::Rc;
-use std::sync::Arc;
 use store::{Manifest, Names};
 
 /// How often a worker looks for what is new, and its holder renews the lease. What was
@@ -177,11 +180,9 @@ fn echo(names: &Names) -> Result<String, HostFault> {
 
 /// The gate's own key, which is never in a configuration: proxies show those.
 fn key() -> Result<SecretKey, Obstacle> {
-    let text = std::env::var(KEY_VARIABLE).map_err(|_| {
-        Obstacle::Key(
-            "its environment has no PORTCULLIS_GATE_KEY; see host_env_keys, and `portcullis gate enrol`",
-        )
-    })?;
+    let text = host::variable(KEY_VARIABLE).map_err(Obstacle::Host)?.ok_or(Obstacle::Key(
+        "its environment has no PORTCULLIS_GATE_KEY; see host_env_keys, and `portcullis gate enrol`",
+    ))?;
     let seed = base64::decode_array(text.trim());
     seed.map(SecretKey::from_seed)
         .ok_or(Obstacle::Key("PORTCULLIS_GATE_KEY in its environment is not standard base64 of 32 bytes"))

@@ -9,6 +9,9 @@
 
 use crate::host::{self, HostFault};
 use crate::shared::{HostStore, NO_CAS, get, put, set};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Entries between two bases. Each is verified by every worker that starts anew: some
 /// 200 us in WebAssembly, so that a start takes some 10 ms more.
