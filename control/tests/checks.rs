@@ -187,6 +187,10 @@ fn what_an_operator_configured_counts(database: Option<&str>) {
     let beyond = check(&bench, "gate_a", "flights:book", &json!({"passport_id": "pp_self_1"}));
     assert_eq!(reason(&beyond), "self_issued_platform_ceiling_exceeded");
     assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &passport)), "agent_disabled");
+    // What is configured gives no consent by itself.
+    bench.call("PATCH", "/api/gates/gate_a", Some(json!({"allow_self_issued": false})));
+    let refused = check(&bench, "gate_a", "flights:search", &json!({"passport_id": "pp_self_1"}));
+    assert_eq!(reason(&refused), "self_issued_not_allowed");
     // The service's own list counts as the operator's does.
     bench.sql("UPDATE gates SET config = NULL");
     assert_eq!(check(&bench, "gate_a", "flights:search", &passport)["decision"], "allow");

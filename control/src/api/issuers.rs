@@ -350,7 +350,7 @@ pub(super) async fn hold(tx: &mut Tx, issuer_id: &str) -> ApiResult<()> {
 }
 
 /// 404 for an issuer.
-pub(super) fn no_issuer(issuer_id: &str) -> ApiError {
+fn no_issuer(issuer_id: &str) -> ApiError {
     ApiError::not_found("issuer", issuer_id)
 }
 

@@ -4,12 +4,11 @@ use super::asked::PassportRequest;
 use super::of_gates::{audit_issue, revoke};
 use super::{PassportRecord, PassportRevoked};
 use crate::App;
-use crate::api::issuers::{hold, no_issuer};
+use crate::api::issuers::hold;
 use crate::api::shapes::{Items, Page};
 use crate::auth::{Caller, PassportsRead, PassportsWrite};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path, Query};
-use crate::issuers::ISSUER_PREFIX;
 use crate::passports::judge::{Presented, judge, service_trust};
 use crate::passports::{self, By, Passport, no_passport, select_passports};
 use crate::time::{iso, now_ms};
@@ -176,10 +175,6 @@ async fn issue_by_issuer(
     State(app): State<App>,
     Body(asked): Body<IssuerPassportRequest>,
 ) -> ApiResult<(StatusCode, Json<PassportRecord>)> {
-    // No gate's id may pass for an issuer's.
-    if !asked.issuer_id.starts_with(ISSUER_PREFIX) {
-        return Err(no_issuer(&asked.issuer_id));
-    }
     let mut tx = app.db.write().await?;
     hold(&mut tx, &asked.issuer_id).await?;
     let grant = asked.passport.grant(&mut tx).await?;
