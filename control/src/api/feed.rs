@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use portcullis_core::base64;
+use portcullis_core::{UnixTime, base64};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -98,6 +98,7 @@ async fn trust(
     // Before the state is looked at, so that no change falls between.
     let mut newest = app.trust.subscribe();
     newest.mark_unchanged();
+    let has_waited = !asked.is_behind(&gate, &app.trust.state());
     // Each turn is a change of something, or the end.
     while !asked.is_behind(&gate, &app.trust.state()) {
         let Some(until) = until else { break };
@@ -108,6 +109,15 @@ async fn trust(
         }
     }
     let answer = documents::answer(&app, &gate, &asked).await?;
+    let state = app.trust.state();
+    let since = |time: UnixTime| {
+        let millis = now().as_millis().saturating_sub(time.as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    };
+    app.metrics.gate_seen(&gate, asked.snapshot, since(state.read_at));
+    if has_waited && asked.is_behind(&gate, &state) {
+        app.metrics.pushed(since(state.known_since));
+    }
     Ok(([("content-type", "application/json")], answer.to_json()).into_response())
 }
 

@@ -57,7 +57,6 @@ fn is_global_v6(address: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 

@@ -5,9 +5,11 @@ use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
 use crate::{App, Settings};
+use crate::{follow, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::live::{SignedSnapshot, SnapshotDraft};
 use portcullis_core::{Config, ConfigError, KeyConfig, Snapshot, UnixTime};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::Row;
 use std::collections::HashMap;
@@ -28,9 +30,6 @@ pub struct Made {
     pub signed: SignedSnapshot,
     key_id: String,
 }
-
-/// The tier of passports that a gate issues for itself: nobody vouches better for them.
-const OWN_TIER: u8 = 3;
 
 /// The tier of badges of the service's own registry: the operator runs both.
 const REGISTRY_TIER: u8 = 3;
@@ -158,7 +157,10 @@ impl Base<'_> {
         config.insert("profile".to_owned(), json!(self.profile));
         let trust = config.entry("trust").or_insert_with(|| json!({}));
         let Value::Object(trust) = trust else { return Err(ApiError::invalid("trust", "must be an object")) };
-        if !self.allow_self_issued {
+        if self.allow_self_issued {
+            // Who opts in and says no more means the gate's own routes, all of them.
+            trust.entry("self_issued").or_insert_with(|| json!({"actions": ["*"]}));
+        } else {
             trust.remove("self_issued");
         }
         Ok(config)
@@ -174,7 +176,7 @@ async fn add_trust(
     config: &mut Map<String, Value>,
 ) -> ApiResult<()> {
     let own = json!({
-        "id": gate, "type": "gate", "tier": OWN_TIER, "actions": ["*"],
+        "id": gate, "type": "gate", "tier": issuers::OWN_TIER, "actions": ["*"],
         "keys": published(tx, Purpose::Passports, gate, at).await?,
     });
     let registry = json!({
@@ -185,8 +187,16 @@ async fn add_trust(
     let issues =
         |issuer: &Value| issuer.get("keys").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
     add(config, "issuers", [own].into_iter().filter(issues).collect())?;
+    add(config, "issuers", as_json(&issuers::issuer_configs(tx, at).await?)?)?;
     add(config, "badge_issuers", [registry].into_iter().filter(issues).collect())?;
+    add(config, "badge_issuers", as_json(&follow::badge_issuers(tx).await?)?)?;
+    add(config, "did_documents", as_json(&follow::did_documents(tx).await?)?)?;
     Ok(())
+}
+
+fn as_json(entries: &[impl Serialize]) -> ApiResult<Vec<Value>> {
+    let entries: Result<Vec<_>, _> = entries.iter().map(serde_json::to_value).collect();
+    Ok(entries.context("trust material cannot be written")?)
 }
 
 fn add(config: &mut Map<String, Value>, list: &str, entries: Vec<Value>) -> ApiResult<()> {
@@ -195,7 +205,10 @@ fn add(config: &mut Map<String, Value>, list: &str, entries: Vec<Value>) -> ApiR
     let Value::Array(listed) = listed else {
         return Err(ApiError::invalid(format!("trust.{list}"), "must be a list"));
     };
-    listed.extend(entries);
+    // What the operator says of an issuer goes before what the service knows.
+    let id = |entry: &Value| entry.get("id").cloned();
+    let known: Vec<_> = listed.iter().map(id).collect();
+    listed.extend(entries.into_iter().filter(|entry| !known.contains(&id(entry))));
     Ok(())
 }
 

@@ -20,6 +20,8 @@ pub struct State {
     pub read_at: UnixTime,
     /// The number of the last change of anything.
     pub number: i64,
+    /// When this instance came to know of that change.
+    pub known_since: UnixTime,
     /// What is revoked.
     pub revocations: RevocationState,
     /// The gates that are not deleted.
@@ -80,6 +82,7 @@ impl State {
         let nothing = State {
             read_at: UnixTime::from_millis(0),
             number: -1,
+            known_since: UnixTime::from_millis(0),
             revocations: RevocationState::default(),
             gates: Arc::default(),
             recent: Arc::default(),
@@ -109,6 +112,7 @@ impl State {
         Ok(State {
             read_at,
             number,
+            known_since: read_at,
             revocations: RevocationState {
                 number: unsigned("revocations_number")?,
                 count: unsigned("revoked_count")?,

@@ -13,7 +13,7 @@ use xtask::control::{Control, Service};
 pub struct Bench {
     pub service: Service,
     pub control: Control,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Bench {
@@ -28,7 +28,7 @@ impl Bench {
         let program = Path::new(env!("CARGO_BIN_EXE_portcullis-control"));
         let control = Control::in_folder(program, folder.path(), database).unwrap().with(options);
         let service = control.start().unwrap();
-        Bench { service, control, _folder: folder }
+        Bench { service, control, folder }
     }
 
     /// Calls with the key that may do everything.
@@ -45,7 +45,7 @@ impl Bench {
         let mut control = Control::in_folder(program, folder.path(), database).unwrap();
         control.options = options.iter().map(|option| (*option).to_owned()).collect();
         let service = control.start().unwrap();
-        Bench { service, control, _folder: folder }
+        Bench { service, control, folder }
     }
 
     /// Writes into the database, past the service, what another part of it would. Answers

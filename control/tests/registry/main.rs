@@ -8,7 +8,6 @@
     reason = "a test may fail"
 )]
 
-#[allow(unreachable_pub, dead_code, reason = "each test file uses a part of it")]
 #[path = "../common/mod.rs"]
 mod common;
 
