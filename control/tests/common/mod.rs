@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use xtask::control::{Control, Service};
 
 /// A service of its own, with a folder that goes with it.
-pub(crate) struct Bench {
-    pub(crate) service: Service,
-    pub(crate) control: Control,
+pub struct Bench {
+    pub service: Service,
+    pub control: Control,
     _folder: TempDir,
 }
 
 impl Bench {
     /// On SQLite, or on the PostgreSQL database given.
-    pub(crate) fn new(database: Option<&str>) -> Self {
+    pub fn new(database: Option<&str>) -> Self {
         Self::with(database, &[])
     }
 
     /// With further options of `serve`.
-    pub(crate) fn with(database: Option<&str>, options: &[&str]) -> Self {
+    pub fn with(database: Option<&str>, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_portcullis-control"));
         let control = Control::in_folder(program, folder.path(), database).unwrap().with(options);
@@ -32,7 +32,7 @@ impl Bench {
     }
 
     /// Calls with the key that may do everything.
-    pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let body = body.map(|body| body.to_string());
         let answer = self.service.call(method, path, body.as_deref()).unwrap();
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
