@@ -300,7 +300,9 @@ fn a_domain_is_verified_by_its_record_and_by_nothing_else() {
     };
     refused("dns-txt");
     refused("http-file");
-    world.dns.set_texts("_portcullis-challenge.shop.test", &["portcullis-domain=wrong", &value[..30]]);
+    world
+        .dns
+        .set_texts("_portcullis-challenge.shop.test", &["portcullis-domain=wrong", "portcullis-domain="]);
     refused("dns-txt");
     world.dns.set_texts("shop.test", &[value]);
     refused("dns-txt");
@@ -317,7 +319,8 @@ fn a_domain_is_verified_by_its_record_and_by_nothing_else() {
 
 #[test]
 fn what_is_no_registry_is_refused() {
-    let world = World::inside(None);
+    let bench = Bench::new(None);
+    let good = json!({"origin": "https://registry.invalid", "tier": 2, "actions": ["*"]});
     let bad = [
         ("origin", json!("http://registry.test")),
         ("origin", json!("https://registry.test/")),
@@ -329,12 +332,23 @@ fn what_is_no_registry_is_refused() {
         ("compatibility", json!(["everything"])),
     ];
     for (field, value) in bad {
-        let mut body = json!({"origin": world.origin, "tier": 2, "actions": ["*"]});
+        let mut body = good.clone();
         body[field] = value.clone();
-        let (status, answer) = world.bench.call("POST", "/api/v1/followed-issuers", Some(body));
+        let (status, answer) = bench.call("POST", "/api/v1/followed-issuers", Some(body));
         assert_eq!((status, answer["field"].as_str()), (422, Some(field)), "{value}: {answer}");
     }
-    world.follow();
-    let body = json!({"origin": world.origin, "tier": 2, "actions": ["*"]});
-    assert_eq!(world.bench.call("POST", "/api/v1/followed-issuers", Some(body)).0, 409);
+    let follow = || bench.call("POST", "/api/v1/followed-issuers", Some(good.clone())).0;
+    assert_eq!((follow(), follow()), (201, 409));
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_given_ten_seconds() {
+    let world = World::inside(None);
+    world.serve_registry(&[("good", 1)]);
+    world.web.set("/.well-known/jwks.json", Answer::Silence);
+    let began = Instant::now();
+    let id = world.follow();
+    let state = world.failed_with(&id, "not answered within 10 s");
+    assert!(began.elapsed() < Duration::from_secs(20), "{state}");
+    assert_eq!(state["keys"], json!([]));
 }

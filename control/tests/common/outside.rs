@@ -23,8 +23,8 @@ use tokio::runtime::Runtime;
 
 /// A name server for what a test says. Each look-up of addresses takes the next answer of
 /// a name; the last stays.
-pub struct Dns {
-    pub address: SocketAddr,
+pub(crate) struct Dns {
+    pub(crate) address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
     socket: UdpSocket,
     thread: Option<JoinHandle<()>>,
@@ -38,7 +38,7 @@ struct Zone {
 }
 
 impl Dns {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let zone = Arc::new(Mutex::new(Zone::default()));
@@ -58,18 +58,18 @@ impl Dns {
     }
 
     /// Answers for a name, one after the other.
-    pub fn set(&self, name: &str, answers: &[&[[u8; 4]]]) {
+    pub(crate) fn set(&self, name: &str, answers: &[&[[u8; 4]]]) {
         let answers = answers.iter().map(|some| some.iter().map(|one| (*one).into()).collect()).collect();
         self.zone.lock().unwrap().addresses.insert(name.to_owned(), answers);
     }
 
-    pub fn set_texts(&self, name: &str, texts: &[&str]) {
+    pub(crate) fn set_texts(&self, name: &str, texts: &[&str]) {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         self.zone.lock().unwrap().texts.insert(name.to_owned(), texts);
     }
 
     /// How often the address of a name was asked for.
-    pub fn asked(&self, name: &str) -> usize {
+    pub(crate) fn asked(&self, name: &str) -> usize {
         self.zone.lock().unwrap().asked.get(name).copied().unwrap_or(0)
     }
 }
@@ -114,13 +114,13 @@ fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
 }
 
 /// A certification authority for a test.
-pub struct Ca {
-    pub file: PathBuf,
+pub(crate) struct Ca {
+    pub(crate) file: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -133,8 +133,8 @@ impl Ca {
 /// An HTTPS server that answers what a test says, by path and query, and remembers what it
 /// was asked.
 #[derive(Clone)]
-pub struct Web {
-    pub address: SocketAddr,
+pub(crate) struct Web {
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<WebState>>,
     // Ends with the last of them.
     _runtime: Arc<Runtime>,
@@ -148,7 +148,7 @@ struct WebState {
 
 /// What is answered.
 #[derive(Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     Text(u16, String),
     Redirect(String),
     /// So many bytes, without a length at the beginning.
@@ -158,7 +158,7 @@ pub enum Answer {
 }
 
 impl Web {
-    pub fn start(ca: &Ca, ip: [u8; 4], port: u16, names: &[&str]) -> Self {
+    pub(crate) fn start(ca: &Ca, ip: [u8; 4], port: u16, names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca.issuer).unwrap();
@@ -188,16 +188,16 @@ impl Web {
         Web { address, state, _runtime: Arc::new(runtime) }
     }
 
-    pub fn set(&self, path: &str, answer: Answer) {
+    pub(crate) fn set(&self, path: &str, answer: Answer) {
         self.state.lock().unwrap().answers.insert(path.to_owned(), answer);
     }
 
-    pub fn set_json(&self, path: &str, body: &serde_json::Value) {
+    pub(crate) fn set_json(&self, path: &str, body: &serde_json::Value) {
         self.set(path, Answer::Text(200, body.to_string()));
     }
 
     /// Everything that it was asked so far.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
 }
