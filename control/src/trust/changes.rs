@@ -125,6 +125,49 @@ pub async fn restore(
     change(tx, number, &restored.difference(&left).copied().collect(), false).await
 }
 
+/// Takes back, as one change, revocations of what has expired since: nobody could use it
+/// anyhow. Answers the change's number, or `None` if there were none, and whether there
+/// may be more.
+///
+/// # Errors
+/// No database.
+pub async fn drop_moot(tx: &mut Tx) -> Result<(Option<i64>, bool), sqlx::Error> {
+    let rows: Vec<(String, String, String, i64)> =
+        sqlx::query_as("SELECT kind, issuer, id, fingerprint FROM revocations WHERE moot_at < $1 LIMIT $2")
+            .bind(now_ms())
+            .bind(i64::try_from(ROWS).unwrap_or(i64::MAX))
+            .fetch_all(&mut **tx)
+            .await?;
+    if rows.is_empty() {
+        return Ok((None, false));
+    }
+    let number = next_number(tx).await?;
+    let mut dropped = BTreeSet::new();
+    for (kind, issuer, id, fingerprint) in &rows {
+        let deleted = sqlx::query("DELETE FROM revocations WHERE kind = $1 AND issuer = $2 AND id = $3")
+            .bind(kind)
+            .bind(issuer)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        // Another instance may have been first.
+        if deleted.rows_affected() > 0 {
+            dropped.insert(*fingerprint);
+        }
+    }
+    let mut left = BTreeSet::new();
+    for fingerprint in &dropped {
+        let other: Option<(i64,)> =
+            sqlx::query_as("SELECT fingerprint FROM revocations WHERE fingerprint = $1 LIMIT 1")
+                .bind(*fingerprint)
+                .fetch_optional(&mut **tx)
+                .await?;
+        left.extend(other.map(|(fingerprint,)| fingerprint));
+    }
+    let dropped = dropped.difference(&left).copied().collect();
+    Ok((change(tx, number, &dropped, false).await?, rows.len() >= ROWS))
+}
+
 /// Gives a gate a new snapshot.
 ///
 /// # Errors
@@ -178,6 +221,7 @@ async fn change(
         }
         insert.execute(&mut **tx).await?;
     }
+    forget(tx, number).await?;
     let (digest,): (i64,) =
         sqlx::query_as("SELECT revoked_digest FROM trust_clock WHERE id = 1").fetch_one(&mut **tx).await?;
     let digest = all.iter().fold(digest, |digest, one| digest ^ fingerprint(*one).cast_signed());
@@ -192,6 +236,22 @@ async fn change(
     .execute(&mut **tx)
     .await?;
     Ok(Some(number))
+}
+
+/// Forgets changes that are too old for any delta, now and then.
+async fn forget(tx: &mut Tx, number: i64) -> Result<(), sqlx::Error> {
+    /// Four times what the largest delta has.
+    const KEPT: i64 = 32_768;
+    if number.rem_euclid(64) == 0 {
+        sqlx::query(
+            "DELETE FROM revocation_changes WHERE number <= \
+             (SELECT number FROM revocation_changes ORDER BY number DESC LIMIT 1 OFFSET $1)",
+        )
+        .bind(KEPT)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Those of these fingerprints that are in the table.

@@ -11,6 +11,7 @@ pub mod gate_caller;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
+pub mod upkeep;
 
 use crate::db::{Db, Tx};
 use crate::vault::Vault;

@@ -190,7 +190,8 @@ impl State {
         .bind(limit)
         .fetch_all(&mut **tx)
         .await?;
-        if rows.is_empty() {
+        let is_first = self.number < 0;
+        if rows.is_empty() && !is_first {
             return Ok(Arc::clone(&self.recent));
         }
         let mut read = Vec::with_capacity(rows.len());
@@ -200,6 +201,14 @@ impl State {
             read.push((number, fingerprint(row.try_get("fingerprint")?), revoked != 0));
         }
         let mut recent = Recent::clone(&self.recent);
+        if is_first {
+            // Before the oldest of them others may have been forgotten, or never come
+            // along with a backup.
+            let (newest,): (i64,) = sqlx::query_as("SELECT revocations_number FROM trust_clock WHERE id = 1")
+                .fetch_one(&mut **tx)
+                .await?;
+            recent.since = read.first().map_or(newest, |(number, _, _)| number.saturating_sub(1));
+        }
         if read.len() >= RECENT {
             // There are more than were read: of the oldest number perhaps not all.
             recent =

@@ -1,0 +1,51 @@
+//! What is done now and then: what can matter to nobody any more is forgotten.
+
+use super::changes;
+use crate::App;
+use crate::time::now_ms;
+use anyhow::Result;
+use std::time::Duration;
+
+/// How often. What is forgotten has been of no use for a while already.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Assertions are refused 300 s after they were made, and that far before.
+const ASSERTIONS_MS: i64 = 2 * 300_000;
+
+/// Tokens that were used or came to their end are kept for a week, for questions.
+const TOKENS_MS: i64 = 7 * 24 * 3_600_000;
+
+/// Does it at the start, and then for as long as it is polled.
+pub async fn run(app: App) {
+    loop {
+        if let Err(error) = once(&app).await {
+            tracing::warn!(error = format!("{error:#}"), "old records stay for now");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn once(app: &App) -> Result<()> {
+    // Each turn takes some hundred rows that others then do not see.
+    loop {
+        let mut tx = app.db.write().await?;
+        let (number, more) = changes::drop_moot(&mut tx).await?;
+        tx.commit().await?;
+        if let Some(number) = number {
+            app.trust.wake(number);
+        }
+        if !more {
+            break;
+        }
+    }
+    sqlx::query("DELETE FROM used_assertions WHERE used_at < $1")
+        .bind(now_ms().saturating_sub(ASSERTIONS_MS))
+        .execute(app.db.pool())
+        .await?;
+    sqlx::query("DELETE FROM enrolment_tokens WHERE expires_at < $1")
+        .bind(now_ms().saturating_sub(TOKENS_MS))
+        .execute(app.db.pool())
+        .await?;
+    app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
+    Ok(())
+}
