@@ -67,7 +67,8 @@ fn looks_like_a_path(span: &str) -> bool {
         .and_then(|ending| ending.to_str())
         .is_some_and(|ending| ENDINGS.contains(&ending))
         && !span.starts_with('.');
-    plain && (below || file) && !span.starts_with("target/")
+    // What begins with a slash is a path of a URL.
+    plain && (below || file) && !span.starts_with("target/") && !span.starts_with('/')
 }
 
 /// Whether a name means a file: from the root, from the document's folder, or,
