@@ -364,7 +364,8 @@ fn garbage_and_half_sent_bodies_change_nothing() {
 
 #[test]
 fn heads_that_lie_are_counted_and_change_nothing() {
-    let lies: [(&str, fn(&mut Head)); 5] = [
+    type Lie = fn(&mut Head);
+    let lies: [(&str, Lie); 5] = [
         ("wrong_gate", |head| head.gate = "gate_other".into()),
         ("wrong_echo", |head| head.echo = service::ECHO.into()),
         ("from_the_future", |head| head.time = head.time.plus_millis(61_000)),

@@ -37,8 +37,12 @@ impl Names {
                 let config = ResolverConfig::from_name_servers(vec![server]);
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
-            None => TokioResolver::builder_tokio()
-                .context("the system's name servers are not known: give --dns-server")?,
+            None => TokioResolver::builder_tokio().unwrap_or_else(|error| {
+                // Gates are served all the same; whoever is to be reached outside is not.
+                tracing::warn!(%error, "the system's name servers are not known: give --dns-server");
+                let none = ResolverConfig::from_name_servers(Vec::new());
+                TokioResolver::builder_with_config(none, TokioRuntimeProvider::default())
+            }),
         };
         set(builder.options_mut());
         let resolver = builder.build().context("names cannot be looked up")?;

@@ -41,6 +41,8 @@ pub struct Wishes<'w> {
     pub max_age_seconds: Option<u32>,
     /// Further members of the gate's configuration in the service.
     pub trust: Option<Value>,
+    /// What is done with the service before the gate is enrolled.
+    pub before: Option<fn(&Service)>,
 }
 
 impl LiveStand {
@@ -50,6 +52,9 @@ impl LiveStand {
         let control =
             Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), wishes.database).unwrap();
         let service = control.start().unwrap();
+        if let Some(before) = wishes.before {
+            before(&service);
+        }
         let workspace = Workspace::find().unwrap();
         let [listen, admin, echo] = net::free().unwrap();
         let upstream = Upstream::start(echo, Answer::Echo).unwrap();
@@ -249,7 +254,9 @@ fn carry(
     if is_trust {
         first.lock().unwrap().get_or_insert_with(|| answer.clone());
     }
-    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(answer.len() - 4) + 4;
+    // None where the service has gone away.
+    let Some(at) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(()) };
+    let at = at + 4;
     let fault = *fault.lock().unwrap();
     let spoilt = match fault {
         Fault::None => answer,
