@@ -101,7 +101,6 @@ pub(crate) fn now() -> Result<UnixTime, HostFault> {
 
 /// The plugin's configuration, at most `size` bytes of it.
 pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
-    const PLUGIN_CONFIGURATION: u32 = 7;
     bytes(PLUGIN_CONFIGURATION, 0, size)
 }
 
@@ -137,7 +136,6 @@ pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u3
 /// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
 /// status, 0 where there is none, and its body.
 pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
-    const HTTP_CALL_RESPONSE_BODY: u32 = 4;
     let mut map = headers(Map::CallResponseHeaders)?;
     let status = pairs::decode(&mut map).ok().and_then(|headers| {
         let (_, value) = headers.into_iter().find(|(name, _)| *name == b":status")?;
@@ -152,7 +150,6 @@ pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
 
 /// A part of the request's body as far as it has come.
 pub(crate) fn body(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
-    const HTTP_REQUEST_BODY: u32 = 0;
     bytes(HTTP_REQUEST_BODY, start, size)
 }
 
@@ -171,7 +168,6 @@ pub(crate) fn log(level: Level, message: &str) {
 
 /// Makes a counter, or finds the one of this name, and answers its id.
 pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
-    const COUNTER: u32 = 0;
     let mut id = 0;
     // SAFETY: the host reads the name and writes the id during the call.
     let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
@@ -257,6 +253,12 @@ impl fmt::Display for HostFault {
         }
     }
 }
+
+// The ABI's numbers of buffers, and of a kind of metric.
+pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
+pub(crate) const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+pub(crate) const HTTP_REQUEST_BODY: u32 = 0;
+pub(crate) const COUNTER: u32 = 0;
 
 fn check(call: &'static str, status: u32) -> Result<(), HostFault> {
     if status == 0 { Ok(()) } else { Err(HostFault::Status(call, status)) }

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 /// 0 would overwrite blindly on Envoy.
 pub(crate) const NO_CAS: u32 = u32::MAX;
 
-const NOT_FOUND: u32 = 1;
-const CAS_MISMATCH: u32 = 8;
+pub(crate) const NOT_FOUND: u32 = 1;
+pub(crate) const CAS_MISMATCH: u32 = 8;
 
 /// What workers share, as far as it is needed here.
 pub(crate) trait Store {
