@@ -22,12 +22,7 @@ pub struct Postgres {
 impl Postgres {
     /// Where the system's packages have put the server's programs, if they have.
     pub fn programs() -> Option<PathBuf> {
-        let mut folders: Vec<PathBuf> =
-            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-        // Debian keeps the programs of each version apart, and off the PATH.
-        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        folders.extend(versions.map(|version| version.path().join("bin")));
-        folders
+        folders()
             .into_iter()
             .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
     }
@@ -79,7 +74,7 @@ impl Postgres {
         let log = std::fs::File::create(folder.join("log"))?;
         server.current_dir(&folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let postgres = Postgres { process: Running::start(&mut server, "PostgreSQL")?, folder, address };
-        postgres.wait_until_ready(programs)?;
+        postgres.wait_until_ready()?;
         Ok(postgres)
     }
 
@@ -88,14 +83,14 @@ impl Postgres {
         format!("postgres://portcullis@{}/postgres", self.address)
     }
 
-    fn wait_until_ready(&self, programs: &Path) -> Result<()> {
+    fn wait_until_ready(&self) -> Result<()> {
         let began = Instant::now();
         while began.elapsed() < START_DEADLINE {
             if let Some(status) = self.process.ended()? {
                 let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 bail!("PostgreSQL did not start ({status}):\n{log}");
             }
-            let ready = Command::new(programs.join("pg_isready"))
+            let ready = Command::new(client("pg_isready"))
                 .args(["-q", "-h", "127.0.0.1", "-p", &self.address.port().to_string()])
                 .status()
                 .is_ok_and(|status| status.success());
@@ -154,8 +149,7 @@ pub fn create_database(url: &str) -> Result<String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("portcullis_{}_{since}_{count}", std::process::id());
-    let psql = Postgres::programs().map(|folder| folder.join("psql")).filter(|psql| psql.is_file());
-    let output = Command::new(psql.unwrap_or_else(|| PathBuf::from("psql")))
+    let output = Command::new(client("psql"))
         .args(["-q", "-v", "ON_ERROR_STOP=1", "-c"])
         .arg(format!("CREATE DATABASE {name} TEMPLATE template0"))
         .arg(url)
@@ -166,6 +160,22 @@ pub fn create_database(url: &str) -> Result<String> {
     }
     let (server, _) = url.rsplit_once('/').context("the URL names no database")?;
     Ok(format!("{server}/{name}"))
+}
+
+/// Where the system's packages put programs: on the PATH, and, as Debian keeps those of
+/// each version apart, beside it.
+fn folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    folders.extend(versions.map(|version| version.path().join("bin")));
+    folders
+}
+
+/// A program that talks to servers. It need not lie where the server's own do.
+fn client(name: &str) -> PathBuf {
+    let found = folders().into_iter().map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// Who runs the server: it refuses to be run by root.
