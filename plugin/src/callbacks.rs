@@ -188,6 +188,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn our_numbers_of_actions_are_the_sdks() {
+        use proxy_wasm::types::Action as Theirs;
+        assert_eq!(Action::Continue as u32, Theirs::Continue as u32);
+        assert_eq!(Action::Pause as u32, Theirs::Pause as u32);
+    }
+
+    #[test]
     fn a_request_that_was_never_announced_does_not_go_on() {
         assert_eq!(with_request(7, |_| Action::Continue), Action::Pause);
     }

@@ -37,6 +37,12 @@ pub(crate) enum Level {
     Critical = 5,
 }
 
+// The ABI's numbers of the buffers, and of the kind of metric, that are used.
+const HTTP_REQUEST_BODY: u32 = 0;
+const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const COUNTER: u32 = 0;
+
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
 pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
     const CALL: &str = "proxy_get_header_map_pairs";
@@ -101,7 +107,6 @@ pub(crate) fn now() -> Result<UnixTime, HostFault> {
 
 /// The plugin's configuration, at most `size` bytes of it.
 pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
-    const PLUGIN_CONFIGURATION: u32 = 7;
     bytes(PLUGIN_CONFIGURATION, 0, size)
 }
 
@@ -137,7 +142,6 @@ pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u3
 /// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
 /// status, 0 where there is none, and its body.
 pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
-    const HTTP_CALL_RESPONSE_BODY: u32 = 4;
     let mut map = headers(Map::CallResponseHeaders)?;
     let status = pairs::decode(&mut map).ok().and_then(|headers| {
         let (_, value) = headers.into_iter().find(|(name, _)| *name == b":status")?;
@@ -152,7 +156,6 @@ pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
 
 /// A part of the request's body as far as it has come.
 pub(crate) fn body(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
-    const HTTP_REQUEST_BODY: u32 = 0;
     bytes(HTTP_REQUEST_BODY, start, size)
 }
 
@@ -171,7 +174,6 @@ pub(crate) fn log(level: Level, message: &str) {
 
 /// Makes a counter, or finds the one of this name, and answers its id.
 pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
-    const COUNTER: u32 = 0;
     let mut id = 0;
     // SAFETY: the host reads the name and writes the id during the call.
     let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
@@ -353,5 +355,29 @@ mod abi {
         pub(super) fn environ_get(places: *mut usize, bytes: *mut u8) -> u32;
         pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
         pub(super) fn random_get(buffer: *mut u8, size: usize) -> u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+
+    #[test]
+    fn our_numbers_of_maps_buffers_levels_and_metrics_are_the_sdks() {
+        for (ours, theirs) in [
+            (Map::RequestHeaders as u32, MapType::HttpRequestHeaders as u32),
+            (Map::RequestTrailers as u32, MapType::HttpRequestTrailers as u32),
+            (Map::CallResponseHeaders as u32, MapType::HttpCallResponseHeaders as u32),
+            (HTTP_REQUEST_BODY, BufferType::HttpRequestBody as u32),
+            (HTTP_CALL_RESPONSE_BODY, BufferType::HttpCallResponseBody as u32),
+            (PLUGIN_CONFIGURATION, BufferType::PluginConfiguration as u32),
+            (Level::Info as u32, LogLevel::Info as u32),
+            (Level::Warn as u32, LogLevel::Warn as u32),
+            (Level::Critical as u32, LogLevel::Critical as u32),
+            (COUNTER, MetricType::Counter as u32),
+        ] {
+            assert_eq!(ours, theirs);
+        }
     }
 }

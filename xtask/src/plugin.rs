@@ -33,6 +33,21 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(plugin)
 }
 
+/// Builds the plugin that is written with the official SDK, for tests; gives its path.
+pub(crate) fn build_reference(workspace: &Workspace) -> Result<PathBuf> {
+    tools::wasm_target(workspace, "wasm32-wasip1")?;
+    progress::step("build the SDK's reference plugin (wasm32-wasip1)", |step| {
+        step.command(workspace.cargo().args([
+            "build",
+            "--package=portcullis-plugin",
+            "--example=reference",
+            "--target=wasm32-wasip1",
+            "--profile=wasm",
+        ]))
+    })?;
+    Ok(workspace.target.join("wasm32-wasip1/wasm/examples/reference.wasm"))
+}
+
 /// Checks the file's size, and its imports against `plugin/imports.txt`.
 pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
     let size = std::fs::metadata(plugin)?.len();

@@ -30,6 +30,7 @@ impl Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let python = tools::python(workspace)?;
     let wasm = plugin::build(workspace)?;
+    let reference = plugin::build_reference(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
     let control =
         build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
@@ -58,6 +59,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .args(*arguments)
             .args(&options.filter)
             .env("PORTCULLIS_WASM", &wasm)
+            .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
             .env("PORTCULLIS_VENV", &python.root)
