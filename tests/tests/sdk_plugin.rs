@@ -84,7 +84,7 @@ fn on_the_harness_the_sdks_plugin_reads_holds_answers_and_changes_requests() {
 
 #[test]
 fn on_the_harness_a_late_cas_writes_nothing_by_the_rules_of_both_hosts() {
-    assert_ne!(HostProfile::envoy().cas, HostProfile::nginx().cas);
+    assert_ne!(HostProfile::envoy().cas_rules, HostProfile::nginx().cas_rules);
     for profile in [HostProfile::envoy(), HostProfile::nginx()] {
         let (host, mut vm) = on_harness(profile, "");
         assert_eq!(ask(&mut vm, "/stale"), "Err(CasMismatch)");
