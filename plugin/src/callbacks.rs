@@ -85,12 +85,9 @@ fn with_request(id: u32, work: impl FnOnce(&mut Request) -> Action) -> Action {
 }
 
 /// What the host calls. The names are the ABI's.
-#[cfg_attr(
-    target_family = "wasm",
-    expect(unsafe_code, reason = "an export has a name that others could take")
-)]
-// A native test has the SDK's exports beside these, and calls neither by its name.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only hosts call them"))]
+// Unit tests link the SDK for its types, and its exports have the same names.
+#[cfg_attr(not(test), expect(unsafe_code, reason = "an export has a name that others could take"))]
+#[cfg_attr(test, allow(dead_code, reason = "nobody calls them there"))]
 mod exports {
     use super::*;
 
@@ -101,7 +98,7 @@ mod exports {
     // linker would refuse it.
 
     #[cfg(target_os = "wasi")]
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn _initialize() {
         unsafe extern "C" {
             fn __wasm_call_ctors();
@@ -110,11 +107,11 @@ mod exports {
         unsafe { __wasm_call_ctors() };
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_abi_version_0_2_1() {}
 
     /// Memory for what the host returns; see `host::buffer`, which takes it over.
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
         // Null where there is none, as from `malloc`.
         let mut memory = Vec::<u8>::new();
@@ -124,7 +121,7 @@ mod exports {
         core::mem::ManuallyDrop::new(memory).as_mut_ptr()
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
         with_contexts(|contexts| {
             let context = match contexts.get(&parent) {
@@ -137,52 +134,52 @@ mod exports {
         });
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> bool {
         true
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_configure(id: u32, size: usize) -> bool {
         with_root(id, |root| root.on_configure(size)).unwrap_or(false)
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_request_headers(id: u32, _: usize, ends: u32) -> Action {
         with_request(id, |request| request.on_headers(ends != 0))
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_request_body(id: u32, size: usize, ends: u32) -> Action {
         with_request(id, |request| request.on_body(size, ends != 0))
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_request_trailers(id: u32, count: usize) -> Action {
         with_request(id, |request| request.on_trailers(count))
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_tick(id: u32) {
         with_root(id, Root::on_tick);
     }
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_http_call_response(id: u32, token: u32, _: usize, size: usize, _: usize) {
         with_root(id, |root| root.on_call_answered(token, size));
     }
 
     /// Nothing is left to do, so the context may go.
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_done(_: u32) -> bool {
         true
     }
 
     /// Some hosts call it without asking whether it is there.
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_log(_: u32) {}
 
-    #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_delete(id: u32) {
         with_contexts(|contexts| contexts.remove(&id));
     }
@@ -191,6 +188,13 @@ mod exports {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_numbers_of_actions_are_the_sdks() {
+        use proxy_wasm::types::Action as Theirs;
+        assert_eq!(Action::Continue as u32, Theirs::Continue as u32);
+        assert_eq!(Action::Pause as u32, Theirs::Pause as u32);
+    }
 
     #[test]
     fn a_request_that_was_never_announced_does_not_go_on() {

@@ -37,6 +37,12 @@ pub(crate) enum Level {
     Critical = 5,
 }
 
+// The ABI's numbers of the buffers, and of the kind of metric, that are used.
+const HTTP_REQUEST_BODY: u32 = 0;
+const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const COUNTER: u32 = 0;
+
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
 pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
     const CALL: &str = "proxy_get_header_map_pairs";
@@ -254,12 +260,6 @@ impl fmt::Display for HostFault {
     }
 }
 
-// The ABI's numbers of buffers, and of a kind of metric.
-pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
-pub(crate) const HTTP_CALL_RESPONSE_BODY: u32 = 4;
-pub(crate) const HTTP_REQUEST_BODY: u32 = 0;
-pub(crate) const COUNTER: u32 = 0;
-
 fn check(call: &'static str, status: u32) -> Result<(), HostFault> {
     if status == 0 { Ok(()) } else { Err(HostFault::Status(call, status)) }
 }
@@ -355,5 +355,29 @@ mod abi {
         pub(super) fn environ_get(places: *mut usize, bytes: *mut u8) -> u32;
         pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
         pub(super) fn random_get(buffer: *mut u8, size: usize) -> u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+
+    #[test]
+    fn our_numbers_of_maps_buffers_levels_and_metrics_are_the_sdks() {
+        for (ours, theirs) in [
+            (Map::RequestHeaders as u32, MapType::HttpRequestHeaders as u32),
+            (Map::RequestTrailers as u32, MapType::HttpRequestTrailers as u32),
+            (Map::CallResponseHeaders as u32, MapType::HttpCallResponseHeaders as u32),
+            (HTTP_REQUEST_BODY, BufferType::HttpRequestBody as u32),
+            (HTTP_CALL_RESPONSE_BODY, BufferType::HttpCallResponseBody as u32),
+            (PLUGIN_CONFIGURATION, BufferType::PluginConfiguration as u32),
+            (Level::Info as u32, LogLevel::Info as u32),
+            (Level::Warn as u32, LogLevel::Warn as u32),
+            (Level::Critical as u32, LogLevel::Critical as u32),
+            (COUNTER, MetricType::Counter as u32),
+        ] {
+            assert_eq!(ours, theirs);
+        }
     }
 }

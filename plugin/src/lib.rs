@@ -14,8 +14,6 @@ pub mod headers;
 pub mod pairs;
 pub mod reply;
 
-#[cfg(test)]
-mod abi_numbers;
 mod allocator;
 mod body;
 mod callbacks;

@@ -79,3 +79,15 @@ pub(crate) fn put(store: &mut impl Store, name: &str, value: &[u8]) -> Result<bo
         None => Ok(false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_wasm::types::Status;
+
+    #[test]
+    fn our_numbers_of_statuses_are_the_sdks() {
+        assert_eq!(NOT_FOUND, Status::NotFound as u32);
+        assert_eq!(CAS_MISMATCH, Status::CasMismatch as u32);
+    }
+}

@@ -1,9 +1,8 @@
 //! `envoy/envoy.yaml` grants the plugin what `plugin/capabilities.txt` lists, and
 //! nothing else.
 //!
-//! The list cannot be read off the built file, which imports and exports all that
-//! the SDK knows. It matters: Envoy silently leaves out a callback that the
-//! configuration does not grant, and with it what the gate does there.
+//! It matters: Envoy silently leaves out a callback that the configuration does not
+//! grant, and with it what the gate does there.
 
 use std::collections::BTreeSet;
 use std::path::Path;

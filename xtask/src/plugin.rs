@@ -33,10 +33,10 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(plugin)
 }
 
-/// Builds the plugin made with the official SDK, which the harness and Envoy are compared
-/// by.
+/// Builds the plugin that is written with the official SDK, for tests; gives its path.
 pub(crate) fn build_reference(workspace: &Workspace) -> Result<PathBuf> {
-    progress::step("build the reference plugin, made with the SDK", |step| {
+    tools::wasm_target(workspace, "wasm32-wasip1")?;
+    progress::step("build the SDK's reference plugin (wasm32-wasip1)", |step| {
         step.command(workspace.cargo().args([
             "build",
             "--package=portcullis-plugin",

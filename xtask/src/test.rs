@@ -59,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .args(*arguments)
             .args(&options.filter)
             .env("PORTCULLIS_WASM", &wasm)
-            .env("PORTCULLIS_REFERENCE_WASM", &reference)
+            .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
             .env("PORTCULLIS_VENV", &python.root)
