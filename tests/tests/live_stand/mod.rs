@@ -85,6 +85,13 @@ impl LiveStand {
 
     /// Starts a further Envoy for the same gate, and waits until every worker is open.
     pub fn another_envoy(&self, name: &str, enrolled: &Enrolled) -> Envoy {
+        let envoy = self.closed_envoy(name, enrolled);
+        live_gate::wait_until_open(&envoy).unwrap();
+        envoy
+    }
+
+    /// Starts a further Envoy for the same gate, which may have no trust material yet.
+    pub fn closed_envoy(&self, name: &str, enrolled: &Enrolled) -> Envoy {
         let workspace = Workspace::find().unwrap();
         let [listen, admin] = net::free().unwrap();
         let config = EnvoyConfig::shipped(&workspace)
@@ -95,10 +102,7 @@ impl LiveStand {
         let addresses = Addresses { listen, admin, upstream: self.upstream.address };
         let environment = [(KEY_VARIABLE, enrolled.key.as_str())];
         let program = given("PORTCULLIS_ENVOY");
-        let envoy =
-            Envoy::start_with(&workspace, &program, name, config, &addresses, 2, &environment).unwrap();
-        live_gate::wait_until_open(&envoy).unwrap();
-        envoy
+        Envoy::start_with(&workspace, &program, name, config, &addresses, 2, &environment).unwrap()
     }
 
     /// Calls the service with the key that may do everything.
