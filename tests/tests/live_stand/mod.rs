@@ -17,7 +17,7 @@ use xtask::echo::{Answer, Upstream};
 use xtask::envoy::Envoy;
 use xtask::envoy_config::{Addresses, EnvoyConfig, GateConfig};
 use xtask::http::Request;
-use xtask::live_gate::{self, KEY_VARIABLE};
+use xtask::live_gate::{self, Enrolled, KEY_VARIABLE};
 use xtask::net;
 use xtask::workspace::Workspace;
 
@@ -30,6 +30,8 @@ pub struct LiveStand {
     pub envoy: Envoy,
     pub line: Line,
     pub folder: TempDir,
+    /// What the enrolment gave for the proxy.
+    pub enrolled: Enrolled,
     upstream: Upstream,
 }
 
@@ -83,7 +85,29 @@ impl LiveStand {
         let envoy =
             Envoy::start_with(&workspace, &program, name, config, &addresses, 2, &environment).unwrap();
         live_gate::wait_until_open(&envoy).unwrap();
-        LiveStand { control, service: Some(service), envoy, line, folder, upstream }
+        LiveStand { control, service: Some(service), envoy, line, folder, enrolled, upstream }
+    }
+
+    /// Starts a further Envoy for the same gate, and waits until every worker is open.
+    pub fn another_envoy(&self, name: &str, enrolled: &Enrolled) -> Envoy {
+        let envoy = self.closed_envoy(name, enrolled);
+        live_gate::wait_until_open(&envoy).unwrap();
+        envoy
+    }
+
+    /// Starts a further Envoy for the same gate, which may have no trust material yet.
+    pub fn closed_envoy(&self, name: &str, enrolled: &Enrolled) -> Envoy {
+        let workspace = Workspace::find().unwrap();
+        let [listen, admin] = net::free().unwrap();
+        let config = EnvoyConfig::shipped(&workspace)
+            .and_then(|shipped| shipped.with_plugin(&given("PORTCULLIS_WASM")))
+            .and_then(|shipped| shipped.with_gate(&enrolled.config))
+            .and_then(|shipped| shipped.with_control(self.line.address))
+            .unwrap();
+        let addresses = Addresses { listen, admin, upstream: self.upstream.address };
+        let environment = [(KEY_VARIABLE, enrolled.key.as_str())];
+        let program = given("PORTCULLIS_ENVOY");
+        Envoy::start_with(&workspace, &program, name, config, &addresses, 2, &environment).unwrap()
     }
 
     /// Calls the service with the key that may do everything.
@@ -132,10 +156,7 @@ impl LiveStand {
 
     /// A counter of the gate, over all workers.
     pub fn counter(&self, name: &str) -> u64 {
-        let path = format!("/stats?filter={name}");
-        let stats = Request::new("GET", &path).send(self.envoy.admin).unwrap();
-        let text = String::from_utf8_lossy(&stats.body).into_owned();
-        text.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum()
+        counter_of(&self.envoy, name)
     }
 
     /// Waits until a counter has grown beyond what it was.
@@ -146,6 +167,14 @@ impl LiveStand {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// A counter of the gate in an Envoy, over all workers.
+pub fn counter_of(envoy: &Envoy, name: &str) -> u64 {
+    let path = format!("/stats?filter={name}");
+    let stats = Request::new("GET", &path).send(envoy.admin).unwrap();
+    let text = String::from_utf8_lossy(&stats.body).into_owned();
+    text.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum()
 }
 
 /// Twenty times what any of it takes on a machine that does nothing else.
@@ -251,6 +280,10 @@ fn carry(
     line.write_all(&asked)?;
     let mut answer = Vec::new();
     line.read_to_end(&mut answer)?;
+    if answer.is_empty() {
+        // The service ends.
+        return Ok(());
+    }
     if is_trust {
         first.lock().unwrap().get_or_insert_with(|| answer.clone());
     }
