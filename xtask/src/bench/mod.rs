@@ -4,6 +4,7 @@ mod core;
 mod cpu;
 mod credentials;
 mod envoys;
+mod live;
 mod load;
 mod report;
 mod statistics;
@@ -36,6 +37,8 @@ enum Part {
     Envoy,
     /// The core's own functions, natively and in V8
     Core,
+    /// Pushes to running gates, and a million revocations
+    Live,
     /// The plugin file's size
     Size,
 }
@@ -45,13 +48,16 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if wanted(Part::Size) || wanted(Part::Envoy) {
+    if wanted(Part::Size) || wanted(Part::Envoy) || wanted(Part::Live) {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
         }
         if wanted(Part::Envoy) {
             envoys::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Live) {
+            live::measure(workspace, &wasm, &mut report)?;
         }
     }
     if wanted(Part::Core) {
