@@ -634,6 +634,30 @@ proptest! {
     }
 
     #[test]
+    fn a_delta_does_so_to_a_set_of_many_parts(
+        // Three full parts or more, of every second fingerprint.
+        count in 24_577_u64..26_000,
+        changed in proptest::collection::btree_map(0_u64..52_010, any::<bool>(), 0..9000),
+    ) {
+        let old: BTreeSet<u64> = (0..count).map(|at| at * 2).collect();
+        let part = |is_added| -> Vec<u64> {
+            changed.iter().filter(|(_, added)| **added == is_added).map(|(one, _)| *one).collect()
+        };
+        let (added, removed) = (part(true), part(false));
+        let mut model = old.clone();
+        model.extend(&added);
+        for one in &removed {
+            model.remove(one);
+        }
+        let delta = RevocationDelta { gate: GATE.into(), since: 1, number: 2, key: FINGERPRINTS, added, removed };
+        let before = set(&old, 1);
+        let new = before.apply(&delta).unwrap();
+        prop_assert_eq!(new.state(), set(&model, 2).state());
+        prop_assert_eq!(new.fingerprints(), model.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(before.state(), set(&old, 1).state());
+    }
+
+    #[test]
     fn a_gate_gets_to_what_the_service_has_whatever_happens_meanwhile(
         before in proptest::collection::vec((0_u64..20, any::<bool>()), 1..20),
         meanwhile in proptest::collection::vec(proptest::option::of((0_u64..20, any::<bool>())), 0..40),

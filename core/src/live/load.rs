@@ -3,7 +3,7 @@
 use super::error::LiveError;
 use super::fingerprint::FingerprintKey;
 use super::revocations::RevocationPage;
-use super::set::{MAX_REVOCATIONS, Revocations};
+use super::set::{Chunk, MAX_REVOCATIONS, Revocations, chunks};
 use alloc::vec::Vec;
 
 /// Pages on their way to being a set. Their ranges must follow on each other from 0 to
@@ -19,7 +19,9 @@ pub struct RevocationLoad {
     pages: u32,
     lowest: u64,
     highest: u64,
-    fingerprints: Vec<u64>,
+    count: u64,
+    /// As the set will have them: none is moved, and no list of all grows by doubling.
+    chunks: Vec<Chunk>,
 }
 
 /// Pages of one load. A full set has 512 full ones; a service may cut them smaller.
@@ -35,7 +37,8 @@ impl RevocationLoad {
             pages: 0,
             lowest: u64::MAX,
             highest: 0,
-            fingerprints: Vec::new(),
+            count: 0,
+            chunks: Vec::new(),
         }
     }
 
@@ -59,15 +62,17 @@ impl RevocationLoad {
         if page.number < self.least {
             return Err(LiveError::WentBack);
         }
-        let count = self.fingerprints.len().saturating_add(page.fingerprints.len());
-        if self.pages >= MAX_PAGES || u64::try_from(count).unwrap_or(u64::MAX) > MAX_REVOCATIONS {
+        let more = u64::try_from(page.fingerprints.len()).unwrap_or(u64::MAX);
+        let count = self.count.saturating_add(more);
+        if self.pages >= MAX_PAGES || count > MAX_REVOCATIONS {
             return Err(LiveError::Mismatch("there are more revocations than a gate holds"));
         }
         self.key = Some(page.key);
         self.pages = self.pages.saturating_add(1);
         self.lowest = self.lowest.min(page.number);
         self.highest = self.highest.max(page.number);
-        self.fingerprints.extend_from_slice(&page.fingerprints);
+        self.count = count;
+        self.chunks.extend(chunks(&page.fingerprints));
         self.next_from = page.to.checked_add(1);
         Ok(())
     }
@@ -80,7 +85,7 @@ impl RevocationLoad {
     pub fn finish(self) -> Result<Revocations, LiveError> {
         let key = self.key.filter(|_| self.next_from.is_none());
         let key = key.ok_or(LiveError::Mismatch("pages are missing"))?;
-        Revocations::of_pages(key, self.lowest, self.highest, self.fingerprints)
+        Revocations::of_pages(key, self.lowest, self.highest, self.chunks)
             .ok_or(LiveError::Mismatch("the pages' fingerprints do not ascend"))
     }
 }

@@ -3,7 +3,8 @@
 use super::error::LiveError;
 use super::fingerprint::FingerprintKey;
 use super::head::RevocationState;
-use super::revocations::RevocationDelta;
+use super::revocations::{MAX_FINGERPRINTS, RevocationDelta};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -17,16 +18,25 @@ pub struct Revocations {
     /// It has all changes up to this number, and perhaps some up to `newest`.
     number: u64,
     newest: u64,
+    count: u64,
     digest: u64,
     /// Ascending, each once. Eight bytes for each, where a tree would take some twenty.
-    fingerprints: Vec<u64>,
+    chunks: Vec<Chunk>,
 }
+
+/// A part of a set, never empty. Sets share those that did not change: a delta costs the
+/// memory of what it touches, not that of another whole set, which a worker's memory
+/// would keep for good.
+pub(super) type Chunk = Arc<[u64]>;
+
+/// The most fingerprints of a chunk: as many as a page has.
+const MAX_CHUNK: usize = MAX_FINGERPRINTS;
 
 impl Revocations {
     /// A set as it was at `number`. `None` unless the fingerprints ascend, each once, and
     /// are no more than a gate holds.
     pub fn new(key: FingerprintKey, number: u64, fingerprints: Vec<u64>) -> Option<Self> {
-        Self::of_pages(key, number, number, fingerprints)
+        Self::of_pages(key, number, number, chunks(&fingerprints).collect())
     }
 
     /// A set put together from pages of different numbers, `number` to `newest`.
@@ -34,34 +44,34 @@ impl Revocations {
         key: FingerprintKey,
         number: u64,
         newest: u64,
-        fingerprints: Vec<u64>,
+        chunks: Vec<Chunk>,
     ) -> Option<Self> {
-        let count = u64::try_from(fingerprints.len()).unwrap_or(u64::MAX);
-        let is_sound = fingerprints.is_sorted_by(|left, right| left < right) && count <= MAX_REVOCATIONS;
-        let digest = fingerprints.iter().fold(0, |digest, fingerprint| digest ^ fingerprint);
-        is_sound.then_some(Revocations { key, number, newest, digest, fingerprints })
+        let all = || chunks.iter().flat_map(|chunk| chunk.iter());
+        let count = chunks.iter().map(|chunk| length(chunk)).sum();
+        let is_sound = all().is_sorted_by(|left, right| left < right) && count <= MAX_REVOCATIONS;
+        let digest = all().fold(0, |digest, fingerprint| digest ^ fingerprint);
+        is_sound.then_some(Revocations { key, number, newest, count, digest, chunks })
     }
 
     /// Whether a passport is revoked, by the issuer at its root and its id.
     pub fn contains_passport(&self, issuer: &str, id: &str) -> bool {
         // Most gates have empty sets: nothing is hashed to look it up there.
-        !self.fingerprints.is_empty() && self.contains(self.key.passport(issuer, id))
+        self.count > 0 && self.contains(self.key.passport(issuer, id))
     }
 
     /// Whether a badge is revoked, by its issuer and its id in lower case.
     pub fn contains_badge(&self, issuer: &str, id: &str) -> bool {
-        !self.fingerprints.is_empty() && self.contains(self.key.badge(issuer, id))
+        self.count > 0 && self.contains(self.key.badge(issuer, id))
     }
 
     /// Whether an agent is disabled, by the issuer in whose name it is known, and its id.
     pub fn contains_agent(&self, issuer: &str, id: &str) -> bool {
-        !self.fingerprints.is_empty() && self.contains(self.key.agent(issuer, id))
+        self.count > 0 && self.contains(self.key.agent(issuer, id))
     }
 
     /// The set in three numbers, as a head names it.
     pub fn state(&self) -> RevocationState {
-        let count = u64::try_from(self.fingerprints.len()).unwrap_or(u64::MAX);
-        RevocationState { number: self.number, count, digest: self.digest }
+        RevocationState { number: self.number, count: self.count, digest: self.digest }
     }
 
     /// The highest number of which it may have changes: above that of
@@ -71,8 +81,8 @@ impl Revocations {
     }
 
     /// The fingerprints, ascending.
-    pub fn fingerprints(&self) -> &[u64] {
-        &self.fingerprints
+    pub fn fingerprints(&self) -> Vec<u64> {
+        self.chunks.concat()
     }
 
     /// The set after a delta, which may begin before this set's number: it says how things
@@ -92,13 +102,41 @@ impl Revocations {
         if delta.number < self.newest {
             return Err(LiveError::WentBack);
         }
-        let fingerprints = merged(&self.fingerprints, &delta.added, &delta.removed);
-        Self::of_pages(self.key, delta.number, delta.number, fingerprints)
-            .ok_or(LiveError::Mismatch("there are more revocations than a gate holds"))
+        let (mut added, mut removed) = (delta.added.as_slice(), delta.removed.as_slice());
+        let mut set = Revocations {
+            number: delta.number,
+            newest: delta.number,
+            chunks: Vec::with_capacity(self.chunks.len()),
+            ..*self
+        };
+        // An empty set is one empty chunk.
+        for index in 0..self.chunks.len().max(1) {
+            let shared = self.chunks.get(index);
+            let old: &[u64] = shared.map_or(&[], |chunk| chunk);
+            // A chunk's range ends where the next one begins.
+            let end = index.checked_add(1).and_then(|next| self.chunks.get(next)?.first().copied());
+            let (new, gone) = (before(&mut added, end), before(&mut removed, end));
+            match shared {
+                Some(chunk) if new.is_empty() && gone.is_empty() => set.chunks.push(Arc::clone(chunk)),
+                _ => set.replace(old, &merged(old, new, gone)),
+            }
+        }
+        let is_sound = delta.added.is_sorted_by(|left, right| left < right) && set.count <= MAX_REVOCATIONS;
+        is_sound.then_some(set).ok_or(LiveError::Mismatch("there are more revocations than a gate holds"))
+    }
+
+    /// Adds chunks that have `new` where the set before had `old`.
+    fn replace(&mut self, old: &[u64], new: &[u64]) {
+        self.digest = old.iter().chain(new).fold(self.digest, |digest, fingerprint| digest ^ fingerprint);
+        self.count = self.count.saturating_sub(length(old)).saturating_add(length(new));
+        self.chunks.extend(chunks(new));
     }
 
     fn contains(&self, fingerprint: u64) -> bool {
-        self.fingerprints.binary_search(&fingerprint).is_ok()
+        let after =
+            self.chunks.partition_point(|chunk| chunk.first().is_some_and(|first| *first <= fingerprint));
+        let chunk = after.checked_sub(1).and_then(|at| self.chunks.get(at));
+        chunk.is_some_and(|chunk| chunk.binary_search(&fingerprint).is_ok())
     }
 }
 
@@ -107,6 +145,25 @@ impl fmt::Debug for Revocations {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Revocations({:?})", self.state())
     }
+}
+
+/// Chunks of ascending fingerprints, of like sizes: that to which one is added has room for
+/// the next.
+pub(super) fn chunks(fingerprints: &[u64]) -> impl Iterator<Item = Chunk> {
+    let count = fingerprints.len().div_ceil(MAX_CHUNK).max(1);
+    fingerprints.chunks(fingerprints.len().div_ceil(count).max(1)).map(Chunk::from)
+}
+
+/// Takes what is before `end` from ascending fingerprints: all of them where there is none.
+fn before<'f>(fingerprints: &mut &'f [u64], end: Option<u64>) -> &'f [u64] {
+    let at = fingerprints.partition_point(|fingerprint| end.is_none_or(|end| *fingerprint < end));
+    let (taken, left) = fingerprints.split_at_checked(at).unwrap_or((fingerprints, &[]));
+    *fingerprints = left;
+    taken
+}
+
+fn length(fingerprints: &[u64]) -> u64 {
+    u64::try_from(fingerprints.len()).unwrap_or(u64::MAX)
 }
 
 /// One pass over three ascending lists.
