@@ -51,30 +51,18 @@ pub(super) fn trust(place: Place<'_>) -> Result<TrustConfig, ConfigError> {
         simpleguard_agents: members
             .optional("simpleguard_agents", |place| place.list(simpleguard_agent))?
             .unwrap_or_default(),
-        revoked_badges: members
-            .optional("revoked_badges", |place| {
-                place.list(|place| {
-                    let (issuer, jti) = scoped(place, "jti")?;
-                    Ok(RevokedBadge { issuer, jti })
-                })
-            })?
-            .unwrap_or_default(),
-        revoked_passports: members
-            .optional("revoked_passports", |place| {
-                place.list(|place| {
-                    let (issuer, passport_id) = scoped(place, "passport_id")?;
-                    Ok(RevokedPassport { issuer, passport_id })
-                })
-            })?
-            .unwrap_or_default(),
-        disabled_agents: members
-            .optional("disabled_agents", |place| {
-                place.list(|place| {
-                    let (issuer, agent_id) = scoped(place, "agent_id")?;
-                    Ok(DisabledAgent { issuer, agent_id })
-                })
-            })?
-            .unwrap_or_default(),
+        revoked_badges: scoped_list(&members, "revoked_badges", "jti")?
+            .into_iter()
+            .map(|(issuer, jti)| RevokedBadge { issuer, jti })
+            .collect(),
+        revoked_passports: scoped_list(&members, "revoked_passports", "passport_id")?
+            .into_iter()
+            .map(|(issuer, passport_id)| RevokedPassport { issuer, passport_id })
+            .collect(),
+        disabled_agents: scoped_list(&members, "disabled_agents", "agent_id")?
+            .into_iter()
+            .map(|(issuer, agent_id)| DisabledAgent { issuer, agent_id })
+            .collect(),
     })
 }
 
@@ -135,6 +123,17 @@ fn compatibility(members: &Members<'_>) -> Result<Vec<Compatibility>, ConfigErro
 fn simpleguard_agent(place: Place<'_>) -> Result<SimpleGuardAgent, ConfigError> {
     let members = place.members(&["actions", "key_id", "not_after", "not_before", "public_key"])?;
     Ok(SimpleGuardAgent { key: key_of(&members)?, actions: members.required("actions")?.list(text)? })
+}
+
+/// One function for three lists: a closure for each would be three times the code.
+#[inline(never)]
+fn scoped_list(
+    members: &Members<'_>,
+    list: &'static str,
+    id: &'static str,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let read = |place: Place<'_>| place.list(|place| scoped(place, id));
+    Ok(members.optional(list, read)?.unwrap_or_default())
 }
 
 fn scoped(place: Place<'_>, id: &'static str) -> Result<(String, String), ConfigError> {

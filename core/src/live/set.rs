@@ -46,10 +46,14 @@ impl Revocations {
         newest: u64,
         chunks: Vec<Chunk>,
     ) -> Option<Self> {
-        let all = || chunks.iter().flat_map(|chunk| chunk.iter());
-        let count = chunks.iter().map(|chunk| length(chunk)).sum();
-        let is_sound = all().is_sorted_by(|left, right| left < right) && count <= MAX_REVOCATIONS;
-        let digest = all().fold(0, |digest, fingerprint| digest ^ fingerprint);
+        let (mut count, mut digest, mut last, mut ascends) = (0_u64, 0, None, true);
+        for fingerprint in chunks.iter().flat_map(|chunk| chunk.iter()) {
+            ascends &= last.is_none_or(|last| last < *fingerprint);
+            last = Some(*fingerprint);
+            digest ^= fingerprint;
+            count = count.saturating_add(1);
+        }
+        let is_sound = ascends && count <= MAX_REVOCATIONS;
         is_sound.then_some(Revocations { key, number, newest, count, digest, chunks })
     }
 
@@ -121,8 +125,9 @@ impl Revocations {
                 _ => set.replace(old, &merged(old, new, gone)),
             }
         }
-        let is_sound = delta.added.is_sorted_by(|left, right| left < right) && set.count <= MAX_REVOCATIONS;
-        is_sound.then_some(set).ok_or(LiveError::Mismatch("there are more revocations than a gate holds"))
+        (set.count <= MAX_REVOCATIONS)
+            .then_some(set)
+            .ok_or(LiveError::Mismatch("there are more revocations than a gate holds"))
     }
 
     /// Adds chunks that have `new` where the set before had `old`.
