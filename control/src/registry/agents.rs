@@ -106,7 +106,7 @@ pub async fn list(app: &App, after: &str, limit: i64) -> ApiResult<Vec<Agent>> {
 /// from now on.
 ///
 /// # Errors
-/// 409 if the DID is registered, 422 for what [`check`] refuses.
+/// 409 if the DID is registered, 422 for what `check` refuses.
 pub async fn create(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<()> {
     check(app, agent)?;
     let inserted = sqlx::query(

@@ -53,7 +53,7 @@ const HEAD: Kind = Kind {
 };
 
 impl Head {
-    /// Signs it with the key of this id. [`followed`](Head::followed) may be in any order.
+    /// Signs it with the key of this id. The issuers followed may be in any order.
     pub fn sign(&self, key: &SecretKey, key_id: &str) -> String {
         let snapshot = Object::from([
             ("number", whole(self.snapshot_number)),
