@@ -33,7 +33,12 @@ impl Asked {
 /// # Errors
 /// 404 for no gate, 409 for one that is not configured yet.
 pub async fn answer(app: &App, gate: &str, asked: &Asked) -> ApiResult<TrustResponse> {
-    let state = app.trust.state();
+    let mut state = app.trust.state();
+    if !state.gates.get(gate).is_some_and(|known| known.is_configured) {
+        // It may have been made a moment ago.
+        app.trust.look(&app.db, &app.vault).await?;
+        state = app.trust.state();
+    }
     let known = state.gates.get(gate).ok_or_else(|| ApiError::not_found("gate", gate))?;
     let signer = state.signer().context("there is no key for trust material")?;
     let snapshot = match known.is_configured {

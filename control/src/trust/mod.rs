@@ -118,11 +118,22 @@ impl TrustFeed {
         }
     }
 
-    async fn look(&self, db: &Db, vault: &Vault) -> Result<()> {
+    /// Looks for changes now: for what an answer cannot wait for.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn look(&self, db: &Db, vault: &Vault) -> Result<()> {
         let mut tx = db.read().await?;
         let state = Arc::new(self.state().next(&mut tx, vault).await?);
         let number = state.number;
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        {
+            let mut known = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            // Another look may have begun later and ended sooner.
+            if state.read_at < known.read_at || state.number < known.number {
+                return Ok(());
+            }
+            *known = state;
+        }
         self.newest.send_if_modified(|newest| std::mem::replace(newest, number) != number);
         Ok(())
     }
