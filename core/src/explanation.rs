@@ -80,6 +80,24 @@ impl Reason {
                 OPERATOR,
                 "Send a shorter body, or raise `max_body_bytes` and the proxy's own limit for buffered bodies.",
             ),
+            Reason::ChallengeExpired => (
+                CALLER,
+                "Sign the request again, with the nonce of the `Accept-Signature` in this answer; challenges live for a minute.",
+            ),
+            Reason::ChallengeGateMismatch => {
+                (CALLER, "Answer the challenge of the gate that is called, which is in this answer.")
+            }
+            Reason::ChallengeKeyMismatch => (
+                CALLER,
+                "Use each challenge with the credential that it was asked for with; one for this credential is in this answer.",
+            ),
+            Reason::ChallengeProcessMismatch => (
+                CALLER,
+                "Sign the request again, with the nonce of the `Accept-Signature` in this answer. Where several proxies serve one address, they need affinity by credential.",
+            ),
+            Reason::ChallengeUnknown => {
+                (CALLER, "Take the nonce from the `Accept-Signature` in this answer.")
+            }
             Reason::ConstraintNotEnforceable => (
                 ISSUER,
                 "Issue the permission without the constraint named in the detail, or send the request to a gate that enforces it.",
@@ -87,6 +105,10 @@ impl Reason {
             Reason::CredentialAmbiguous => (
                 CALLER,
                 "Send exactly one; a SimpleGuard signature may accompany a Trust Badge, and nothing else.",
+            ),
+            Reason::CredentialLifetimeExceeded => (
+                ISSUER,
+                "Issue credentials for an hour at most, or for what the gate's `windows.credential_seconds` says.",
             ),
             Reason::CredentialMalformed => (
                 CALLER,
@@ -101,6 +123,10 @@ impl Reason {
                 "Delegate from a whole signed passport; the first entry must have no chain and not be of type delegate.",
             ),
             Reason::DelegationChainTooDeep => (CALLER, "Delegate from a passport nearer to the root."),
+            Reason::DigestAlgorithmUnsupported => {
+                (CALLER, "Make the digest with sha-256 or sha-512, and leave others out.")
+            }
+            Reason::DigestMalformed => (CALLER, "Send one `Content-Digest: sha-256=:<base64 of 32 bytes>:`."),
             Reason::EnvelopeTooLarge => {
                 (ISSUER, "Issue a passport with fewer permissions or shorter constraints.")
             }
@@ -119,9 +145,16 @@ impl Reason {
             Reason::IssuerCeilingExceeded => {
                 (OPERATOR, "Add the action to the issuer's `actions` if that issuer is to grant it here.")
             }
+            Reason::IssuerDomainUnverified => {
+                (OPERATOR, "Have the issuer's domain verified, then say so in its entry: `domain_verified`.")
+            }
             Reason::MethodUnknown => {
                 (CALLER, "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in capitals.")
             }
+            Reason::NonceAuthorityUnavailable => (
+                OPERATOR,
+                "See why the gate does not reach its control service; a gate that alone serves its address needs no `nonce_authority`.",
+            ),
             Reason::PassportExpired => (
                 CALLER,
                 "Issue or fetch a new passport; check the gate's clock if the passport should be valid.",
@@ -140,6 +173,42 @@ impl Reason {
             Reason::PermissionElevationInChain => {
                 (CALLER, "Delegate again with permissions and constraints no wider than the parent's.")
             }
+            Reason::ProofAlgorithmUnsupported => (CALLER, "Sign with Ed25519 and `alg=\"ed25519\"`."),
+            Reason::ProofAmbiguous => (
+                CALLER,
+                "Send one signature with the label `agent` and the tag `agent-proof`; others need labels and tags of their own.",
+            ),
+            Reason::ProofComponentMissing => (
+                CALLER,
+                "Cover `@method`, `@authority`, `@path`, `@query`, the credential's header, and `content-digest` where there is a body.",
+            ),
+            Reason::ProofComponentUnknown => {
+                (CALLER, "Cover what the `Accept-Signature` in this answer names, and no more.")
+            }
+            Reason::ProofExpired => {
+                (CALLER, "Sign each request when it is sent; check the clocks of agent and gate.")
+            }
+            Reason::ProofKeyMismatch => (
+                CALLER,
+                "Sign with the agent key of the credential, with `keyid` the agent's id or DID as the credential has it.",
+            ),
+            Reason::ProofMalformed => (
+                CALLER,
+                "Make it with `portcullis sign` or a library for HTTP Message Signatures; the detail says what is wrong.",
+            ),
+            Reason::ProofMissing => {
+                (CALLER, "Sign the request as the `Accept-Signature` in this answer says.")
+            }
+            Reason::ProofNonceMissing => (CALLER, "Add `nonce` with at least 16 random bytes in base64url."),
+            Reason::ProofNonceTooShort => {
+                (CALLER, "Make each nonce of at least 16 random bytes, in base64 or base64url.")
+            }
+            Reason::ProofNotYetValid => (CALLER, "Set the agent's clock."),
+            Reason::ProofPredatesGate => (CALLER, "Sign the request again."),
+            Reason::ProofSignatureInvalid => (
+                CALLER,
+                "Sign the method, authority, path and query exactly as they are sent, and let no proxy change them.",
+            ),
             Reason::PublicKeyMalformed => (ISSUER, "Write the key as standard base64 with padding."),
             Reason::ReplayMemoryFull => (
                 OPERATOR,

@@ -20,26 +20,49 @@ pub enum Reason {
     BodyDigestMismatch,
     BodyNotSigned,
     BodyTooLarge,
+    ChallengeExpired,
+    ChallengeGateMismatch,
+    ChallengeKeyMismatch,
+    ChallengeProcessMismatch,
+    ChallengeUnknown,
     ConstraintNotEnforceable,
     CredentialAmbiguous,
+    CredentialLifetimeExceeded,
     CredentialMalformed,
     CredentialMissing,
     DelegationAuthorityMissing,
     DelegationChainInvalidRoot,
     DelegationChainTooDeep,
+    DigestAlgorithmUnsupported,
+    DigestMalformed,
     EnvelopeTooLarge,
     ExpiryExtensionInChain,
     HeaderAmbiguous,
     HostFault,
     InvalidEnvelopeShape,
     IssuerCeilingExceeded,
+    IssuerDomainUnverified,
     MethodUnknown,
+    NonceAuthorityUnavailable,
     PassportExpired,
     PassportNotYetValid,
     PassportRevoked,
     PathAmbiguous,
     PermissionDenied,
     PermissionElevationInChain,
+    ProofAlgorithmUnsupported,
+    ProofAmbiguous,
+    ProofComponentMissing,
+    ProofComponentUnknown,
+    ProofExpired,
+    ProofKeyMismatch,
+    ProofMalformed,
+    ProofMissing,
+    ProofNonceMissing,
+    ProofNonceTooShort,
+    ProofNotYetValid,
+    ProofPredatesGate,
+    ProofSignatureInvalid,
     PublicKeyMalformed,
     ReplayMemoryFull,
     RequestReplayed,
@@ -64,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 55] = [
+    pub const ALL: [Reason; 78] = [
         Reason::AgentDisabled,
         Reason::AuthorityUnknown,
         Reason::BadgeAgentDisabled,
@@ -80,26 +103,49 @@ impl Reason {
         Reason::BodyDigestMismatch,
         Reason::BodyNotSigned,
         Reason::BodyTooLarge,
+        Reason::ChallengeExpired,
+        Reason::ChallengeGateMismatch,
+        Reason::ChallengeKeyMismatch,
+        Reason::ChallengeProcessMismatch,
+        Reason::ChallengeUnknown,
         Reason::ConstraintNotEnforceable,
         Reason::CredentialAmbiguous,
+        Reason::CredentialLifetimeExceeded,
         Reason::CredentialMalformed,
         Reason::CredentialMissing,
         Reason::DelegationAuthorityMissing,
         Reason::DelegationChainInvalidRoot,
         Reason::DelegationChainTooDeep,
+        Reason::DigestAlgorithmUnsupported,
+        Reason::DigestMalformed,
         Reason::EnvelopeTooLarge,
         Reason::ExpiryExtensionInChain,
         Reason::HeaderAmbiguous,
         Reason::HostFault,
         Reason::InvalidEnvelopeShape,
         Reason::IssuerCeilingExceeded,
+        Reason::IssuerDomainUnverified,
         Reason::MethodUnknown,
+        Reason::NonceAuthorityUnavailable,
         Reason::PassportExpired,
         Reason::PassportNotYetValid,
         Reason::PassportRevoked,
         Reason::PathAmbiguous,
         Reason::PermissionDenied,
         Reason::PermissionElevationInChain,
+        Reason::ProofAlgorithmUnsupported,
+        Reason::ProofAmbiguous,
+        Reason::ProofComponentMissing,
+        Reason::ProofComponentUnknown,
+        Reason::ProofExpired,
+        Reason::ProofKeyMismatch,
+        Reason::ProofMalformed,
+        Reason::ProofMissing,
+        Reason::ProofNonceMissing,
+        Reason::ProofNonceTooShort,
+        Reason::ProofNotYetValid,
+        Reason::ProofPredatesGate,
+        Reason::ProofSignatureInvalid,
         Reason::PublicKeyMalformed,
         Reason::ReplayMemoryFull,
         Reason::RequestReplayed,
@@ -187,6 +233,25 @@ impl Reason {
             Reason::BodyTooLarge => {
                 ("body_too_large", "The body is longer than this gate reads to check what was signed.")
             }
+            Reason::ChallengeExpired => {
+                ("challenge_expired", "The challenge that the request's proof answers is too old.")
+            }
+            Reason::ChallengeGateMismatch => (
+                "challenge_gate_mismatch",
+                "The challenge that the request's proof answers is another gate's.",
+            ),
+            Reason::ChallengeKeyMismatch => (
+                "challenge_key_mismatch",
+                "The challenge that the request's proof answers was made for another agent key.",
+            ),
+            Reason::ChallengeProcessMismatch => (
+                "challenge_process_mismatch",
+                "The challenge that the request's proof answers was made by a proxy process that is no more, or by another of several.",
+            ),
+            Reason::ChallengeUnknown => (
+                "challenge_unknown",
+                "The nonce of the request's proof is no challenge that this gate has made.",
+            ),
             Reason::ConstraintNotEnforceable => (
                 "constraint_not_enforceable",
                 "The permission carries a constraint that this gate cannot judge, so it cannot be sure to keep it.",
@@ -194,6 +259,10 @@ impl Reason {
             Reason::CredentialAmbiguous => {
                 ("credential_ambiguous", "The request carries more than one credential.")
             }
+            Reason::CredentialLifetimeExceeded => (
+                "credential_lifetime_exceeded",
+                "The credential, or one that it was delegated from, is made to live longer than the gate's profile allows.",
+            ),
             Reason::CredentialMalformed => {
                 ("credential_malformed", "The credential's header is not of the form that its kind has.")
             }
@@ -211,6 +280,14 @@ impl Reason {
             Reason::DelegationChainTooDeep => {
                 ("delegation_chain_too_deep", "The delegation chain has more than five entries.")
             }
+            Reason::DigestAlgorithmUnsupported => (
+                "digest_algorithm_unsupported",
+                "The request's Content-Digest uses an algorithm other than sha-256 and sha-512.",
+            ),
+            Reason::DigestMalformed => (
+                "digest_malformed",
+                "The request's Content-Digest is not of the form that RFC 9530 gives it.",
+            ),
             Reason::EnvelopeTooLarge => (
                 "envelope_too_large",
                 "An envelope is larger than 65,536 canonical bytes, its chain not counted.",
@@ -232,9 +309,17 @@ impl Reason {
                 "issuer_ceiling_exceeded",
                 "The passport grants the action, but its issuer may not grant it at this gate.",
             ),
+            Reason::IssuerDomainUnverified => (
+                "issuer_domain_unverified",
+                "The credential's issuer has not shown that its domain is its own, as the gate's profile asks.",
+            ),
             Reason::MethodUnknown => {
                 ("method_unknown", "The request's method is not one that this gate lets through.")
             }
+            Reason::NonceAuthorityUnavailable => (
+                "nonce_authority_unavailable",
+                "The control service did not say in time whether the request's nonce is new.",
+            ),
             Reason::PassportExpired => (
                 "passport_expired",
                 "The passport's time is over, by more than the allowed clock skew of 60 s.",
@@ -255,6 +340,49 @@ impl Reason {
             Reason::PermissionElevationInChain => (
                 "permission_elevation_in_chain",
                 "A delegated passport grants more than the one it was delegated from.",
+            ),
+            Reason::ProofAlgorithmUnsupported => (
+                "proof_algorithm_unsupported",
+                "The request's proof is made with an algorithm other than ed25519.",
+            ),
+            Reason::ProofAmbiguous => {
+                ("proof_ambiguous", "The request carries more than one proof, or one of its labels twice.")
+            }
+            Reason::ProofComponentMissing => {
+                ("proof_component_missing", "The request's proof does not cover all that it must.")
+            }
+            Reason::ProofComponentUnknown => (
+                "proof_component_unknown",
+                "The request's proof covers something that this gate does not know how to check.",
+            ),
+            Reason::ProofExpired => {
+                ("proof_expired", "The request's proof was made too long ago, or its `expires` is over.")
+            }
+            Reason::ProofKeyMismatch => {
+                ("proof_key_mismatch", "The request's proof names another key than the credential's.")
+            }
+            Reason::ProofMalformed => {
+                ("proof_malformed", "The request's proof is not of the form that RFC 9421 gives it.")
+            }
+            Reason::ProofMissing => (
+                "proof_missing",
+                "The gate's profile asks for a signature over the request, and it carries none.",
+            ),
+            Reason::ProofNonceMissing => ("proof_nonce_missing", "The request's proof has no nonce."),
+            Reason::ProofNonceTooShort => {
+                ("proof_nonce_too_short", "The nonce of the request's proof has less than 128 bits.")
+            }
+            Reason::ProofNotYetValid => (
+                "proof_not_yet_valid",
+                "The request's proof was made in the future, by more than the allowed clock skew.",
+            ),
+            Reason::ProofPredatesGate => (
+                "proof_predates_gate",
+                "The request's proof was made before the gate's process began, so the gate cannot know whether it was used.",
+            ),
+            Reason::ProofSignatureInvalid => (
+                "proof_signature_invalid",
+                "The credential's agent key has not signed this request as it came.",
             ),
             Reason::PublicKeyMalformed => {
                 ("public_key_malformed", "A public key in the passport is not the base64 of 32 bytes.")

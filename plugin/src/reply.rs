@@ -51,7 +51,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::CredentialAmbiguous
         | Reason::HeaderAmbiguous
         | Reason::MethodUnknown
-        | Reason::PathAmbiguous => 400,
+        | Reason::PathAmbiguous
+        | Reason::ProofAmbiguous => 400,
 
         Reason::BadgeAgentDisabled
         | Reason::BadgeAudienceMismatch
@@ -64,11 +65,18 @@ fn status(reason: Reason) -> u16 {
         | Reason::BadgeSignatureInvalid
         | Reason::BodyDigestMismatch
         | Reason::BodyNotSigned
+        | Reason::ChallengeExpired
+        | Reason::ChallengeGateMismatch
+        | Reason::ChallengeKeyMismatch
+        | Reason::ChallengeProcessMismatch
+        | Reason::ChallengeUnknown
         | Reason::CredentialMalformed
         | Reason::CredentialMissing
         | Reason::DelegationAuthorityMissing
         | Reason::DelegationChainInvalidRoot
         | Reason::DelegationChainTooDeep
+        | Reason::DigestAlgorithmUnsupported
+        | Reason::DigestMalformed
         | Reason::EnvelopeTooLarge
         | Reason::ExpiryExtensionInChain
         | Reason::InvalidEnvelopeShape
@@ -76,6 +84,18 @@ fn status(reason: Reason) -> u16 {
         | Reason::PassportNotYetValid
         | Reason::PassportRevoked
         | Reason::PermissionElevationInChain
+        | Reason::ProofAlgorithmUnsupported
+        | Reason::ProofComponentMissing
+        | Reason::ProofComponentUnknown
+        | Reason::ProofExpired
+        | Reason::ProofKeyMismatch
+        | Reason::ProofMalformed
+        | Reason::ProofMissing
+        | Reason::ProofNonceMissing
+        | Reason::ProofNonceTooShort
+        | Reason::ProofNotYetValid
+        | Reason::ProofPredatesGate
+        | Reason::ProofSignatureInvalid
         | Reason::PublicKeyMalformed
         | Reason::RequestReplayed
         | Reason::SignatureInvalid
@@ -91,7 +111,9 @@ fn status(reason: Reason) -> u16 {
         Reason::AgentDisabled
         | Reason::BadgeLevelInsufficient
         | Reason::ConstraintNotEnforceable
+        | Reason::CredentialLifetimeExceeded
         | Reason::IssuerCeilingExceeded
+        | Reason::IssuerDomainUnverified
         | Reason::PermissionDenied
         | Reason::RouteUnknown
         | Reason::SelfIssuedNotAllowed
@@ -102,6 +124,7 @@ fn status(reason: Reason) -> u16 {
         Reason::BodyTooLarge => 413,
 
         Reason::HostFault
+        | Reason::NonceAuthorityUnavailable
         | Reason::ReplayMemoryFull
         | Reason::RevocationCheckFailed
         | Reason::TrustMaterialMissing
