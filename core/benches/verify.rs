@@ -15,6 +15,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::{Limits, Object, Value, canonical_text, parse};
+use portcullis_core::live::{FingerprintKey, Revocations};
 use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, delegate, issue, self_issue};
 use portcullis_core::{
     Config, CredentialCache, Profile, PublicKey, RequestHead, SecretKey, Snapshot, Step, Trust, TrustConfig,
@@ -27,7 +28,7 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(30);
-    targets = permits, refusals, steps, trust_stores
+    targets = permits, refusals, steps, trust_stores, revocations
 }
 criterion_main!(benches);
 
@@ -120,6 +121,24 @@ fn trust_stores(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+fn revocations(criterion: &mut Criterion) {
+    let key = FingerprintKey::new([7; 16]);
+    let mut fingerprints: Vec<_> =
+        (0..1_000_000).map(|number| key.passport("issuer:acme", &format!("pp_{number}"))).collect();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    let revoked = Revocations::new(key, 1, fingerprints).expect("a set");
+    assert!(revoked.contains_passport("issuer:acme", "pp_999999"));
+    let ids: Vec<_> = (1_000_000..1_001_024).map(|number| format!("pp_{number}")).collect();
+    let mut next = ids.iter().cycle();
+    criterion.bench_function("revocation_looked_up_among_1000000", |bencher| {
+        bencher.iter(|| {
+            let id = next.next().expect("a cycle has no end");
+            revoked.contains_passport(black_box("issuer:acme"), black_box(id))
+        });
+    });
 }
 
 fn trust_store(count: u32) -> String {

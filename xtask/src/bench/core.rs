@@ -36,6 +36,10 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
     let growth = median("trust_store_of_10000_looked_up")? / median("trust_store_of_10_looked_up")?;
     // A tree of a thousand times as many keys is ten steps deeper, of a token's hundreds.
     report.add(Row::new("core.trust_store_look_up_growth".to_owned(), growth, "ratio").at_most(1.2));
+    // In the engine that gates run in, where there is one here.
+    let look_up = "revocation_looked_up_among_1000000";
+    let looked_up = v8.get(look_up).copied().map_or_else(|| median(look_up), Ok)?;
+    report.add(Row::new("core.revocation_looked_up".to_owned(), looked_up, "us").at_most(1.0));
     for (engine, medians) in [("native", native), ("v8", v8)] {
         for (name, median) in medians {
             report.add(Row::new(format!("core.{engine}.{name}"), median, "us"));

@@ -84,7 +84,9 @@ pub(crate) fn measure(workspace: &Workspace, wasm: &Path, report: &mut Report) -
     let received = stat(&envoy, "cluster.portcullis_control.upstream_cx_rx_bytes_total")?;
     report.add(Row::new("live.million.bytes_of_a_full_load", received, "bytes"));
     let large = resident(envoy.pid())?;
-    report.add(Row::new("live.million.envoy_resident_more", (large - small) / MIB, "MiB"));
+    // All of the proxy's growth, so that what it keeps for its workers to share counts too.
+    let of_each = (large - small) / MIB / f64::from(WORKERS);
+    report.add(Row::new("live.million.resident_more_per_worker", of_each, "MiB").at_most(16.0));
     // What one more moves: the answers between two counts, of which each wait has one.
     let before = stat(&envoy, "cluster.portcullis_control.upstream_cx_rx_bytes_total")?;
     let heads = stat(&envoy, "cluster.portcullis_control.upstream_rq_completed")?;
