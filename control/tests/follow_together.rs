@@ -12,9 +12,11 @@ mod outside;
 use common::Bench;
 use outside::{Answer, Registry};
 use portcullis_control::db::Db;
+use portcullis_control::follow::SeenKey;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use xtask::control::Service;
 
 const AGENT: &str = "did:web:agent.test";
@@ -24,8 +26,10 @@ fn two_instances_look_in_turn_and_find_everything_once() {
     let Some(stand) = Stand::new("two instances that follow one registry", 1) else { return };
     stand.registry.set_status(AGENT, "active");
     stand.registry.serve(&[("key-0", 1)]);
-    let second = stand.start_another();
-    let id = stand.follow();
+    let _second = stand.start_another();
+    let gate = json!({"gate_id": "gate_1", "name": "one", "profile": "L1"});
+    assert_eq!(stand.bench.call("POST", "/api/gates", Some(gate)).0, 201);
+    stand.follow();
     let mut revoked: Vec<String> = Vec::new();
     for round in 1..=4_u8 {
         revoked.push(jti(round));
@@ -35,32 +39,32 @@ fn two_instances_look_in_turn_and_find_everything_once() {
         stand.registry.set_revoked(&texts);
         stand.registry.set_keys(&[(&kid, round + 1)]);
         stand.registry.set_status(AGENT, if is_disabled { "suspended" } else { "active" });
-        let expected = Seen { keys: vec![kid], revoked: revoked.len(), is_disabled };
-        for service in [&stand.bench.service, &second] {
-            until(&format!("round {round}"), || seen(service, &id) == expected);
-        }
+        let expected = Seen { keys: vec![kid], revoked: round.into(), is_disabled };
+        until(&format!("round {round}"), || stand.seen() == expected);
     }
     // One change for each badge, and four of the agent.
-    assert_eq!(stand.count("SELECT COUNT(*) FROM revocation_changes"), 8);
+    assert_eq!(stand.number("SELECT COUNT(*) FROM revocation_changes"), 8);
 
     // While nothing changes there, gates are told nothing, and the registry is asked no
     // more often than by one.
     let looks = || stand.registry.web.asked().iter().filter(|path| *path == Registry::JWKS).count();
-    let number = || stand.count("SELECT number FROM trust_clock");
+    let told = || {
+        let snapshot = stand.number("SELECT snapshot_number FROM gates");
+        (snapshot, stand.number("SELECT revocations_number FROM trust_clock"))
+    };
     // A look at the last changes may still be under way.
     std::thread::sleep(Duration::from_secs(1));
-    let (before, began) = ((looks(), number()), Instant::now());
+    let (before, began) = ((looks(), told()), Instant::now());
     std::thread::sleep(Duration::from_secs(6));
     let most = before.0 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
     assert!((before.0 + 1..=most).contains(&looks()), "{} looks, then {}", before.0, looks());
-    assert_eq!(number(), before.1);
+    assert_eq!(told(), before.1);
 
-    // Either goes on alone.
-    let Stand { bench, registry, .. } = stand;
-    bench.service.kill();
-    registry.set_keys(&[("alone", 9)]);
-    release_claims(&bench.control.database);
-    until("followed by the other one", || seen(&second, &id).keys == ["alone"]);
+    // One goes on alone.
+    stand.signal("-KILL");
+    stand.registry.set_keys(&[("alone", 9)]);
+    stand.release_claim();
+    until("followed by the other one", || stand.seen().keys == ["alone"]);
 }
 
 #[test]
@@ -96,6 +100,8 @@ fn an_instance_that_comes_back_late_enables_no_agent_again() {
 struct Stand {
     bench: Bench,
     registry: Registry,
+    runtime: Runtime,
+    db: Db,
 }
 
 impl Stand {
@@ -106,7 +112,10 @@ impl Stand {
         let mut options = registry.options(seconds);
         options.push("--allow-private-addresses".to_owned());
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        Some(Stand { bench: Bench::with(Some(&url), &options), registry })
+        let bench = Bench::with(Some(&url), &options);
+        let runtime = Runtime::new().unwrap();
+        let db = runtime.block_on(Db::open(&url)).unwrap();
+        Some(Stand { bench, registry, runtime, db })
     }
 
     fn start_another(&self) -> Service {
@@ -135,14 +144,14 @@ impl Stand {
     /// Lets another instance look, then the first go on with what it has found: it changes
     /// nothing of what the other has.
     fn overtake_and_go_on(&self, second: &Service, id: &str, expected: &Seen) {
-        release_claims(&self.bench.control.database);
-        until("seen by the second", || is_synced(second, id));
-        assert_eq!(seen(second, id), *expected);
+        self.release_claim();
+        until("seen by the second", || state(second, id)["synced_at"].is_string());
+        assert_eq!(self.seen(), *expected);
         let synced = state(second, id);
         self.signal("-CONT");
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(3) {
-            assert_eq!(seen(second, id), *expected, "after {:?}", began.elapsed());
+            assert_eq!(self.seen(), *expected, "after {:?}", began.elapsed());
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(state(second, id), synced);
@@ -155,59 +164,42 @@ impl Stand {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    fn count(&self, sql: &'static str) -> i64 {
-        let url = self.bench.control.database.clone();
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let db = Db::open(&url).await.unwrap();
-            let (count,): (i64,) = sqlx::query_as(sql).fetch_one(db.pool()).await.unwrap();
-            db.close().await;
-            count
-        })
+    /// What the instances have found between them.
+    fn seen(&self) -> Seen {
+        let rows = sqlx::query_as("SELECT keys FROM followed_issuers").fetch_one(self.db.pool());
+        let (keys,): (String,) = self.runtime.block_on(rows).unwrap();
+        Seen {
+            keys: SeenKey::read(&keys).unwrap().into_iter().map(|key| key.key_id).collect(),
+            revoked: self.number("SELECT COUNT(*) FROM revocations WHERE kind = 'b'"),
+            is_disabled: self.number("SELECT COUNT(*) FROM revocations WHERE kind = 'a'") == 1,
+        }
+    }
+
+    fn number(&self, sql: &'static str) -> i64 {
+        let row = sqlx::query_as(sql).fetch_one(self.db.pool());
+        let (number,): (i64,) = self.runtime.block_on(row).unwrap();
+        number
+    }
+
+    /// As after the minute and a half for which an instance may keep a registry to itself.
+    fn release_claim(&self) {
+        assert_eq!(self.bench.sql("UPDATE followed_issuers SET look_at = 0"), 1);
     }
 }
 
-/// What an instance says of the registry.
+/// What is known of the registry.
 #[derive(Debug, PartialEq)]
 struct Seen {
     keys: Vec<String>,
-    revoked: usize,
+    revoked: i64,
     is_disabled: bool,
 }
 
-fn seen(service: &Service, id: &str) -> Seen {
-    let keys = state(service, id)["keys"].as_array().unwrap().clone();
-    let listed = get(service, "/api/v1/revocations");
-    let of_kind = |kind: &str| {
-        listed["revocations"].as_array().unwrap().iter().filter(|one| one["kind"] == kind).count()
-    };
-    Seen {
-        keys: keys.iter().map(|key| key["key_id"].as_str().unwrap().to_owned()).collect(),
-        revoked: of_kind("badge"),
-        is_disabled: of_kind("agent") == 1,
-    }
-}
-
-fn is_synced(service: &Service, id: &str) -> bool {
-    state(service, id)["synced_at"].is_string()
-}
-
+/// What an instance says of the registry.
 fn state(service: &Service, id: &str) -> Value {
-    get(service, &format!("/api/v1/followed-issuers/{id}"))
-}
-
-fn get(service: &Service, path: &str) -> Value {
-    let answer = service.call("GET", path, None).unwrap();
+    let answer = service.call("GET", &format!("/api/v1/followed-issuers/{id}"), None).unwrap();
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     serde_json::from_slice(&answer.body).unwrap()
-}
-
-/// As after the minute and a half for which an instance may keep a registry to itself.
-fn release_claims(database: &str) {
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let db = Db::open(database).await.unwrap();
-        sqlx::query("UPDATE followed_issuers SET look_at = 0").execute(db.pool()).await.unwrap();
-        db.close().await;
-    });
 }
 
 /// A look is at most a second and a half away, and takes some milliseconds.
