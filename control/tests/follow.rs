@@ -159,8 +159,8 @@ fn what_a_registry_cannot_say_changes_nothing(database: Option<&str>) {
     world.registry.serve(&[("good", 1)]);
     let id = world.follow();
     world.until(&id, "synced", |state| state["synced_at"].is_string());
-    let jwks_path = "/.well-known/jwks.json";
-    let feed = "/v1/revocations?limit=1000";
+    let jwks_path = Registry::JWKS;
+    let feed = Registry::FEED;
     let cases = [
         (jwks_path, Answer::Text(200, "{".to_owned()), "strict JSON"),
         (jwks_path, Answer::Text(200, r#"{"keys": []}"#.to_owned()), "no Ed25519 key"),
