@@ -3,12 +3,13 @@
 use crate::App;
 use crate::auth::{KnownKey, Scope, identify};
 use crate::error::ApiError;
+use crate::limits::network;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-/// Whoever calls what is public. An API key that comes along is not looked at: the
-/// clients send theirs everywhere. Calls are counted by address.
+/// Whoever calls what is public. Credentials that come along are not looked at: clients
+/// send their API keys everywhere. Calls are counted by address.
 #[derive(Clone, Copy, Debug)]
 pub struct Anyone;
 
@@ -51,15 +52,32 @@ impl KeyOrNone {
     }
 }
 
-/// The address that calls are counted by. Of IPv6 it is the network's half: whoever has
-/// one address there has them all.
-fn address(parts: &Parts) -> String {
-    match parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()) {
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+/// Whom calls are counted by: the caller's address, or of IPv6 its network.
+pub fn address(parts: &Parts) -> String {
+    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    connected.map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| network(address.ip()).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectInfo, SocketAddr, address};
+    use axum::http::Request;
+
+    #[test]
+    fn callers_are_told_apart_by_address_and_in_ipv6_by_network() {
+        let cases = [
+            ("192.0.2.1:1", "192.0.2.1"),
+            // As a socket that takes both kinds has it: not one caller with all others.
+            ("[::ffff:192.0.2.1]:1", "192.0.2.1"),
+            ("[::ffff:192.0.2.2]:1", "192.0.2.2"),
+            ("[2001:db8:1:2:3:4:5:6]:1", "2001:db8:1:2::"),
+            ("[2001:db8:1:2:7::8]:1", "2001:db8:1:2::"),
+            ("[2001:db8:1:3::]:1", "2001:db8:1:3::"),
+        ];
+        for (from, counted) in cases {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            parts.extensions.insert(ConnectInfo(from.parse::<SocketAddr>().unwrap()));
+            assert_eq!(address(&parts), counted, "{from}");
         }
-        None => "unknown".to_owned(),
     }
 }

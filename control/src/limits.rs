@@ -136,7 +136,7 @@ fn check(limiter: &DefaultKeyedRateLimiter<String>, who: &str) -> ApiResult<()> 
 }
 
 /// Whom an address stands for: of IPv6, whoever has a /64 has all of it.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
         address @ IpAddr::V4(_) => address,

@@ -6,14 +6,13 @@
 
 mod common;
 #[path = "common/outside.rs"]
+#[allow(dead_code, reason = "each test that has this module uses a part of it")]
 mod outside;
 
 use common::Bench;
-use outside::{Answer, Ca, Dns, Web};
-use portcullis_core::{SecretKey, base64};
+use outside::{Answer, Registry, Web, jwks};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 use xtask::on_every_database;
 
 on_every_database!(
@@ -22,47 +21,28 @@ on_every_database!(
     a_did_web_document_is_followed,
 );
 
-const NAME: &str = "registry.test";
 const LOCAL: &[[u8; 4]] = &[[127, 0, 0, 1]];
 
 /// A service, and a world outside of it.
 struct World {
     bench: Bench,
-    dns: Dns,
-    web: Web,
-    origin: String,
-    ca: Ca,
-    _folder: TempDir,
+    registry: Registry,
 }
 
 impl World {
     fn new(database: Option<&str>, options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ca = Ca::new(folder.path());
-        let dns = Dns::start();
-        dns.set(NAME, &[LOCAL]);
-        let web = Web::start(&ca, [127, 0, 0, 1], 0, &[NAME]);
-        let server = dns.address.to_string();
-        let file = ca.file.display().to_string();
-        let mut all = vec!["--dns-server", &server, "--extra-ca", &file, "--follow-seconds", "1"];
-        all.extend(options);
-        let bench = Bench::with(database, &all);
-        let origin = format!("https://{NAME}:{}", web.address.port());
-        World { bench, dns, web, origin, ca, _folder: folder }
+        let registry = Registry::start();
+        let follows = registry.options(1);
+        let all: Vec<&str> = follows.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        World { bench: Bench::with(database, &all), registry }
     }
 
     fn inside(database: Option<&str>) -> Self {
         Self::new(database, &["--allow-private-addresses"])
     }
 
-    /// The registry with these keys, and nothing revoked.
-    fn serve_registry(&self, keys: &[(&str, u8)]) {
-        self.web.set_json("/.well-known/jwks.json", &jwks(keys));
-        self.web.set_json("/v1/revocations?limit=1000", &json!({"revocations": []}));
-    }
-
     fn follow(&self) -> String {
-        let body = json!({"origin": self.origin, "tier": 2, "actions": ["orders:*"]});
+        let body = json!({"origin": self.registry.origin, "tier": 2, "actions": ["orders:*"]});
         let (status, made) = self.bench.call("POST", "/api/v1/followed-issuers", Some(body));
         assert_eq!(status, 201, "{made}");
         made["id"].as_str().unwrap().to_owned()
@@ -115,14 +95,6 @@ impl World {
     }
 }
 
-fn jwks(keys: &[(&str, u8)]) -> Value {
-    let jwk = |(kid, seed): &(&str, u8)| {
-        let key = SecretKey::from_seed([*seed; 32]).public_key();
-        json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": base64::encode_url(&key), "use": "sig"})
-    };
-    json!({"keys": keys.iter().map(jwk).collect::<Vec<_>>()})
-}
-
 fn kids(state: &Value) -> Vec<&str> {
     state["keys"].as_array().unwrap().iter().map(|key| key["key_id"].as_str().unwrap()).collect()
 }
@@ -134,26 +106,27 @@ fn keys_revocations_and_agents_of_a_registry_are_followed(database: Option<&str>
     let world = World::inside(database);
     let did = "did:web:agent.test";
     let status_path = "/v1/agents/did%3Aweb%3Aagent.test/status";
-    world.serve_registry(&[("old", 1), ("new", 2)]);
-    world.web.set_json(
+    world.registry.serve(&[("old", 1), ("new", 2)]);
+    world.registry.web.set_json(
         "/v1/revocations?limit=1000",
         &json!({"revocations": [{"jti": BADGE_1}], "nextCursor": "a+1"}),
     );
-    world.web.set_json(
+    world.registry.web.set_json(
         "/v1/revocations?limit=1000&since=a%2B1",
         &json!({"revocations": [{"jti": BADGE_2.to_uppercase()}], "nextCursor": "end"}),
     );
     world
+        .registry
         .web
         .set_json("/v1/revocations?limit=1000&since=end", &json!({"revocations": [], "nextCursor": "end"}));
-    world.web.set_json(status_path, &json!({"id": "7", "status": "suspended"}));
+    world.registry.web.set_json(status_path, &json!({"id": "7", "status": "suspended"}));
     let id = world.follow();
     let (status, _) =
         world.bench.call("POST", &format!("/api/v1/followed-issuers/{id}/agents"), Some(json!({"did": did})));
     assert_eq!(status, 201);
     let state = world.until(&id, "synced", |state| state["synced_at"].is_string());
     assert_eq!(kids(&state), ["new", "old"]);
-    let row = |kind: &str, id: &str| (kind.to_owned(), world.origin.clone(), id.to_owned());
+    let row = |kind: &str, id: &str| (kind.to_owned(), world.registry.origin.clone(), id.to_owned());
     let badges = [row("b", BADGE_1), row("b", BADGE_2)];
     let with_agent = [vec![row("a", did)], badges.to_vec()].concat();
     let until_revoked = |expected: &[(String, String, String)]| {
@@ -166,13 +139,13 @@ fn keys_revocations_and_agents_of_a_registry_are_followed(database: Option<&str>
     until_revoked(&with_agent);
 
     // Rotation: what is no longer listed is no longer trusted.
-    world.web.set_json("/.well-known/jwks.json", &jwks(&[("new", 2), ("newest", 3)]));
+    world.registry.web.set_json("/.well-known/jwks.json", &jwks(&[("new", 2), ("newest", 3)]));
     world.until(&id, "rotated", |state| kids(state) == ["new", "newest"]);
-    world.web.set_json(status_path, &json!({"did": did, "status": "active"}));
+    world.registry.web.set_json(status_path, &json!({"did": did, "status": "active"}));
     until_revoked(&badges);
 
     // An agent of which nothing is known keeps the registry from being complete.
-    world.web.set(status_path, Answer::Text(500, String::new()));
+    world.registry.web.set(status_path, Answer::Text(500, String::new()));
     let failed = world.failed_with(&id, "answers 500");
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(world.state(&id)["synced_at"], failed["synced_at"]);
@@ -183,15 +156,15 @@ fn keys_revocations_and_agents_of_a_registry_are_followed(database: Option<&str>
 
 fn what_a_registry_cannot_say_changes_nothing(database: Option<&str>) {
     let world = World::inside(database);
-    world.serve_registry(&[("good", 1)]);
+    world.registry.serve(&[("good", 1)]);
     let id = world.follow();
     world.until(&id, "synced", |state| state["synced_at"].is_string());
-    let jwks_path = "/.well-known/jwks.json";
-    let feed = "/v1/revocations?limit=1000";
+    let jwks_path = Registry::JWKS;
+    let feed = Registry::FEED;
     let cases = [
         (jwks_path, Answer::Text(200, "{".to_owned()), "strict JSON"),
         (jwks_path, Answer::Text(200, r#"{"keys": []}"#.to_owned()), "no Ed25519 key"),
-        (jwks_path, Answer::Redirect(format!("{}/elsewhere", world.origin)), "redirect"),
+        (jwks_path, Answer::Redirect(format!("{}/elsewhere", world.registry.origin)), "redirect"),
         (jwks_path, Answer::Long(80 * 1024), "longer than"),
         (jwks_path, Answer::Text(200, " ".repeat(80 * 1024)), "longer than"),
         (feed, Answer::Text(200, json!({"revocations": [{"jti": "x"}]}).to_string()), "UUID"),
@@ -205,21 +178,21 @@ fn what_a_registry_cannot_say_changes_nothing(database: Option<&str>) {
         ),
     ];
     for (path, answer, problem) in cases {
-        world.serve_registry(&[("good", 1)]);
-        world.web.set(path, answer);
+        world.registry.serve(&[("good", 1)]);
+        world.registry.web.set(path, answer);
         // Failures put looks off.
         world.execute("UPDATE followed_issuers SET look_at = 0, failures = 0");
         let state = world.failed_with(&id, problem);
         assert_eq!(kids(&state), ["good"], "{problem}");
         assert_eq!(world.revoked(), [], "{problem}");
     }
-    assert!(!world.web.asked().contains(&"/elsewhere".to_owned()), "a redirect was followed");
+    assert!(!world.registry.web.asked().contains(&"/elsewhere".to_owned()), "a redirect was followed");
 
     // A feed that goes round ends.
-    world.serve_registry(&[("good", 1)]);
+    world.registry.serve(&[("good", 1)]);
     for (since, next) in [("", "a"), ("&since=a", "b"), ("&since=b", "a")] {
         let page = json!({"revocations": [{"jti": BADGE_1}], "nextCursor": next});
-        world.web.set_json(&format!("{feed}{since}"), &page);
+        world.registry.web.set_json(&format!("{feed}{since}"), &page);
     }
     world.execute("UPDATE followed_issuers SET look_at = 0, failures = 0");
     world.failed_with(&id, "goes round");
@@ -227,10 +200,10 @@ fn what_a_registry_cannot_say_changes_nothing(database: Option<&str>) {
 
 fn a_did_web_document_is_followed(database: Option<&str>) {
     let world = World::inside(database);
-    let did = format!("did:web:{NAME}%3A{}:agents:7", world.web.address.port());
+    let did = format!("did:web:{}%3A{}:agents:7", Registry::NAME, world.registry.web.address.port());
     let key = jwks(&[("x", 5)])["keys"][0].clone();
     let document = |id: &str| json!({"id": id, "verificationMethod": [{"id": format!("{id}#key-1"), "publicKeyJwk": key}]});
-    world.web.set_json("/agents/7/did.json", &document("did:web:other.test"));
+    world.registry.web.set_json("/agents/7/did.json", &document("did:web:other.test"));
     let (status, made) = world.bench.call("POST", "/api/v1/did-documents", Some(json!({"did": did})));
     assert_eq!(status, 201, "{made}");
     let until = |what: &str, is_so: &dyn Fn(&Value) -> bool| {
@@ -247,7 +220,7 @@ fn a_did_web_document_is_followed(database: Option<&str>) {
     let other = until("refused", &|document| document["last_error"].is_string());
     assert!(other["last_error"].as_str().unwrap().contains("another DID"), "{other}");
     assert_eq!(other["keys"], json!([]));
-    world.web.set_json("/agents/7/did.json", &document(&did));
+    world.registry.web.set_json("/agents/7/did.json", &document(&did));
     let seen = until("seen", &|document| document["seen_at"].is_string());
     assert_eq!(seen["keys"][0]["key_id"], format!("{did}#key-1"));
     let path = format!("/api/v1/did-documents/{}", did.replace('%', "%25"));
@@ -257,27 +230,27 @@ fn a_did_web_document_is_followed(database: Option<&str>) {
 #[test]
 fn a_private_address_is_not_asked() {
     let world = World::new(None, &[]);
-    world.serve_registry(&[("good", 1)]);
+    world.registry.serve(&[("good", 1)]);
     // One private address among public ones is enough.
-    world.dns.set(NAME, &[&[[127, 0, 0, 1], [1, 1, 1, 1]]]);
+    world.registry.dns.set(Registry::NAME, &[&[[127, 0, 0, 1], [1, 1, 1, 1]]]);
     let id = world.follow();
     let state = world.failed_with(&id, "not of the public Internet");
     assert_eq!(state["keys"], json!([]));
-    assert_eq!(world.web.asked(), [""; 0]);
+    assert_eq!(world.registry.web.asked(), [""; 0]);
 }
 
 #[test]
 fn the_connection_goes_to_the_address_that_was_judged() {
     let world = World::inside(None);
-    world.serve_registry(&[("first", 1)]);
-    let port = world.web.address.port();
-    let second = Web::start(&world.ca, [127, 0, 0, 2], port, &[NAME]);
+    world.registry.serve(&[("first", 1)]);
+    let port = world.registry.web.address.port();
+    let second = Web::start(&world.registry.ca, [127, 0, 0, 2], port, &[Registry::NAME]);
     second.set_json("/.well-known/jwks.json", &jwks(&[("second", 2)]));
-    world.dns.set(NAME, &[LOCAL, &[[127, 0, 0, 2]]]);
+    world.registry.dns.set(Registry::NAME, &[LOCAL, &[[127, 0, 0, 2]]]);
     let id = world.follow();
     let state = world.until(&id, "seen", |state| state["keys_seen_at"].is_string());
     assert_eq!(kids(&state), ["first"]);
-    assert!(world.dns.asked(NAME) >= 1);
+    assert!(world.registry.dns.asked(Registry::NAME) >= 1);
 }
 
 #[test]
@@ -301,12 +274,13 @@ fn a_domain_is_verified_by_its_record_and_by_nothing_else() {
     refused("dns-txt");
     refused("http-file");
     world
+        .registry
         .dns
         .set_texts("_portcullis-challenge.shop.test", &["portcullis-domain=wrong", "portcullis-domain="]);
     refused("dns-txt");
-    world.dns.set_texts("shop.test", &[value]);
+    world.registry.dns.set_texts("shop.test", &[value]);
     refused("dns-txt");
-    world.dns.set_texts("_portcullis-challenge.shop.test", &["other", value]);
+    world.registry.dns.set_texts("_portcullis-challenge.shop.test", &["other", value]);
     let (status, answer) = verify("dns-txt");
     assert_eq!((status, &answer["verified"]), (200, &json!(true)), "{answer}");
     assert_eq!(verify("dns-txt").0, 409, "a token is used once");
@@ -344,8 +318,8 @@ fn what_is_no_registry_is_refused() {
 #[test]
 fn a_registry_that_does_not_answer_is_given_ten_seconds() {
     let world = World::inside(None);
-    world.serve_registry(&[("good", 1)]);
-    world.web.set("/.well-known/jwks.json", Answer::Silence);
+    world.registry.serve(&[("good", 1)]);
+    world.registry.web.set("/.well-known/jwks.json", Answer::Silence);
     let began = Instant::now();
     let id = world.follow();
     let state = world.failed_with(&id, "not answered within 10 s");

@@ -3,9 +3,9 @@
 //! that took too long nor one at something deleted changes anything.
 
 use crate::App;
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::time::now_ms;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sqlx::Row;
 use std::time::Duration;
 
@@ -78,6 +78,21 @@ async fn claim(db: &Db, due: &'static str, update: &'static str) -> Result<Optio
 }
 
 impl Claim {
+    /// Makes sure that a registry is still claimed by this, and stays so until `tx` ends.
+    pub(super) async fn hold_registry(&self, tx: &mut Tx) -> Result<()> {
+        // Written, as it is, so that whoever would claim it waits.
+        let held =
+            sqlx::query("UPDATE followed_issuers SET look_at = look_at WHERE origin = $1 AND look_at = $2")
+                .bind(&self.id)
+                .bind(self.look_at)
+                .execute(&mut **tx)
+                .await?;
+        if held.rows_affected() == 0 {
+            bail!("it is no longer followed, or another instance looks at it");
+        }
+        Ok(())
+    }
+
     /// The number of failures in a row after this look, and when to look again.
     pub(super) fn next(&self, app: &App, has_failed: bool) -> (i64, i64) {
         let pause = i64::from(app.settings.outside.follow_seconds.max(1)).saturating_mul(1000);

@@ -121,18 +121,12 @@ async fn revocations(app: &App, claim: &Claim) -> Result<()> {
 /// Keeps a page and where the next begins, as one.
 async fn take(app: &App, claim: &Claim, page: &RevocationPage) -> Result<()> {
     let mut tx = app.db.write().await?;
-    let updated = sqlx::query(
-        "UPDATE followed_issuers SET feed_cursor = COALESCE($1, feed_cursor) \
-         WHERE origin = $2 AND look_at = $3",
-    )
-    .bind(&page.next)
-    .bind(&claim.id)
-    .bind(claim.look_at)
-    .execute(&mut *tx)
-    .await?;
-    if updated.rows_affected() == 0 {
-        bail!("it is no longer followed, or another instance looks at it");
-    }
+    claim.hold_registry(&mut tx).await?;
+    sqlx::query("UPDATE followed_issuers SET feed_cursor = COALESCE($1, feed_cursor) WHERE origin = $2")
+        .bind(&page.next)
+        .bind(&claim.id)
+        .execute(&mut *tx)
+        .await?;
     if page.jtis.is_empty() {
         return Ok(tx.commit().await?);
     }
@@ -184,6 +178,7 @@ async fn keep_status(
     status: &Result<String, OutsideError>,
 ) -> Result<()> {
     let mut tx = app.db.write().await?;
+    claim.hold_registry(&mut tx).await?;
     let status = match status {
         Ok(status) => status,
         Err(error) => {

@@ -1,4 +1,5 @@
-//! Hosts of others, on loopback: a name server, and HTTPS servers under a CA of their own.
+//! Hosts of others, on loopback: a name server, HTTPS servers under a CA of their own, and a
+//! registry of these.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,7 +12,9 @@ use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, TXT};
 use hickory_proto::rr::{RData, Record, RecordType};
 use http_body_util::channel::Channel;
+use portcullis_core::{SecretKey, base64};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -19,7 +22,74 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+/// A registry that is not ours, which answers what a test says.
+pub(crate) struct Registry {
+    pub(crate) dns: Dns,
+    pub(crate) web: Web,
+    pub(crate) ca: Ca,
+    pub(crate) origin: String,
+    _folder: TempDir,
+}
+
+impl Registry {
+    pub(crate) const NAME: &str = "registry.test";
+    pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+    pub(crate) const FEED: &str = "/v1/revocations?limit=1000";
+
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::new(folder.path());
+        let dns = Dns::start();
+        dns.set(Self::NAME, &[&[[127, 0, 0, 1]]]);
+        let web = Web::start(&ca, [127, 0, 0, 1], 0, &[Self::NAME]);
+        let origin = format!("https://{}:{}", Self::NAME, web.address.port());
+        Registry { dns, web, ca, origin, _folder: folder }
+    }
+
+    /// The options of a service that finds it, trusts its certificate, and looks again
+    /// after so many seconds.
+    pub(crate) fn options(&self, seconds: u32) -> Vec<String> {
+        let (server, file) = (self.dns.address.to_string(), self.ca.file.display().to_string());
+        let seconds = seconds.to_string();
+        let options = ["--dns-server", &server, "--extra-ca", &file, "--follow-seconds", &seconds];
+        options.map(str::to_owned).into()
+    }
+
+    /// It has these keys, and nothing revoked.
+    pub(crate) fn serve(&self, keys: &[(&str, u8)]) {
+        self.set_keys(keys);
+        self.set_revoked(&[]);
+    }
+
+    pub(crate) fn set_keys(&self, keys: &[(&str, u8)]) {
+        self.web.set_json(Self::JWKS, &jwks(keys));
+    }
+
+    pub(crate) fn set_revoked(&self, badges: &[&str]) {
+        let entries: Vec<Value> = badges.iter().map(|jti| json!({"jti": jti})).collect();
+        self.web.set_json(Self::FEED, &json!({"revocations": entries}));
+    }
+
+    pub(crate) fn set_status(&self, did: &str, status: &str) {
+        self.web.set_json(&Self::status_path(did), &json!({"did": did, "status": status}));
+    }
+
+    pub(crate) fn status_path(did: &str) -> String {
+        format!("/v1/agents/{}/status", did.replace(':', "%3A"))
+    }
+}
+
+/// A key set of what these seeds make, by their `kid`s.
+pub(crate) fn jwks(keys: &[(&str, u8)]) -> Value {
+    let jwk = |(kid, seed): &(&str, u8)| {
+        let key = SecretKey::from_seed([*seed; 32]).public_key();
+        json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": base64::encode_url(&key), "use": "sig"})
+    };
+    json!({"keys": keys.iter().map(jwk).collect::<Vec<_>>()})
+}
 
 /// A name server for what a test says. Each look-up of addresses takes the next answer of
 /// a name; the last stays.
@@ -153,6 +223,8 @@ pub(crate) enum Answer {
     Redirect(String),
     /// So many bytes, without a length at the beginning.
     Long(usize),
+    /// This, but only once the path has another answer.
+    Late(String),
     /// Nothing, ever.
     Silence,
 }
@@ -167,14 +239,20 @@ impl Web {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let state = Arc::new(Mutex::new(WebState::default()));
         let router = Router::new().fallback({
-            let state = Arc::clone(&state);
+            let shared = Arc::clone(&state);
             move |request: Request| {
                 let asked = request.uri().path_and_query().unwrap().to_string();
-                let mut state = state.lock().unwrap();
+                let mut state = shared.lock().unwrap();
                 state.asked.push(asked.clone());
                 let answer = state.answers.get(&asked).cloned();
                 drop(state);
-                respond(answer)
+                let shared = Arc::clone(&shared);
+                async move {
+                    if matches!(answer, Some(Answer::Late(_))) {
+                        until_another(&shared, &asked).await;
+                    }
+                    respond(answer).await
+                }
             }
         });
         let runtime = Runtime::new().unwrap();
@@ -192,7 +270,7 @@ impl Web {
         self.state.lock().unwrap().answers.insert(path.to_owned(), answer);
     }
 
-    pub(crate) fn set_json(&self, path: &str, body: &serde_json::Value) {
+    pub(crate) fn set_json(&self, path: &str, body: &Value) {
         self.set(path, Answer::Text(200, body.to_string()));
     }
 
@@ -202,8 +280,15 @@ impl Web {
     }
 }
 
+async fn until_another(state: &Mutex<WebState>, path: &str) {
+    while matches!(state.lock().unwrap().answers.get(path), Some(Answer::Late(_))) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn respond(answer: Option<Answer>) -> Response {
     match answer {
+        Some(Answer::Late(text)) => Response::new(Body::from(text)),
         Some(Answer::Text(status, text)) => {
             Response::builder().status(status).body(Body::from(text)).unwrap()
         }

@@ -43,20 +43,18 @@ pub struct Wishes<'w> {
     pub max_age_seconds: Option<u32>,
     /// Further members of the gate's configuration in the service.
     pub trust: Option<Value>,
-    /// What is done with the service before the gate is enrolled.
-    pub before: Option<fn(&Service)>,
+    /// Further options of the service.
+    pub options: &'w [&'w str],
 }
 
 impl LiveStand {
     /// Starts everything, and waits until every worker is open. `name` names Envoy's files.
     pub fn start(name: &str, wishes: &Wishes<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let control =
-            Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), wishes.database).unwrap();
+        let control = Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), wishes.database)
+            .unwrap()
+            .with(wishes.options);
         let service = control.start().unwrap();
-        if let Some(before) = wishes.before {
-            before(&service);
-        }
         let workspace = Workspace::find().unwrap();
         let [listen, admin, echo] = net::free().unwrap();
         let upstream = Upstream::start(echo, Answer::Echo).unwrap();
@@ -130,12 +128,17 @@ impl LiveStand {
 
     /// Waits until the gate answers so twenty times in a row, by both workers that is.
     pub fn wait_for(&self, passport: &Signed, wanted: (u16, &str)) {
+        self.wait_for_with(("agent-passport", &passport.to_header()), wanted);
+    }
+
+    /// The same for whatever stands in a header.
+    pub fn wait_for_with(&self, header: (&str, &str), wanted: (u16, &str)) {
         let wanted = (wanted.0, wanted.1.to_owned());
         let began = Instant::now();
         let mut in_a_row = 0;
         let mut last = (0, String::new());
         while began.elapsed() < DEADLINE {
-            last = self.ask(passport);
+            last = self.ask_with(header);
             in_a_row = if last == wanted { in_a_row + 1 } else { 0 };
             if in_a_row == 20 {
                 return;

@@ -1,10 +1,10 @@
 //! Badges: issued, revoked, judged.
 
 use super::agents::Reason;
-use super::caller::Anyone;
 use super::input;
 use super::status::BadgeStatus;
 use crate::App;
+use crate::anyone::Anyone;
 use crate::audit;
 use crate::auth::{Caller, Registry};
 use crate::error::{ApiError, ApiResult, ErrorBody};

@@ -1,27 +1,13 @@
-//! Who calls the registry: anyone, an account, or an agent with a badge.
+//! Who is to be challenged: an account, or an agent with a badge.
 
 use crate::App;
+use crate::anyone::address;
 use crate::auth::{self, Registry, Scope};
 use crate::error::{ApiError, ApiResult};
 use crate::registry::{agents, origin, standing};
-use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use std::net::{IpAddr, SocketAddr};
-
-/// Anyone, counted by address. Credentials that come along are not looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Anyone;
-
-impl FromRequestParts<App> for Anyone {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        app.limits.check(&address(parts))?;
-        Ok(Anyone)
-    }
-}
 
 /// Who is to be challenged: an account for any agent, or an agent for itself.
 #[derive(Clone, Debug)]
@@ -79,18 +65,4 @@ fn badges(headers: &HeaderMap) -> Vec<&str> {
         Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && token.contains('.'))
     });
     named.chain(bearers).collect()
-}
-
-/// The address that calls are counted by. Of IPv6 it is the network's half, since whoever
-/// has one address there has them all.
-fn address(parts: &Parts) -> String {
-    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    match connected.map(|ConnectInfo(address)| address.ip().to_canonical()) {
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        None => "unknown".to_owned(),
-    }
 }

@@ -1,7 +1,7 @@
 //! Keys and DID documents: what others verify this registry's badges with.
 
-use super::caller::Anyone;
 use crate::App;
+use crate::anyone::Anyone;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::Path;
 use crate::keys::{self, Purpose};

@@ -1,9 +1,10 @@
 //! Challenges and their answers (RFC-003), under the paths that the clients use.
 
 use super::badges::BadgeAnswer;
-use super::caller::{Anyone, Challenger};
+use super::caller::Challenger;
 use super::input;
 use crate::App;
+use crate::anyone::Anyone;
 use crate::error::{ApiResult, ErrorBody};
 use crate::extract::{Body, Path};
 use crate::registry::challenges::{self, Challenge, DEFAULT_TTL_SECONDS, TTL_SECONDS};

@@ -1,8 +1,8 @@
 //! What verifiers ask: which badges are revoked, and which agents active (RFC-002 section
 //! 7.5). Anyone may.
 
-use super::caller::Anyone;
 use crate::App;
+use crate::anyone::Anyone;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Path, Query};
 use crate::registry::feed::{self, Position};
