@@ -10,7 +10,7 @@
 
 use portcullis_core::{
     BodyDigest, CLOCK_SKEW_MS, Denial, Holder, Proof, ProofDraft, ProofWindows, PublicKey, RequestHead,
-    SecretKey, UnixTime, base64, sha256, verify_proof,
+    SecretKey, UnixTime, base64, nonce_wanted, sha256, verify_proof,
 };
 use proptest::prelude::*;
 
@@ -498,6 +498,18 @@ fn a_body_must_fit_every_digest_that_is_named() {
 fn a_line_break_in_a_component_cannot_make_two_of_one() {
     let smuggling = ProofDraft { path: "/a\n\"@query\": ?", ..DRAFT };
     assert_eq!(Request::signed(&smuggling).answer(), "proof_component_missing");
+}
+
+#[test]
+fn the_nonce_that_a_gate_asks_for_is_found_in_its_accept_signature() {
+    let wanted = "agent=(\"@method\" \"@path\");created;keyid=\"a\";nonce=\"abc-_\";tag=\"agent-proof\"";
+    assert_eq!(nonce_wanted(wanted), Some("abc-_"));
+    assert_eq!(nonce_wanted(&format!("other=();nonce=\"x\", {wanted}")), Some("abc-_"));
+    for without in
+        ["", "agent=()", "agent=();nonce", "agent=();nonce=abc", "other=();nonce=\"x\"", "agent=();nonce=\"x"]
+    {
+        assert_eq!(nonce_wanted(without), None, "{without}");
+    }
 }
 
 fn text(pattern: &'static str) -> impl Strategy<Value = String> {

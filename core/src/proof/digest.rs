@@ -30,7 +30,7 @@ impl ContentDigest {
     /// # Errors
     /// `digest_malformed`, `digest_algorithm_unsupported`.
     pub(crate) fn find(head: &RequestHead<'_>) -> Result<Option<Self>, Denial> {
-        let members = dictionary(head, "content-digest").map_err(|fault| {
+        let members = dictionary(&mut head.values("content-digest")).map_err(|fault| {
             malformed(match fault {
                 Fault::Malformed => "it is no dictionary of byte sequences",
                 Fault::Doubled => "it has an algorithm twice",

@@ -2,7 +2,8 @@
 
 use super::base::{Base, value};
 use super::digest::content_digest;
-use super::{LABEL, TAG};
+use super::fields::{Item, dictionary};
+use super::{LABEL, TAG, parameter};
 use crate::ed25519::SecretKey;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -71,6 +72,17 @@ impl ProofDraft<'_> {
         );
         let signature = base.sign(LABEL, &parameters, &|base| key.sign(base));
         digest.map(|digest| ("content-digest", digest)).into_iter().chain(signature).collect()
+    }
+}
+
+/// The nonce that a gate asks for, in the value of an `Accept-Signature` (RFC 9421 section
+/// 5.1), or `None` if that asks for no proof or cannot be read.
+pub fn nonce_wanted(accept_signature: &str) -> Option<&str> {
+    let members = dictionary(&mut core::iter::once(accept_signature.as_bytes())).ok()?;
+    let wanted = members.iter().find(|member| member.key == LABEL)?;
+    match parameter(&wanted.parameters, "nonce") {
+        Some(Item::Text(nonce)) => Some(*nonce),
+        _ => None,
     }
 }
 

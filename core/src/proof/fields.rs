@@ -6,7 +6,6 @@
 //! taken, base64 has one encoding only, and no value goes on from one field line to the next.
 
 use crate::base64;
-use crate::request::RequestHead;
 use alloc::vec::Vec;
 
 /// A member of a dictionary.
@@ -55,12 +54,11 @@ const MAX_MEMBERS: usize = 8;
 /// A proof covers six components and has six parameters; others may cover a few more.
 const MAX_ENTRIES: usize = 16;
 
-/// The members of a field that is a dictionary, in all its lines; none if there is no such
-/// field.
-pub(super) fn dictionary<'r>(head: &RequestHead<'r>, name: &str) -> Result<Vec<Member<'r>>, Fault> {
+/// The members of a dictionary, of all its field lines; none if there are no lines.
+pub(super) fn dictionary<'r>(lines: &mut dyn Iterator<Item = &'r [u8]>) -> Result<Vec<Member<'r>>, Fault> {
     let mut members: Vec<Member<'r>> = Vec::new();
     let mut bytes = 0_usize;
-    for line in head.values(name) {
+    for line in lines {
         bytes = bytes.saturating_add(line.len());
         if bytes > MAX_BYTES {
             return Err(Fault::TooLong);

@@ -23,7 +23,7 @@ use fields::{Fault, Item, Member, Value, dictionary};
 pub(crate) use base::Base;
 pub(crate) use digest::content_digest;
 pub use digest::{BodyDigest, ContentDigest};
-pub use draft::ProofDraft;
+pub use draft::{ProofDraft, nonce_wanted};
 
 const LABEL: &str = "agent";
 const TAG: &str = "agent-proof";
@@ -326,7 +326,7 @@ fn parameter<'p, 'r>(all: &'p [(&'r str, Item<'r>)], name: &str) -> Option<&'p I
 }
 
 fn read<'r>(head: &RequestHead<'r>, name: &str) -> Result<Vec<Member<'r>>, Denial> {
-    dictionary(head, name).map_err(|fault| match fault {
+    dictionary(&mut head.values(name)).map_err(|fault| match fault {
         Fault::Doubled => Denial::new(Reason::ProofAmbiguous, "it has a label twice"),
         Fault::Malformed => malformed("Signature-Input or Signature is no dictionary"),
         Fault::TooLong => malformed("Signature-Input or Signature is longer than any that is needed"),
