@@ -333,7 +333,9 @@ fn two_signatures_that_could_each_be_the_proof_are_refused_as_ambiguous() {
         request.with("signature-input", |input| format!("{input}, {input}")),
         request.with("signature", |signature| format!("{signature}, {signature}")),
         request.and("signature-input", "x=();tag=\"agent-proof\"").and("signature", "x=:AAAA:"),
-        request.with("signature-input", |input| input.replacen("agent=", "other=", 1)),
+        request
+            .with("signature-input", |input| input.replacen("agent=", "other=", 1))
+            .with("signature", |signature| signature.replacen("agent=", "other=", 1)),
         request.with("signature-input", |input| input.replacen("agent-proof", "other", 1)),
     ] {
         assert_eq!(other.answer(), "proof_ambiguous", "{other:?}");
@@ -391,6 +393,9 @@ fn what_is_no_structured_field_is_refused_as_malformed() {
         request.with("signature-input", |input| {
             input.replacen("agent=", "other=", 1).replacen("agent-proof", "other", 1)
         }),
+        request.and("signature-input", "b=()"),
+        request.and("signature", "b=:AAAA:"),
+        request.and("signature-input", "b=()").and("signature", "c=:AAAA:"),
     ] {
         assert_eq!(other.answer(), "proof_malformed", "{other:?}");
     }
@@ -416,19 +421,20 @@ fn fields_are_read_up_to_their_bounds() {
     };
     assert_eq!(others(7).answer(), "ok");
     assert_eq!(others(8).answer(), "proof_malformed");
+    let beside = request.and("signature", "o=::");
     let components = |count: usize| format!("o=({})", vec!["\"a\""; count].join(" "));
-    assert_eq!(request.and("signature-input", &components(16)).answer(), "ok");
-    assert_eq!(request.and("signature-input", &components(17)).answer(), "proof_malformed");
+    assert_eq!(beside.and("signature-input", &components(16)).answer(), "ok");
+    assert_eq!(beside.and("signature-input", &components(17)).answer(), "proof_malformed");
     let many = |count: usize| (0..count).fold("o=()".to_owned(), |text, index| format!("{text};p{index}"));
-    assert_eq!(request.and("signature-input", &many(16)).answer(), "ok");
-    assert_eq!(request.and("signature-input", &many(17)).answer(), "proof_malformed");
+    assert_eq!(beside.and("signature-input", &many(16)).answer(), "ok");
+    assert_eq!(beside.and("signature-input", &many(17)).answer(), "proof_malformed");
     let length = request.clone().value("signature-input").len();
     let long = |bytes: usize| {
         let text = "o=();a=\"\"";
         format!("o=();a=\"{}\"", "x".repeat(bytes - length - text.len()))
     };
-    assert_eq!(request.and("signature-input", &long(8192)).answer(), "ok");
-    assert_eq!(request.and("signature-input", &long(8193)).answer(), "proof_malformed");
+    assert_eq!(beside.and("signature-input", &long(8192)).answer(), "ok");
+    assert_eq!(beside.and("signature-input", &long(8193)).answer(), "proof_malformed");
 }
 
 #[test]

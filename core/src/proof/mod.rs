@@ -97,18 +97,19 @@ pub(crate) fn find<'r>(head: &RequestHead<'r>) -> Result<Option<Presented<'r>>, 
     if inputs.is_empty() {
         return Ok(None);
     }
-    let mut signature = None;
-    for member in read(head, "signature")? {
-        match member.value {
-            Value::Item(Item::Bytes(_)) if member.key != LABEL => {}
-            Value::Item(Item::Bytes(text)) => signature = Some(text),
-            _ => return Err(malformed("a member of Signature is no byte sequence")),
-        }
+    let signatures = read(head, "signature")?;
+    if inputs.len() != signatures.len() {
+        return Err(malformed(PAIRS));
     }
     let mut found = None;
     for Member { key, value, parameters } in inputs {
         let Value::List(components) = value else {
             return Err(malformed("a member of Signature-Input is no list of components"));
+        };
+        let signature = signatures.iter().find(|signature| signature.key == key);
+        let signature = match signature.ok_or_else(|| malformed(PAIRS))?.value {
+            Value::Item(Item::Bytes(text)) => text,
+            _ => return Err(malformed("a member of Signature is no byte sequence")),
         };
         let is_tagged = matches!(parameter(&parameters, "tag"), Some(Item::Text(TAG)));
         if (key == LABEL) != is_tagged {
@@ -117,17 +118,13 @@ pub(crate) fn find<'r>(head: &RequestHead<'r>) -> Result<Option<Presented<'r>>, 
             return Err(Denial::new(Reason::ProofAmbiguous, problem));
         }
         if is_tagged {
-            found = Some((components, parameters));
+            found = Some(Presented { components, parameters, signature });
         }
     }
-    match (found, signature) {
-        (None, None) => Ok(None),
-        (Some((components, parameters)), Some(signature)) => {
-            Ok(Some(Presented { components, parameters, signature }))
-        }
-        _ => Err(malformed("of Signature-Input and Signature only one has the label `agent`")),
-    }
+    Ok(found)
 }
+
+const PAIRS: &str = "Signature-Input and Signature do not have the same labels";
 
 impl Presented<'_> {
     /// Judges the proof, the signature last: components, parameters, window, key.
