@@ -52,7 +52,8 @@ impl Credential {
         Self::recognise(&bytes).with_context(|| format!("{} is no credential", name(path)))
     }
 
-    fn recognise(bytes: &[u8]) -> Result<Self> {
+    /// Recognises a credential's form by its bytes, which may be a whole header line.
+    pub(crate) fn recognise(bytes: &[u8]) -> Result<Self> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             bail!("it is empty");
@@ -109,6 +110,18 @@ impl Credential {
     /// The credential as it was given, without the header's name.
     pub(crate) fn token(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The header that carries it: name and value.
+    pub(crate) fn header(&self) -> Result<(&'static str, String)> {
+        let token = || String::from_utf8(self.bytes.clone()).context("the credential is no text");
+        Ok(match self.form {
+            Form::Header => ("agent-passport", token()?),
+            Form::Json => ("agent-passport", format!(":{}:", base64::encode(&self.bytes))),
+            Form::Jwt => ("authorization", format!("Bearer {}", token()?)),
+            Form::Badge => ("x-capiscio-badge", token()?),
+            Form::SimpleGuard => ("x-capiscio-jws", token()?),
+        })
     }
 
     /// The credential as the core verifies it.

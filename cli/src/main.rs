@@ -17,6 +17,7 @@ mod issue;
 mod keyfile;
 mod keygen;
 mod output;
+mod sign;
 mod trust;
 mod trust_store;
 mod verify;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args, credential::Asked::Any),
         Command::Issue(args) => issue::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::Trust(args) => trust_store::run(&args),
         Command::Verify(args) => verify::run(&args, credential::Asked::Any),
     };
@@ -61,6 +63,7 @@ enum Command {
     Issue(issue::Args),
     Delegate(delegate::Args),
     Verify(verify::Args),
+    Sign(sign::Args),
     Inspect(inspect::Args),
     Explain(explain::Args),
     Bundle(bundle::Args),

@@ -21,6 +21,7 @@ pub mod live;
 pub mod modei;
 mod ordered;
 mod presented;
+mod proof;
 mod reason;
 mod replay;
 mod request;
@@ -41,6 +42,9 @@ pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use presented::{Carrier, Kind};
+pub use proof::{
+    BodyDigest, ContentDigest, Holder, Proof, ProofDraft, ProofWindows, nonce_wanted, verify_proof,
+};
 pub use reason::Reason;
 pub use replay::{LocalReplay, Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, Trace};
 pub use request::{Method, RequestHead};

@@ -1,7 +1,7 @@
 //! The corpora that fuzzing left, each input through its door once more.
 
-use portcullis_core::SecretKey;
 use portcullis_core::modei::{Draft, Signed, delegate, issue, self_issue};
+use portcullis_core::{ProofDraft, SecretKey};
 use portcullis_core::{base64, sha256};
 use portcullis_tests::doors::{Answer, DOORS, Door, NOW, RequestText, encoded, fuzz_folder, issuers, key};
 use portcullis_tests::{scenario, vectors};
@@ -75,6 +75,11 @@ fn the_corpus_of_header_maps_holds() {
 }
 
 #[test]
+fn the_corpus_of_proofs_holds() {
+    play("proof");
+}
+
+#[test]
 fn every_door_has_a_fuzz_target_and_every_target_a_door() {
     let targets: BTreeSet<_> = std::fs::read_dir(fuzz_folder().join("fuzz_targets"))
         .unwrap()
@@ -105,6 +110,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "jwt" => texts(jwts()),
         "live" => texts(documents()),
         "pairs" => maps(),
+        "proof" => proofs(),
         _ => panic!("no seeds for {door}"),
     }
 }
@@ -282,4 +288,70 @@ fn map(head: &RequestText) -> Vec<u8> {
         vec![(b":method", &head.method), (b":authority", &head.authority), (b":path", &head.path)];
     pairs.extend(head.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())));
     encoded(&pairs)
+}
+
+/// Requests with proofs in every form, without one, and with what a gate asks for.
+fn proofs() -> Vec<Vec<u8>> {
+    let nonce = "AAAAAAAAAAAAAAAAAAAAAA";
+    let whole = ProofDraft {
+        method: "POST",
+        authority: "API.example:443",
+        path: "/flights",
+        query: Some("a=b"),
+        credential: ("agent-passport", ":e30=:"),
+        body: Some(b"{}"),
+        key_id: "agent_0",
+        created: NOW,
+        expires: Some(NOW.plus_millis(60_000)),
+        nonce,
+    };
+    let bare = ProofDraft {
+        method: "GET",
+        authority: "[::1]:80",
+        path: "",
+        query: None,
+        body: None,
+        expires: None,
+        ..whole
+    };
+    let text = |draft: &ProofDraft<'_>, change: &dyn Fn(String) -> String| {
+        let query = draft.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let mut text = format!(
+            "{}\n{}\n{}{query}\nagent-passport: {}",
+            draft.method, draft.authority, draft.path, draft.credential.1
+        );
+        for (name, value) in draft.sign(&key("agent 0")) {
+            text.push_str(&format!("\n{name}: {}", change(value)));
+        }
+        text
+    };
+    let same = |value| value;
+    let sha512 =
+        "sha-512=:z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==:";
+    let other_digest = text(&whole, &|value| {
+        if value.starts_with("sha-256") { format!("{value}, {sha512}") } else { value }
+    });
+    let beside = text(&bare, &|value| match value.strip_prefix("agent=:") {
+        Some(_) => format!("proxy=:AAAA:;a=?1, {value}"),
+        None => format!(
+            "proxy=(\"date\";sf \"@query-param\";name=\"a\");keyid=\"\\\"\\\\\";x=1.5;y=tok/en;z, {value}"
+        ),
+    });
+    let split = text(&bare, &|value| value) + "\nsignature-input: x=()\nsignature: x=::";
+    let seeds = [
+        text(&whole, &same),
+        text(&bare, &same),
+        other_digest,
+        beside,
+        split,
+        text(&whole, &|value| value.replace("ed25519", "rsa-pss-sha512")),
+        text(&whole, &|value| value.replace("agent=", "sig1=")),
+        text(&bare, &|value| value.replace("(\"", "( \"").replace(";created", "; created")),
+        text(&whole, &|value| format!("{value}, {value}")),
+        text(&ProofDraft { created: NOW.plus_millis(-400_000), expires: None, ..whole }, &same),
+        text(&ProofDraft { nonce: "short", ..bare }, &same),
+        "GET\na\n/\nagent-passport: x".into(),
+        format!("agent=(\"@method\");created;nonce=\"{nonce}\";tag=\"agent-proof\""),
+    ];
+    seeds.into_iter().map(String::into_bytes).collect()
 }

@@ -16,6 +16,7 @@ mod inspect;
 mod issue;
 mod keygen;
 mod modei_sdk;
+mod sign;
 mod support;
 mod trust_store;
 mod verify;

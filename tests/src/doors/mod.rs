@@ -17,6 +17,7 @@ mod passport;
 #[path = "../../../plugin/src/pairs.rs"]
 #[allow(dead_code, reason = "the plugin's own module: a cdylib cannot be depended upon")]
 mod plugin_pairs;
+mod proof;
 mod request_text;
 
 pub use capiscio::capiscio;
@@ -30,6 +31,7 @@ pub use jwt::jwt;
 pub use keys::key;
 pub use live::live;
 pub use pairs::{encoded, pairs};
+pub use proof::proof;
 pub use request_text::RequestText;
 
 use portcullis_core::sha256;
@@ -55,7 +57,7 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 9] = [
+pub const DOORS: [Door; 10] = [
     Door { name: "capiscio", open: capiscio },
     Door { name: "configuration", open: configuration },
     Door { name: "delegation", open: delegation },
@@ -65,6 +67,7 @@ pub const DOORS: [Door; 9] = [
     Door { name: "jwt", open: jwt },
     Door { name: "live", open: live },
     Door { name: "pairs", open: pairs },
+    Door { name: "proof", open: proof },
 ];
 
 impl Door {
