@@ -204,7 +204,8 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
         Ok(passport) => passport,
         Err(denial) => {
             let name = match denial.reason {
-                Reason::SelfIssuedNotAllowed
+                Reason::IssuerDomainUnverified
+                | Reason::SelfIssuedNotAllowed
                 | Reason::SignatureKeyUnavailable
                 | Reason::TrustTierInsufficient => "issuer",
                 Reason::PublicKeyMalformed | Reason::SignatureInvalid | Reason::SignatureMalformed => {
