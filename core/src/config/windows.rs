@@ -6,11 +6,12 @@ use crate::denial::Denial;
 use crate::reason::Reason;
 use crate::time::UnixTime;
 use alloc::format;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// `windows`: in seconds. What is left out has the profile's default; a window that the
 /// profile does not ask for may not be there.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct WindowsConfig {
     /// How long after it was made a proof of a request may come, 1 to 3600. Left out: 300.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +48,7 @@ impl Windows {
     /// # Errors
     /// The first [`ConfigError`]: a window that is out of its range, or that the profile does
     /// not ask for.
-    pub(crate) fn new(config: &WindowsConfig, profile: Profile) -> Result<Self, ConfigError> {
+    pub fn new(config: &WindowsConfig, profile: Profile) -> Result<Self, ConfigError> {
         let default = |default: u32, least: Profile| (profile >= least).then_some(default);
         let trust_age = if profile == Profile::L3 { 10 } else { 300 };
         Ok(Windows {
