@@ -1,11 +1,10 @@
 //! How long things are good for, as far as a profile bounds them.
 
-use super::read::Place;
+use super::read::{Members, Place};
 use super::{ConfigError, Profile};
 use crate::denial::Denial;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::format;
 use serde::{Deserialize, Serialize};
 
 /// `windows`: in seconds. What is left out has the profile's default; a window that the
@@ -49,33 +48,16 @@ impl Windows {
     /// The first [`ConfigError`]: a window that is out of its range, or that the profile does
     /// not ask for.
     pub fn new(config: &WindowsConfig, profile: Profile) -> Result<Self, ConfigError> {
-        let default = |default: u32, least: Profile| (profile >= least).then_some(default);
-        let trust_age = if profile == Profile::L3 { 10 } else { 300 };
+        let age = if profile == Profile::L3 { 10 } else { 300 };
+        let read = |bounds: &Bounds, written, default| {
+            let asked = (profile >= bounds.profile).then_some(default);
+            bounds.window(written, asked)
+        };
         Ok(Windows {
-            proof_ms: window(
-                "windows.proof_seconds",
-                config.proof_seconds,
-                (1, 3600),
-                default(300, Profile::L1),
-            )?,
-            challenge_ms: window(
-                "windows.challenge_seconds",
-                config.challenge_seconds,
-                (1, 300),
-                default(60, Profile::L3),
-            )?,
-            trust_age_ms: window(
-                "windows.trust_age_seconds",
-                config.trust_age_seconds,
-                (1, 3600),
-                default(trust_age, Profile::L2),
-            )?,
-            credential_ms: window(
-                "windows.credential_seconds",
-                config.credential_seconds,
-                (60, 86_400),
-                default(3600, Profile::L3),
-            )?,
+            proof_ms: read(&PROOF, config.proof_seconds, 300)?,
+            challenge_ms: read(&CHALLENGE, config.challenge_seconds, 60)?,
+            trust_age_ms: read(&TRUST_AGE, config.trust_age_seconds, age)?,
+            credential_ms: read(&CREDENTIAL, config.credential_seconds, 3600)?,
         })
     }
 
@@ -109,39 +91,75 @@ impl Windows {
         if life <= self.credential_ms {
             return Ok(());
         }
-        let allowed = self.credential_ms.div_euclid(1000);
-        let detail = format!("it is of {issued_at} and ends {expires_at}, and {allowed} s are allowed");
+        let detail = "from its issuing to its end it, or one that it was delegated from, lives too long";
         Err(Denial::new(Reason::CredentialLifetimeExceeded, detail))
     }
 }
 
-fn window(
-    path: &str,
-    written: Option<u32>,
-    (least, most): (u32, u32),
-    default: Option<u32>,
-) -> Result<i64, ConfigError> {
-    let Some(default) = default else {
-        return match written {
-            None => Ok(Windows::UNBOUNDED),
-            Some(_) => Err(ConfigError::new(path, "is for a stricter profile than the gate's")),
-        };
-    };
-    let seconds = written.unwrap_or(default);
-    if !(least..=most).contains(&seconds) {
-        return Err(ConfigError::new(path, format!("must be {least} to {most}")));
+/// What may be written of a window, in seconds, and the least profile that asks for it.
+struct Bounds {
+    path: &'static str,
+    profile: Profile,
+    least: u32,
+    most: u32,
+    problem: &'static str,
+}
+
+const PROOF: Bounds = Bounds {
+    path: "windows.proof_seconds",
+    profile: Profile::L1,
+    least: 1,
+    most: 3600,
+    problem: "must be 1 to 3600",
+};
+const CHALLENGE: Bounds = Bounds {
+    path: "windows.challenge_seconds",
+    profile: Profile::L3,
+    least: 1,
+    most: 300,
+    problem: "must be 1 to 300, at profile L3",
+};
+const TRUST_AGE: Bounds = Bounds {
+    path: "windows.trust_age_seconds",
+    profile: Profile::L2,
+    least: 1,
+    most: 3600,
+    problem: "must be 1 to 3600, at profile L2 or L3",
+};
+const CREDENTIAL: Bounds = Bounds {
+    path: "windows.credential_seconds",
+    profile: Profile::L3,
+    least: 60,
+    most: 86_400,
+    problem: "must be 60 to 86400, at profile L3",
+};
+
+impl Bounds {
+    /// The window in milliseconds; `default` is that of a profile that asks for it.
+    #[inline(never)]
+    fn window(&self, written: Option<u32>, default: Option<u32>) -> Result<i64, ConfigError> {
+        match (written.or(default), default) {
+            (None, _) => Ok(Windows::UNBOUNDED),
+            (Some(seconds), Some(_)) if (self.least..=self.most).contains(&seconds) => {
+                Ok(i64::from(seconds).saturating_mul(1000))
+            }
+            _ => Err(ConfigError::new(self.path, self.problem)),
+        }
     }
-    Ok(i64::from(seconds).saturating_mul(1000))
 }
 
 pub(super) fn windows(place: Place<'_>) -> Result<WindowsConfig, ConfigError> {
     let members =
         place.members(&["challenge_seconds", "credential_seconds", "proof_seconds", "trust_age_seconds"])?;
-    let seconds = |name| members.optional(name, |place| place.whole_number());
     Ok(WindowsConfig {
-        proof_seconds: seconds("proof_seconds")?,
-        challenge_seconds: seconds("challenge_seconds")?,
-        trust_age_seconds: seconds("trust_age_seconds")?,
-        credential_seconds: seconds("credential_seconds")?,
+        proof_seconds: seconds(&members, "proof_seconds")?,
+        challenge_seconds: seconds(&members, "challenge_seconds")?,
+        trust_age_seconds: seconds(&members, "trust_age_seconds")?,
+        credential_seconds: seconds(&members, "credential_seconds")?,
     })
+}
+
+#[inline(never)]
+fn seconds(members: &Members<'_>, name: &'static str) -> Result<Option<u32>, ConfigError> {
+    members.optional(name, |place| place.whole_number())
 }

@@ -112,8 +112,7 @@ impl Trust {
         let most = bound.map_or(MAX_STALENESS_MS, |bound| bound.min(MAX_STALENESS_MS));
         let is_stale = |synced: UnixTime| synced.plus_millis(most) < now;
         if badge.level() >= Level::DomainValidated && synced_at.is_some_and(is_stale) {
-            let seconds = most.div_euclid(1000);
-            let detail = format!("the issuer's lists of what is revoked are older than {seconds} s");
+            let detail = "the issuer's lists of what is revoked are older than the gate's profile allows";
             return Err(Denial::new(Reason::RevocationCheckFailed, detail));
         }
         if self.is_disabled(name, badge.subject(), live) {
