@@ -17,7 +17,7 @@ use portcullis_core::{
     Config, ConfigError, CredentialCache, RequestHead, Snapshot, Step, UnixTime, Verifier, Windows, base64,
 };
 use proptest::prelude::*;
-use service::{MAX_AGE, Service, gate};
+use service::{MAX_AGE, Service, gate, service_config};
 
 /// What becomes of a request above L1 whose credential is good: it passes.
 const GOOD: &str = "ok";
@@ -387,6 +387,18 @@ fn above_l1_a_followed_issuer_must_be_as_fresh_as_the_head() {
         gate.service.bring(&mut gate.trust, NOW);
         assert_eq!(gate.ask(("x-capiscio-badge", &badge)), good, "{profile} {windows}");
     }
+}
+
+#[test]
+fn at_l1_the_greatest_age_of_a_head_is_no_bound_for_a_followed_issuer() {
+    let mut config = service_config();
+    config.service.max_age_seconds = 60;
+    let mut gate = Gate::of("L1");
+    gate.trust = LiveTrust::new(&config).unwrap();
+    gate.service.followed = vec![(REGISTRY.into(), NOW.plus_millis(-200 * SECOND))];
+    gate.service.bring(&mut gate.trust, NOW);
+    let badge = badge(Level::OrganizationValidated, HOUR);
+    assert_eq!(gate.ask(("x-capiscio-badge", &badge)), "ok");
 }
 
 proptest! {
