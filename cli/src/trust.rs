@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Trust material to judge by: a bundle, or that of a whole gate.
 pub(crate) enum Material {
-    Bundle(Trust),
+    Bundle(Box<Trust>),
     Gate(Box<Snapshot>),
 }
 
@@ -22,7 +22,7 @@ impl Material {
             return Ok(Material::Gate(Box::new(Snapshot::of_static(&config).map_err(here)?)));
         }
         let config = TrustConfig::from_json(&bytes).map_err(here)?;
-        Ok(Material::Bundle(Trust::new(&config, Profile::L1).map_err(here)?))
+        Ok(Material::Bundle(Box::new(Trust::new(&config, Profile::L1).map_err(here)?)))
     }
 
     /// Whom it trusts.
