@@ -1,6 +1,6 @@
 //! How long things are good for, as far as a profile bounds them.
 
-use super::read::{Members, Place};
+use super::read::Place;
 use super::{ConfigError, Profile};
 use crate::denial::Denial;
 use crate::reason::Reason;
@@ -151,15 +151,15 @@ impl Bounds {
 pub(super) fn windows(place: Place<'_>) -> Result<WindowsConfig, ConfigError> {
     let members =
         place.members(&["challenge_seconds", "credential_seconds", "proof_seconds", "trust_age_seconds"])?;
-    Ok(WindowsConfig {
-        proof_seconds: seconds(&members, "proof_seconds")?,
-        challenge_seconds: seconds(&members, "challenge_seconds")?,
-        trust_age_seconds: seconds(&members, "trust_age_seconds")?,
-        credential_seconds: seconds(&members, "credential_seconds")?,
-    })
-}
-
-#[inline(never)]
-fn seconds(members: &Members<'_>, name: &'static str) -> Result<Option<u32>, ConfigError> {
-    members.optional(name, |place| place.whole_number())
+    let mut windows = WindowsConfig::default();
+    // A loop, as the code for one window is large.
+    for (name, window) in [
+        ("challenge_seconds", &mut windows.challenge_seconds),
+        ("credential_seconds", &mut windows.credential_seconds),
+        ("proof_seconds", &mut windows.proof_seconds),
+        ("trust_age_seconds", &mut windows.trust_age_seconds),
+    ] {
+        *window = members.optional(name, |place| place.whole_number())?;
+    }
+    Ok(windows)
 }

@@ -321,8 +321,9 @@ impl LiveTrust {
             && self.snapshot.as_ref().is_some_and(|installed| installed.number == snapshot);
         if is_fulfilled && let Some(head) = &self.announced {
             // The service's clock may be ahead of the gate's. That makes nothing younger.
-            let time = head.time.min(self.announced_at);
-            self.fulfilled = Some(Head { time, ..head.clone() });
+            let mut head = head.clone();
+            head.time = head.time.min(self.announced_at);
+            self.fulfilled = Some(head);
         }
         Ok(())
     }
