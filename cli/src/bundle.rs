@@ -165,7 +165,7 @@ impl Args {
             self.check(&material, config.profile, store)?;
             config.trust = material;
         }
-        Snapshot::new(&config).map_err(|error| trust::at(path, &error))?;
+        Snapshot::of_static(&config).map_err(|error| trust::at(path, &error))?;
         Ok(config)
     }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// Trust material to judge by: a bundle, or that of a whole gate.
 pub(crate) enum Material {
-    Bundle(Trust),
-    Gate(Snapshot),
+    Bundle(Box<Trust>),
+    Gate(Box<Snapshot>),
 }
 
 impl Material {
@@ -19,10 +19,10 @@ impl Material {
         let here = |error: ConfigError| at(path, &error);
         if is_gate(&bytes) {
             let config = Config::from_json(&bytes).map_err(here)?;
-            return Ok(Material::Gate(Snapshot::new(&config).map_err(here)?));
+            return Ok(Material::Gate(Box::new(Snapshot::of_static(&config).map_err(here)?)));
         }
         let config = TrustConfig::from_json(&bytes).map_err(here)?;
-        Ok(Material::Bundle(Trust::new(&config, Profile::L1).map_err(here)?))
+        Ok(Material::Bundle(Box::new(Trust::new(&config, Profile::L1).map_err(here)?)))
     }
 
     /// Whom it trusts.

@@ -88,6 +88,7 @@ impl Issuer {
             id: self.issuer_id.clone(),
             kind: IssuerKind::Platform,
             tier: self.effective_tier(),
+            domain_verified: self.domain_verified_at.is_some(),
             actions: self.actions.clone(),
             keys,
         })
@@ -160,6 +161,8 @@ pub async fn gate_config(tx: &mut Tx, gate_id: &str) -> ApiResult<Option<IssuerC
         id,
         kind: IssuerKind::Gate,
         tier: OWN_TIER,
+        // Of itself a gate needs no showing.
+        domain_verified: true,
         actions: vec!["*".to_owned()],
         keys,
     }))

@@ -14,6 +14,8 @@ on_every_database!(
     a_gates_own_passport_is_allowed_what_it_grants,
     each_refusal_has_its_reason,
     an_issuer_counts_by_its_tier_and_its_ceiling,
+    a_gate_of_l3_takes_no_passport_that_lives_too_long,
+    what_an_operator_says_of_an_issuer_must_have_its_domain_verified_above_l1,
     self_issued_passports_need_the_gates_consent_and_no_key,
     another_gates_passport_is_not_taken,
     what_an_operator_configured_counts,
@@ -132,6 +134,47 @@ fn an_issuer_counts_by_its_tier_and_its_ceiling(database: Option<&str>) {
     assert_eq!(allowed["checks"].as_array().unwrap().last().unwrap()["name"], "request_proof");
     bench.call("DELETE", &format!("/api/v1/issuers/{id}"), None);
     assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &passport)), "signature_key_unavailable");
+}
+
+fn a_gate_of_l3_takes_no_passport_that_lives_too_long(database: Option<&str>) {
+    let bench = bench(database);
+    let long = issue(&bench, OWN, json!({"expires_in_seconds": 3601}));
+    let hour = issue(&bench, OWN, json!({}));
+    for (profile, expected) in [("L1", ""), ("L2", ""), ("L3", "credential_lifetime_exceeded")] {
+        bench.call("PATCH", "/api/gates/gate_a", Some(json!({"profile": profile})));
+        let answer = check(&bench, "gate_a", "flights:search", &long);
+        assert_eq!(reason(&answer), expected, "{profile}");
+        assert_eq!(check(&bench, "gate_a", "flights:search", &hour)["decision"], "allow", "{profile}");
+    }
+    let steps = check(&bench, "gate_a", "flights:search", &long);
+    assert_eq!(steps["checks"].as_array().unwrap().last().unwrap()["name"], "lifetime");
+    bench.sql(
+        r#"UPDATE gates SET config = '{"windows":{"credential_seconds":3601}}' WHERE gate_id = 'gate_a'"#,
+    );
+    assert_eq!(check(&bench, "gate_a", "flights:search", &long)["decision"], "allow");
+}
+
+fn what_an_operator_says_of_an_issuer_must_have_its_domain_verified_above_l1(database: Option<&str>) {
+    let bench = bench(database);
+    let asked = json!({"name": "I", "domain": "i.example", "actions": ["*"]});
+    let (_, issuer) = bench.call("POST", "/api/v1/issuers", Some(asked));
+    let id = issuer["issuer_id"].as_str().unwrap();
+    let passport = issue(&bench, "/api/v1/passports", json!({"issuer_id": id}));
+    let key = issuer["public_key"].as_str().unwrap().strip_prefix("ed25519:").unwrap();
+    let envelope: Value = serde_json::from_str(passport["passport_json"].as_str().unwrap()).unwrap();
+    let key_id = &envelope["provenance"]["issuer"]["key_id"];
+    for (verified, expected) in [(false, "issuer_domain_unverified"), (true, "")] {
+        let config = json!({"trust": {"issuers": [{
+            "id": id, "type": "platform", "tier": 3, "domain_verified": verified, "actions": ["*"],
+            "keys": [{"key_id": key_id, "public_key": key}],
+        }]}});
+        bench.sql(&format!("UPDATE gates SET profile = 'L2', config = '{config}' WHERE gate_id = 'gate_a'"));
+        let answer = check(&bench, "gate_a", "flights:search", &passport);
+        assert_eq!(reason(&answer), expected, "{answer}");
+        if !verified {
+            assert_eq!(answer["checks"].as_array().unwrap().last().unwrap()["name"], "issuer");
+        }
+    }
 }
 
 fn self_issued_passports_need_the_gates_consent_and_no_key(database: Option<&str>) {

@@ -7,7 +7,8 @@ mod common;
 
 use common::Bench;
 use portcullis_core::live::{Call, LiveTrust, Next, TrustResponse};
-use portcullis_core::{GateConfiguration, SecretKey, UnixTime, base64};
+use portcullis_core::modei::{RootKind, Roots};
+use portcullis_core::{GateConfiguration, Profile, Reason, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,6 +17,8 @@ use xtask::on_every_database;
 
 on_every_database!(
     a_gate_takes_up_what_changes,
+    gates_of_l2_and_l3_are_configured_with_their_windows,
+    a_snapshot_says_whether_an_issuers_domain_is_verified,
     a_gate_that_was_away_for_long_fetches_all_pages,
     a_token_enrols_one_gate_once_and_only_its_bearers_key,
     calls_that_are_not_the_gates_own_are_refused,
@@ -166,6 +169,79 @@ fn a_gate_takes_up_what_changes(database: Option<&str>) {
     configure(&bench, "gate_a", "/trains");
     gate.follow(20);
     assert!(gate.trust.head().unwrap().snapshot_number > before);
+}
+
+fn gates_of_l2_and_l3_are_configured_with_their_windows(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let mut gate = Gate::enrolled(&bench, "gate_a", 1);
+    let put = |windows: Value| {
+        let config = json!({"authorities": ["gate.test"], "windows": windows,
+            "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}]});
+        let (status, answer) = bench.call("PUT", "/api/v1/gates/gate_a/config", Some(config));
+        (status, answer["field"].as_str().unwrap_or_default().to_owned())
+    };
+    let profile = |name: &str| {
+        let (status, answer) = bench.call("PATCH", "/api/gates/gate_a", Some(json!({"profile": name})));
+        (status, answer["field"].as_str().unwrap_or_default().to_owned())
+    };
+    let good = (200, String::new());
+    let refused = |member: &str| (422, format!("windows.{member}"));
+    for (name, known, windows) in [
+        (Profile::L2, "L2", json!({"trust_age_seconds": 60})),
+        (
+            Profile::L3,
+            "L3",
+            json!({"trust_age_seconds": 5, "credential_seconds": 600, "challenge_seconds": 30}),
+        ),
+    ] {
+        assert_eq!(profile(known), good);
+        assert_eq!(put(windows.clone()), good);
+        gate.follow(20);
+        let snapshot = std::sync::Arc::clone(gate.trust.current().unwrap().snapshot);
+        assert_eq!(snapshot.profile(), name);
+        let age = windows["trust_age_seconds"].as_i64().unwrap();
+        assert_eq!(snapshot.windows().trust_age_ms() / 1000, age);
+        // What a profile does not ask for is refused, whichever way it would come in.
+        assert_eq!(put(json!({"trust_age_seconds": 0})), refused("trust_age_seconds"));
+        assert_eq!(put(json!({"age": 1})), refused("age"));
+        assert_eq!(profile("L1").0, 422, "{known}");
+    }
+    assert_eq!(profile("L2"), refused("challenge_seconds"));
+    let (_, kept) = bench.call("GET", "/api/gates/gate_a", None);
+    assert_eq!(kept["profile"], "L3");
+    assert_eq!(put(json!({})), good);
+    assert_eq!(profile("L2"), good);
+    assert_eq!(put(json!({"credential_seconds": 600})), refused("credential_seconds"));
+}
+
+fn a_snapshot_says_whether_an_issuers_domain_is_verified(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let asked = json!({"name": "I", "domain": "i.example", "trust_tier": "L3", "actions": ["flights:*"]});
+    let (_, issuer) = bench.call("POST", "/api/v1/issuers", Some(asked));
+    let id = issuer["issuer_id"].as_str().unwrap();
+    let asked = json!({"issuer_id": id, "agent_id": "a", "permissions": ["flights:search"],
+        "agent_public_key": base64::encode(&SecretKey::from_seed([2; 32]).public_key())});
+    let (_, passport) = bench.call("POST", "/api/v1/passports", Some(asked.clone()));
+    let key_id = |passport: &Value| {
+        let envelope: Value = serde_json::from_str(passport["passport_json"].as_str().unwrap()).unwrap();
+        envelope["provenance"]["issuer"]["key_id"].as_str().unwrap().to_owned()
+    };
+    let managed = key_id(&passport);
+    let mut gate = Gate::enrolled(&bench, "gate_a", 1);
+    let asked = json!({"agent_id": "a", "permissions": ["flights:search"], "agent_public_key": asked["agent_public_key"]});
+    let own = key_id(&bench.call("POST", "/api/gates/gate_a/passports", Some(asked)).1);
+    let mut admits = || {
+        bench.call("PATCH", "/api/gates/gate_a", Some(json!({"profile": "L2"})));
+        gate.follow(20);
+        let snapshot = std::sync::Arc::clone(gate.trust.current().unwrap().snapshot);
+        let roots = snapshot.trust().roots_at(now());
+        // A gate's own passports need nobody else's word there.
+        assert!(roots.admit(RootKind::Gate, "gate_a", &own).is_ok());
+        roots.admit(RootKind::Platform, id, &managed).map(|_| ())
+    };
+    assert_eq!(admits(), Err(Reason::TrustTierInsufficient));
+    bench.sql(&format!("UPDATE issuers SET domain_verified_at = 1 WHERE issuer_id = '{id}'"));
+    assert_eq!(admits(), Ok(()));
 }
 
 fn a_gate_that_was_away_for_long_fetches_all_pages(database: Option<&str>) {

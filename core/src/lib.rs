@@ -36,7 +36,7 @@ pub use config::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Config, ConfigError, DidDocumentConfig,
     DisabledAgent, GateConfig, GateConfiguration, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
     Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service,
-    ServiceConfig, SimpleGuardAgent, TrustConfig,
+    ServiceConfig, SimpleGuardAgent, TrustConfig, Windows, WindowsConfig,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};

@@ -1,6 +1,6 @@
 //! What a gate decides by, checked and indexed.
 
-use crate::config::{Config, ConfigError, Mode, Profile, ReservedHeaders};
+use crate::config::{Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
 use crate::ordered;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
@@ -20,10 +20,27 @@ pub struct Snapshot {
     max_body_bytes: u32,
     routes: Routes,
     trust: Trust,
+    windows: Windows,
 }
 
 impl Snapshot {
-    /// Checks a configuration whole and indexes it.
+    /// Checks a configuration whole that stays as it is, and indexes it. No more than L1
+    /// can be kept by it: how old such trust material is, nobody can say.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for a profile above L1.
+    pub fn of_static(config: &Config) -> Result<Self, ConfigError> {
+        if config.profile != Profile::L1 {
+            let problem = "must be L1, as L2 and L3 ask for fresh trust material: let the gate take its \
+                 configuration from a control service (`service`)";
+            return Err(ConfigError::new("profile", problem));
+        }
+        Self::new(config)
+    }
+
+    /// Checks a configuration whole and indexes it. At L2 and L3 a
+    /// [`Verifier`](crate::Verifier) lets nothing pass by it unless it has live trust
+    /// material beside it.
     ///
     /// # Errors
     /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
@@ -31,12 +48,6 @@ impl Snapshot {
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         if !is_id(&config.gate.id) {
             return Err(ConfigError::new("gate.id", ID_FORM));
-        }
-        if config.profile != Profile::L1 {
-            return Err(ConfigError::new(
-                "profile",
-                "must be L1: L2 and L3 depend on proofs of possession, which this version does not check",
-            ));
         }
         let authorities = authorities(&config.authorities)?;
         Ok(Snapshot {
@@ -49,6 +60,7 @@ impl Snapshot {
             authorities,
             routes: Routes::new(&config.routes, config.mode)?,
             trust: Trust::new(&config.trust, config.profile)?,
+            windows: Windows::new(&config.windows.unwrap_or_default(), config.profile)?,
         })
     }
 
@@ -90,6 +102,11 @@ impl Snapshot {
     /// Whom the gate trusts.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// How long things are good for.
+    pub fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// Whether `authority`, in lower case, is one of the gate's own.

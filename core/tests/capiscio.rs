@@ -266,14 +266,42 @@ fn profiles_ask_for_levels_and_assurance() {
             }
         }
     }
-    // A tier that is too low is too low whatever the level.
-    let config = TrustConfig::from_json(material("").replace("\"tier\":3", "\"tier\":2").as_bytes()).unwrap();
-    let trust = Trust::new(&config, Profile::L3).unwrap();
-    let denial = capiscio::verify(badge(Level::ExtendedValidated, true).as_bytes(), &trust, NOW).unwrap_err();
-    assert_eq!(denial.reason, Reason::TrustTierInsufficient);
-    // A SimpleGuard signature does not cover the request.
-    let denial = trust.simpleguard_key("k", NOW).unwrap_err();
-    assert_eq!(denial.reason, Reason::TrustTierInsufficient);
+}
+
+#[test]
+fn profiles_ask_for_the_tier_of_a_badges_issuer_whatever_the_level() {
+    for (profile, least) in [(Profile::L1, 1), (Profile::L2, 2), (Profile::L3, 3)] {
+        for tier in 1..=3 {
+            let material = material("").replace("\"tier\":3", &format!("\"tier\":{tier}"));
+            let trust = Trust::new(&TrustConfig::from_json(material.as_bytes()).unwrap(), profile).unwrap();
+            let token = badge(Level::ExtendedValidated, true);
+            let reason = capiscio::verify(token.as_bytes(), &trust, NOW).err().map(|denial| denial.reason);
+            let expected = (tier < least).then_some(Reason::TrustTierInsufficient);
+            assert_eq!(reason, expected, "{profile:?}, tier {tier}");
+        }
+        // A SimpleGuard signature does not cover the request, and nobody vouches for its key.
+        let trust = Trust::new(&TrustConfig::from_json(material("").as_bytes()).unwrap(), profile).unwrap();
+        let reason = trust.simpleguard_key("k", NOW).err().map(|denial| denial.reason);
+        assert_eq!(reason, (least > 1).then_some(Reason::TrustTierInsufficient), "{profile:?}");
+    }
+}
+
+#[test]
+fn badges_of_level_0_pass_at_l1_by_opt_in_and_nowhere_else() {
+    let token = BadgeDraft { domain: None, ..draft() }.self_sign(&key("bob"));
+    let did = did_of_key(&key("bob").public_key());
+    let listed = format!(r#"{{"badge_issuers":[{{"id":"{did}","tier":1,"actions":["a"]}}]}}"#);
+    let opted = r#"{"accept_self_signed":{"actions":["a"]}}"#.to_owned();
+    let (none, low) = (Some(Reason::BadgeIssuerUntrusted), Some(Reason::TrustTierInsufficient));
+    for (material, expected) in
+        [("{}".to_owned(), [none; 3]), (opted, [None, low, low]), (listed, [None, low, low])]
+    {
+        for (profile, expected) in [Profile::L1, Profile::L2, Profile::L3].into_iter().zip(expected) {
+            let trust = Trust::new(&TrustConfig::from_json(material.as_bytes()).unwrap(), profile).unwrap();
+            let reason = capiscio::verify(token.as_bytes(), &trust, NOW).err().map(|denial| denial.reason);
+            assert_eq!(reason, expected, "{profile:?} {material}");
+        }
+    }
 }
 
 #[test]

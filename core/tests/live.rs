@@ -253,11 +253,11 @@ fn a_snapshot_that_cannot_be_used_leaves_the_old_one_in_force_until_it_is_too_ol
     fresh.accept_head(sign(&other).as_bytes(), later, Some(ECHO)).unwrap();
     assert_eq!(fresh.accept_snapshot(first.token.as_bytes(), later).unwrap_err().code(), "mismatch");
     // Readable, and nothing to decide by. What is revoked is taken up all the same.
-    service.configure(config("{}").replace("\"L1\"", "\"L2\""));
+    service.configure(config("{}").replace("\"L1\"", "\"L1\",\"windows\":{\"proof_seconds\":0}"));
     service.change(7, true);
     let error = service.step(&mut gate, later).unwrap_err();
     let LiveError::Config(error) = error else { panic!("{error}") };
-    assert_eq!(error.path, "profile");
+    assert_eq!(error.path, "windows.proof_seconds");
     let current = gate.current().unwrap();
     assert_eq!(current.live.revocations().state(), service.state());
     assert_eq!(current.live.check_age(NOW.plus_millis(MAX_AGE)).map_err(|denial| denial.reason), Ok(()));
@@ -290,6 +290,21 @@ fn material_is_as_old_as_the_last_head_that_was_fulfilled() {
     service.configure(config("{}"));
     gate.accept_head(sign(&service.head(later(30))).as_bytes(), later(30), Some(ECHO)).unwrap();
     assert_eq!(age(&gate, MAX_AGE + 21), Err(Reason::TrustMaterialStale));
+}
+
+#[test]
+fn a_service_whose_clock_is_ahead_makes_no_material_younger_than_it_is() {
+    let service = service();
+    let mut gate = ready(&service);
+    let ahead = service.head(NOW.plus_millis(60_000));
+    accept(&mut gate, &ahead).unwrap();
+    let live = gate.current().unwrap().live;
+    assert_eq!(live.check_age(NOW.plus_millis(MAX_AGE)).map_err(|denial| denial.reason), Ok(()));
+    assert!(live.check_age(NOW.plus_millis(MAX_AGE + 1)).is_err());
+    // And is believed again once the gate's own has come there.
+    let later = NOW.plus_millis(60_001);
+    gate.accept_head(sign(&service.head(later)).as_bytes(), later, Some(ECHO)).unwrap();
+    assert_eq!(gate.current().unwrap().live.head().time, later);
 }
 
 /// What judges requests in these tests.
@@ -366,7 +381,7 @@ fn material() -> String {
     format!(
         r#"{{"self_issued":{{"actions":["flights:*"]}},
             "badge_issuers":[{{"id":"{REGISTRY}","tier":3,"actions":["*"],
-                "keys":[{{"key_id":"r1","public_key":"{}"}}],"revocations_synced_at":"2026-06-01T12:00:00.000Z"}}],
+                "keys":[{{"key_id":"r1","public_key":"{}"}}],"revocations_synced_at":"2026-06-01T11:59:58.000Z"}}],
             "simpleguard_agents":[{{"key_id":"agent","public_key":"{}","actions":["*"]}}]}}"#,
         public(20),
         public(21)
@@ -445,8 +460,8 @@ fn a_followed_issuer_is_as_fresh_as_the_service_says_whatever_the_configuration_
         judge.service.bring(&mut judge.gate, NOW);
         judge.ask_while("/flights", ("x-capiscio-badge", &badge), NOW.plus_millis(now), |_| ())
     };
-    assert_eq!(ask(vec![], 300_000), "ok");
-    assert_eq!(ask(vec![], 300_001), "REVOCATION_CHECK_FAILED");
+    assert_eq!(ask(vec![], 298_000), "ok");
+    assert_eq!(ask(vec![], 298_001), "REVOCATION_CHECK_FAILED");
     let at = |millis| {
         vec![
             ("https://a.example".into(), NOW),
@@ -454,9 +469,12 @@ fn a_followed_issuer_is_as_fresh_as_the_service_says_whatever_the_configuration_
             ("https://z.example".into(), NOW),
         ]
     };
-    assert_eq!(ask(at(1000), 301_000), "ok");
-    assert_eq!(ask(at(1000), 301_001), "REVOCATION_CHECK_FAILED");
+    assert_eq!(ask(at(-1000), 299_000), "ok");
     assert_eq!(ask(at(-1000), 299_001), "REVOCATION_CHECK_FAILED");
+    assert_eq!(ask(at(-3000), 297_001), "REVOCATION_CHECK_FAILED");
+    // No look was later than the head that tells of it.
+    assert_eq!(ask(at(1000), 300_000), "ok");
+    assert_eq!(ask(at(1000), 300_001), "REVOCATION_CHECK_FAILED");
 }
 
 #[test]

@@ -379,7 +379,7 @@ fn each_profile_asks_for_its_tier_before_any_signature_is_looked_at() {
     let key = base64::encode(&key(8).public_key());
     let admitted = |profile, kind, tier: u8| {
         let json = format!(
-            r#"{{"issuers":[{{"id":"iss","type":"platform","tier":{tier},"actions":["*"],"keys":[{{"key_id":"k","public_key":"{key}"}}]}}],"self_issued":{{"actions":["*"]}}}}"#
+            r#"{{"issuers":[{{"id":"iss","type":"platform","tier":{tier},"domain_verified":true,"actions":["*"],"keys":[{{"key_id":"k","public_key":"{key}"}}]}}],"self_issued":{{"actions":["*"]}}}}"#
         );
         let trust = Trust::new(&TrustConfig::from_json(json.as_bytes()).unwrap(), profile).unwrap();
         let roots = trust.roots_at(NOW);

@@ -200,12 +200,13 @@ fn a_configuration_that_is_wrong_names_the_member_at_fault() {
     let with = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         let json = good.replacen(from, to, 1);
-        let error =
-            Config::from_json(json.as_bytes()).and_then(|config| Snapshot::new(&config).map(|_| config));
+        let error = Config::from_json(json.as_bytes())
+            .and_then(|config| Snapshot::of_static(&config).map(|_| config));
         error.expect_err(to).path
     };
     assert_eq!(with(r#""gate_test""#, r#""""#), "gate.id");
     assert_eq!(with(r#""L1""#, r#""L2""#), "profile");
+    assert_eq!(with(r#""L1""#, r#""L3""#), "profile");
     assert_eq!(with(r#""L1""#, r#""L9""#), "profile");
     assert_eq!(with(r#""profile":"L1","#, ""), "profile");
     assert_eq!(with(r#""profile":"#, r#""mode":"ignore","profile":"#), "mode");

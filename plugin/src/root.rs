@@ -119,7 +119,7 @@ impl Root {
         });
         match configuration {
             GateConfiguration::Static(config) => {
-                let snapshot = Arc::new(Snapshot::new(&config).map_err(Obstacle::Config)?);
+                let snapshot = Arc::new(Snapshot::of_static(&config).map_err(Obstacle::Config)?);
                 self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, works }));
                 Ok(config.gate.id.clone())
             }

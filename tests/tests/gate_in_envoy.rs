@@ -51,7 +51,9 @@ fn a_configuration_that_is_wrong_keeps_envoy_from_starting_and_names_the_member(
         ),
         ("empty", "", "the configuration: is missing"),
     ] {
-        let Err(error) = Stand::start(&format!("refused-{name}"), gate) else { panic!("{name} started") };
+        let Err(error) = Stand::start_static(&format!("refused-{name}"), gate) else {
+            panic!("{name} started")
+        };
         let told = format!("{error:#}");
         assert!(told.contains(member), "{name}: {told}");
     }

@@ -17,6 +17,7 @@ mod common {
 mod service;
 
 use common::{NOW, key};
+use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level, did_of_key};
 use portcullis_core::live::{Head, TrustResponse};
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_core::{PublicKey, UnixTime, base64, sha256};
@@ -66,9 +67,13 @@ fn host() -> Host {
 
 impl Proxy {
     fn new(workers: usize) -> Self {
+        Self::of(workers, CONFIG.into())
+    }
+
+    fn of(workers: usize, config: String) -> Self {
         let host = host();
         let workers = (0..workers).map(|_| host.start().unwrap()).collect();
-        let mut service = Service::new(CONFIG.into());
+        let mut service = Service::new(config);
         // Three pages of two.
         for one in 1..=5 {
             service.change(one << 60, true);
@@ -217,7 +222,11 @@ fn with_passport() -> Request {
 
 /// What becomes of a good request: `ok`, or the reason.
 fn ask(worker: &mut Vm) -> String {
-    let outcome = worker.request(with_passport());
+    ask_for(worker, with_passport())
+}
+
+fn ask_for(worker: &mut Vm, request: Request) -> String {
+    let outcome = worker.request(request);
     assert!(outcome.trap.is_none(), "{:?}", outcome.trap);
     if outcome.admitted() {
         return "ok".to_owned();
@@ -229,6 +238,45 @@ fn ask(worker: &mut Vm) -> String {
 fn all(proxy: &mut Proxy) -> Vec<String> {
     proxy.workers.iter_mut().map(ask).collect()
 }
+
+/// What becomes of a request that nobody signs, at each worker: its age is all that counts.
+fn all_public(proxy: &mut Proxy) -> Vec<String> {
+    proxy.workers.iter_mut().map(|worker| ask_for(worker, Request::get("/public"))).collect()
+}
+
+/// A gate of this profile, that trusts one registry.
+fn config_of(profile: &str) -> String {
+    let public = base64::encode(&key(20).public_key());
+    let trust = format!(
+        r#""badge_issuers":[{{"id":"{REGISTRY}","tier":3,"actions":["*"],"keys":[{{"key_id":"r1","public_key":"{public}"}}]}}],"self_issued""#
+    );
+    CONFIG
+        .replace(r#""profile":"L1""#, &format!(r#""profile":"{profile}""#))
+        .replace(r#""self_issued""#, &trust)
+}
+
+const REGISTRY: &str = "https://registry.example";
+
+/// A badge that gates of any profile take: of level 3 and IAL 1.
+fn with_badge() -> Request {
+    let draft = BadgeDraft {
+        id: "550e8400-e29b-41d4-a716-446655440000".into(),
+        audience: Vec::new(),
+        issued_at: NOW.plus_millis(-1000),
+        expires_at: NOW.plus_millis(3_599_000),
+        domain: Some("agents.example".into()),
+    };
+    let by = BadgeIssuer { origin: REGISTRY.into(), key_id: "r1".into() };
+    let holder = key(22).public_key();
+    let did = did_of_key(&holder);
+    let method = format!("{did}#{}", did.trim_start_matches("did:key:"));
+    let badge =
+        draft.sign(&key(20), &by, &did, &holder, Level::OrganizationValidated, Some(&method)).unwrap();
+    Request::get("/flights").header("x-capiscio-badge", badge)
+}
+
+/// What becomes of a request above L1 whose credential is good: it passes.
+const GOOD: &str = "ok";
 
 #[test]
 fn a_static_configuration_makes_no_call_and_asks_for_no_tick() {
@@ -319,6 +367,67 @@ fn while_the_service_is_down_the_last_good_serves_until_it_is_stale_and_then_nob
     assert_eq!(all(&mut proxy), ["ok"; 2]);
     let complaints = proxy.workers.iter().flat_map(Vm::logs).filter(|(_, line)| line.contains("not renewed"));
     assert!(complaints.count() <= 4, "logged with every poll");
+}
+
+#[test]
+fn while_the_service_is_down_a_gate_of_l2_serves_for_300_s_and_one_of_l3_for_10_s() {
+    for (profile, good, more) in [("L2", 295, 7), ("L3", 7, 5)] {
+        let mut proxy = Proxy::of(2, config_of(profile));
+        // As long as heads come it is fresh.
+        for _ in 0..20 {
+            proxy.run(Duration::from_secs(2));
+            assert_eq!(all_public(&mut proxy), ["ok"; 2], "{profile}");
+        }
+        proxy.run_with(Duration::from_secs(good), |_, _| None);
+        assert_eq!(all_public(&mut proxy), ["ok"; 2], "{profile}");
+        proxy.run_with(Duration::from_secs(more), |_, _| None);
+        assert_eq!(all_public(&mut proxy), ["trust_material_stale"; 2], "{profile}");
+        proxy.run(Duration::from_secs(16));
+        assert_eq!(all_public(&mut proxy), ["ok"; 2], "{profile}");
+    }
+}
+
+#[test]
+fn heads_that_are_repeated_keep_no_gate_of_l3_fresh() {
+    let mut proxy = Proxy::of(2, config_of("L3"));
+    proxy.run(Duration::from_secs(2));
+    let recorded = proxy.now();
+    proxy.run_with_heads(Duration::from_secs(6), |head| head.time = recorded);
+    assert_eq!(all_public(&mut proxy), ["ok"; 2]);
+    proxy.run_with_heads(Duration::from_secs(6), |head| head.time = recorded);
+    assert_eq!(all_public(&mut proxy), ["trust_material_stale"; 2]);
+}
+
+#[test]
+fn a_gate_that_becomes_one_of_l3_asks_for_fresh_material_from_then_on() {
+    let mut proxy = Proxy::of(2, config_of("L1"));
+    proxy.run(Duration::from_secs(2));
+    proxy.run_with(Duration::from_secs(60), |_, _| None);
+    assert_eq!(all_public(&mut proxy), ["ok"; 2]);
+    proxy.service.configure(config_of("L3"));
+    proxy.run(Duration::from_secs(20));
+    assert_eq!(all_public(&mut proxy), ["ok"; 2]);
+    proxy.run_with(Duration::from_secs(12), |_, _| None);
+    assert_eq!(all_public(&mut proxy), ["trust_material_stale"; 2]);
+}
+
+#[test]
+fn a_followed_registry_that_falls_silent_takes_its_badges_with_it_and_nobody_elses() {
+    for (profile, seconds) in [("L2", 300), ("L3", 10)] {
+        let mut proxy = Proxy::of(2, config_of(profile));
+        proxy.service.followed = vec![(REGISTRY.into(), proxy.now())];
+        let badges = |proxy: &mut Proxy| -> Vec<String> {
+            proxy.workers.iter_mut().map(|worker| ask_for(worker, with_badge())).collect()
+        };
+        proxy.run(Duration::from_secs(seconds));
+        assert_eq!(badges(&mut proxy), [GOOD; 2], "{profile}");
+        proxy.run(Duration::from_secs(1));
+        assert_eq!(badges(&mut proxy), ["REVOCATION_CHECK_FAILED"; 2], "{profile}");
+        assert_eq!(all_public(&mut proxy), ["ok"; 2], "{profile}");
+        proxy.service.followed = vec![(REGISTRY.into(), proxy.now())];
+        proxy.run(Duration::from_secs(3));
+        assert_eq!(badges(&mut proxy), [GOOD; 2], "{profile}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The plugin on the harness: scenarios, vectors, and a host that fails.
 
 use portcullis_core::UnixTime;
-use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Vm};
-use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Sent, play};
+use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Response, Vm};
+use portcullis_tests::scenario::{self, Answer, Arrived, Gate, LiveGate, Sent, play};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -74,13 +74,39 @@ fn host(configuration: &str, now: UnixTime) -> Host {
     host
 }
 
+/// Workers of a gate that begins at `now`, ready to be asked, and the time at which they are.
+fn workers(configuration: &str, now: UnixTime) -> (Workers, UnixTime) {
+    let Some(live) = LiveGate::new(configuration) else {
+        let host = host(configuration, now);
+        return (Workers { vms: [host.start().unwrap(), host.start().unwrap()], next: 0 }, now);
+    };
+    let host = host(&live.configuration(), now)
+        .environment("PORTCULLIS_GATE_KEY", &portcullis_core::base64::encode(&[3; 32]))
+        .clusters(&[scenario::CLUSTER]);
+    let mut vms = [host.start().unwrap(), host.start().unwrap()];
+    let time = || UnixTime::from_millis(i64::try_from(host.now().as_millis()).expect("a time"));
+    // Five looks: to fetch it, one call after the other, and for the other worker to take it up.
+    for _ in 0..5 {
+        host.advance(Duration::from_millis(200));
+        for vm in &mut vms {
+            vm.tick().unwrap();
+            while let Some(call) = vm.http_calls().into_iter().next() {
+                let target = call.headers.get(":path").expect("a path").into_owned();
+                vm.answer_http_call(call.token, Response::new(200).body(live.answer(&target, time())))
+                    .unwrap();
+            }
+        }
+    }
+    let now = time();
+    (Workers { vms, next: 0 }, now)
+}
+
 #[test]
 fn every_scenario_goes_as_it_says() {
     let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
     let mut faults = Vec::new();
     for (name, scenario) in scenario::load() {
-        let host = host(&scenario::gate_configuration(&scenario, AUTHORITY), now);
-        let mut gate = Workers { vms: [host.start().unwrap(), host.start().unwrap()], next: 0 };
+        let (mut gate, now) = workers(&scenario::gate_configuration(&scenario, AUTHORITY), now);
         faults.extend(play(&scenario, now, &mut gate).into_iter().map(|fault| format!("{name}: {fault}")));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

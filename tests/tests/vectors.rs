@@ -105,7 +105,9 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         // Nor is live trust material a matter of the credential.
         "trust_material_missing",
         "trust_material_stale",
-        // No profile of a gate with static trust material asks for a tier.
+        // Vectors are judged at L1, which asks for no tier, domain or short life.
+        "credential_lifetime_exceeded",
+        "issuer_domain_unverified",
         "trust_tier_insufficient",
     ];
     for reason in portcullis_core::Reason::ALL {

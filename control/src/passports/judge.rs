@@ -8,7 +8,9 @@ use crate::time::now;
 use anyhow::Context;
 use portcullis_core::json::{self, Value, canonical_text};
 use portcullis_core::modei::{self, SignedEnvelope};
-use portcullis_core::{Denial, Profile, Reason, SelfIssuedConfig, Trust, TrustConfig, check_window};
+use portcullis_core::{
+    Denial, Profile, Reason, SelfIssuedConfig, Trust, TrustConfig, Windows, WindowsConfig, check_window,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::Row;
@@ -148,12 +150,20 @@ pub async fn service_trust(tx: &mut Tx, presented: &Presented) -> ApiResult<Trus
     Ok(Trust::new(&config, Profile::L1).context("the issuers cannot be used")?)
 }
 
+/// What a gate judges passports by.
+#[derive(Debug)]
+pub struct GateTrust {
+    trust: Trust,
+    profile: Profile,
+    windows: Windows,
+}
+
 /// Whom a gate trusts: what its operator configured, its own word, and the managed issuer
 /// that the passport names.
 ///
 /// # Errors
 /// 404 for no gate.
-pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> ApiResult<(Trust, Profile)> {
+pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> ApiResult<GateTrust> {
     let row = sqlx::query(
         "SELECT profile, allow_self_issued, config FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
     )
@@ -180,7 +190,15 @@ pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> Ap
             config.issuers.extend(issuers::issuer_config(tx, &issuer).await?);
         }
     }
-    Ok((Trust::new(&config, profile).context("a gate's trust cannot be used")?, profile))
+    let windows: WindowsConfig = configured
+        .get("windows")
+        .map_or(Ok(WindowsConfig::default()), WindowsConfig::deserialize)
+        .context("a gate's windows are unreadable")?;
+    Ok(GateTrust {
+        trust: Trust::new(&config, profile).context("a gate's trust cannot be used")?,
+        profile,
+        windows: Windows::new(&windows, profile).context("a gate's windows cannot be used")?,
+    })
 }
 
 /// The profile of this name.
@@ -204,7 +222,8 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
         Ok(passport) => passport,
         Err(denial) => {
             let name = match denial.reason {
-                Reason::SelfIssuedNotAllowed
+                Reason::IssuerDomainUnverified
+                | Reason::SelfIssuedNotAllowed
                 | Reason::SignatureKeyUnavailable
                 | Reason::TrustTierInsufficient => "issuer",
                 Reason::PublicKeyMalformed | Reason::SignatureInvalid | Reason::SignatureMalformed => {
@@ -240,7 +259,7 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
 /// No database. A refusal is a decision.
 pub async fn decide(
     tx: &mut Tx,
-    (trust, profile): &(Trust, Profile),
+    GateTrust { trust, profile, windows }: &GateTrust,
     presented: &Presented,
     action: &str,
 ) -> ApiResult<Decision> {
@@ -248,6 +267,12 @@ pub async fn decide(
     let Some(passport) = decision.passport.take().filter(|_| decision.denial.is_none()) else {
         return Ok(decision);
     };
+    let life = passport.hops().try_for_each(|hop| windows.check_life(hop.issued_at(), hop.expires_at()));
+    if let Err(denial) = life {
+        decision.refuse("lifetime", denial);
+        decision.passport = Some(passport);
+        return Ok(decision);
+    }
     let granted = passport.permissions().get(action);
     match granted {
         None => {

@@ -176,7 +176,7 @@ async fn add_trust(
     config: &mut Map<String, Value>,
 ) -> ApiResult<()> {
     let own = json!({
-        "id": gate, "type": "gate", "tier": issuers::OWN_TIER, "actions": ["*"],
+        "id": gate, "type": "gate", "tier": issuers::OWN_TIER, "domain_verified": true, "actions": ["*"],
         "keys": published(tx, Purpose::Passports, gate, at).await?,
     });
     let registry = json!({

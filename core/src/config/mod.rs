@@ -5,12 +5,14 @@ mod read;
 mod read_trust;
 mod service;
 mod trust;
+mod windows;
 
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
 };
+pub use windows::{Windows, WindowsConfig};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -43,6 +45,9 @@ pub struct Config {
     /// The longest body that is read where a signature covers it, in bytes. Left out:
     /// 1 MiB. The proxy's own limit for buffered bodies must be no lower.
     pub max_body_bytes: u32,
+    /// How long things are good for. Left out: as the profile has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsConfig>,
 }
 
 /// `gate`.

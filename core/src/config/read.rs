@@ -1,6 +1,7 @@
 //! Reading a configuration from strict JSON.
 
 use super::read_trust::trust;
+use super::windows::windows;
 use super::{
     Config, ConfigError, GateConfig, Mode, Profile, Repeats, ReservedHeaders, RouteConfig, TrustConfig,
 };
@@ -47,6 +48,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         "reserved_headers",
         "routes",
         "trust",
+        "windows",
     ])?;
     Ok(Config {
         gate: gate(members.required("gate")?)?,
@@ -71,6 +73,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         max_body_bytes: members
             .optional("max_body_bytes", |place| place.whole_number())?
             .unwrap_or(DEFAULT_MAX_BODY_BYTES),
+        windows: members.optional("windows", windows)?,
     })
 }
 

@@ -67,13 +67,14 @@ pub(super) fn trust(place: Place<'_>) -> Result<TrustConfig, ConfigError> {
 }
 
 fn issuer(place: Place<'_>) -> Result<IssuerConfig, ConfigError> {
-    let members = place.members(&["actions", "id", "keys", "tier", "type"])?;
+    let members = place.members(&["actions", "domain_verified", "id", "keys", "tier", "type"])?;
     Ok(IssuerConfig {
         id: members.required("id")?.text()?,
         kind: members
             .required("type")?
             .one_of(&[("gate", IssuerKind::Gate), ("platform", IssuerKind::Platform)])?,
         tier: members.required("tier")?.whole_number()?,
+        domain_verified: members.optional("domain_verified", |place| place.flag())?.unwrap_or_default(),
         actions: members.required("actions")?.list(text)?,
         keys: members.required("keys")?.list(key)?,
     })

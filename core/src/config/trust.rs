@@ -47,6 +47,10 @@ pub struct IssuerConfig {
     pub kind: IssuerKind,
     /// Who vouches for it: 1 (nobody but itself), 2 (its domain is verified), 3 (certified).
     pub tier: u8,
+    /// Whether it was shown that its domain is its own: L2 and L3 ask for that. Left out:
+    /// false.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub domain_verified: bool,
     /// The actions that it may grant here: names, `namespace:*`, or `*`.
     pub actions: Vec<String>,
     /// Its keys.

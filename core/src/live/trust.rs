@@ -29,6 +29,8 @@ pub struct LiveTrust {
     max_age_ms: i64,
     /// The last head that was accepted; none may go back behind it.
     announced: Option<Head>,
+    /// When it came.
+    announced_at: UnixTime,
     /// The last head all of whose material was in force.
     fulfilled: Option<Head>,
     snapshot: Option<Installed>,
@@ -88,6 +90,7 @@ impl LiveTrust {
             keys: ServiceKeys::new(&config.service.keys)?,
             max_age_ms: i64::from(config.service.max_age_seconds).saturating_mul(1000),
             announced: None,
+            announced_at: UnixTime::from_millis(0),
             fulfilled: None,
             snapshot: None,
             revocations: None,
@@ -174,6 +177,7 @@ impl LiveTrust {
             return Ok(());
         }
         self.announced = Some(head);
+        self.announced_at = now;
         self.settle()
     }
 
@@ -315,8 +319,11 @@ impl LiveTrust {
         }
         let is_fulfilled = self.revocations.as_ref().is_some_and(|set| set.state() == named)
             && self.snapshot.as_ref().is_some_and(|installed| installed.number == snapshot);
-        if is_fulfilled {
-            self.fulfilled = self.announced.clone();
+        if is_fulfilled && let Some(head) = &self.announced {
+            // The service's clock may be ahead of the gate's. That makes nothing younger.
+            let mut head = head.clone();
+            head.time = head.time.min(self.announced_at);
+            self.fulfilled = Some(head);
         }
         Ok(())
     }

@@ -27,6 +27,16 @@ impl<'t> LiveView<'t> {
         self.head
     }
 
+    /// The same view, where the material may be no older than `millis` either.
+    pub(crate) fn within(self, millis: i64) -> Self {
+        LiveView { max_age_ms: self.max_age_ms.min(millis), ..self }
+    }
+
+    /// How old the material may be, in milliseconds.
+    pub(crate) fn max_age_ms(self) -> i64 {
+        self.max_age_ms
+    }
+
     /// Whether the material is recent enough to judge by at `now`. Both clocks are trusted
     /// here, without allowance: whoever sets the greatest age can add one to it.
     ///
@@ -45,8 +55,8 @@ impl<'t> LiveView<'t> {
     }
 
     /// When the revocations of this issuer of badges were last known to be complete, if
-    /// the control service follows them.
+    /// the control service follows them: not later than the head that says so.
     pub(crate) fn followed(&self, issuer: &str) -> Option<UnixTime> {
-        self.head.followed(issuer)
+        self.head.followed(issuer).map(|time| time.min(self.head.time))
     }
 }

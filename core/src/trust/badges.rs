@@ -107,9 +107,12 @@ impl Trust {
         }
         let followed = live.and_then(|live| live.followed(name));
         let synced_at = followed.or(issuer.revocations_synced_at);
-        let is_stale = |synced: UnixTime| synced.plus_millis(MAX_STALENESS_MS) < now;
+        // Above L1 they are to be as fresh as all trust material, if that is less.
+        let bound = live.filter(|_| self.profile != Profile::L1).map(LiveView::max_age_ms);
+        let most = bound.map_or(MAX_STALENESS_MS, |bound| bound.min(MAX_STALENESS_MS));
+        let is_stale = |synced: UnixTime| synced.plus_millis(most) < now;
         if badge.level() >= Level::DomainValidated && synced_at.is_some_and(is_stale) {
-            let detail = "the issuer's lists of what is revoked are older than 300 s";
+            let detail = "the issuer's lists of what is revoked are older than the gate's profile allows";
             return Err(Denial::new(Reason::RevocationCheckFailed, detail));
         }
         if self.is_disabled(name, badge.subject(), live) {

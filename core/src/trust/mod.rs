@@ -38,6 +38,7 @@ pub struct Trust {
 struct Issuer {
     kind: RootKind,
     tier: Tier,
+    is_domain_verified: bool,
     ceiling: Ceiling,
     keys: Keys,
 }
@@ -182,6 +183,9 @@ impl Roots for RootsAt<'_> {
         if issuer.tier < Tier::required_by(self.trust.profile) {
             return Err(Reason::TrustTierInsufficient);
         }
+        if self.trust.profile != Profile::L1 && !issuer.is_domain_verified {
+            return Err(Reason::IssuerDomainUnverified);
+        }
         let key = issuer.keys.get(key_id, self.now);
         Ok(Admission::IssuerKey(key.ok_or(Reason::SignatureKeyUnavailable)?))
     }
@@ -224,7 +228,13 @@ impl Issuer {
             IssuerKind::Gate => RootKind::Gate,
             IssuerKind::Platform => RootKind::Platform,
         };
-        Ok(Issuer { kind, tier, ceiling: Ceiling::new(&config.actions, path)?, keys })
+        Ok(Issuer {
+            kind,
+            tier,
+            is_domain_verified: config.domain_verified,
+            ceiling: Ceiling::new(&config.actions, path)?,
+            keys,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ pub use permit::{Credential, Identity, Permit, Refused, Step};
 
 use crate::cache::{CredentialCache, Known};
 use crate::capiscio::{self, Audience, Badge, RequestSignature};
-use crate::config::Repeats;
+use crate::config::{Profile, Repeats};
 use crate::denial::Denial;
 use crate::ed25519::{PublicKey, sha256};
 use crate::live::LiveView;
@@ -35,16 +35,18 @@ pub struct Verifier<'s> {
 }
 
 impl<'s> Verifier<'s> {
-    /// A verifier that decides by `snapshot`, as trust material that has no age.
+    /// A verifier that decides by `snapshot`, as trust material that has no age. At L2 and L3
+    /// it refuses all, as that must be fresh there.
     pub fn new(snapshot: &'s Snapshot) -> Self {
         Verifier { snapshot, live: None }
     }
 
     /// The same verifier, where the trust material is live: it decides only while that is
-    /// recent enough, and refuses what is revoked by it as well.
+    /// recent enough, by the configuration of the service and by the snapshot's own window,
+    /// and refuses what is revoked by it as well.
     #[must_use]
     pub fn with_live(self, live: LiveView<'s>) -> Self {
-        Verifier { live: Some(live), ..self }
+        Verifier { live: Some(live.within(self.snapshot.windows().trust_age_ms())), ..self }
     }
 
     /// Decides a request by its head at the time `now`, as far as a head can decide.
@@ -77,7 +79,11 @@ impl<'s> Verifier<'s> {
 
     /// Routes are trust material too: what is public now may not be by a newer snapshot.
     fn check_age(&self, now: UnixTime) -> Result<(), Denial> {
-        self.live.map_or(Ok(()), |live| live.check_age(now))
+        match self.live {
+            Some(live) => live.check_age(now),
+            None if self.snapshot.profile() == Profile::L1 => Ok(()),
+            None => Err(Denial::new(Reason::TrustMaterialMissing, "nothing says how old it is")),
+        }
     }
 
     fn route(&self, head: &RequestHead<'_>) -> Result<&'s Arc<Route>, Denial> {
@@ -163,7 +169,10 @@ impl<'s> Verifier<'s> {
     fn check_passport(&self, passport: &Passport, now: UnixTime) -> Result<(), Denial> {
         check_window(passport, now)?;
         let standing = self.snapshot.trust().check_revocation_with(passport, self.live);
-        standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))
+        standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
+        // Each hop: who holds a long one can delegate short ones from it to the end.
+        let windows = self.snapshot.windows();
+        passport.hops().try_for_each(|hop| windows.check_life(hop.issued_at(), hop.expires_at()))
     }
 
     /// The badge of a credential, known or verified now; its standing judged now.
@@ -188,7 +197,8 @@ impl<'s> Verifier<'s> {
 
     fn check_badge(&self, badge: &Badge, now: UnixTime) -> Result<(), Denial> {
         let audience = Audience::OneOf(self.snapshot.audiences());
-        capiscio::check_standing_with(badge, self.snapshot.trust(), self.live, audience, now)
+        capiscio::check_standing_with(badge, self.snapshot.trust(), self.live, audience, now)?;
+        self.snapshot.windows().check_life(badge.issued_at(), badge.expires_at())
     }
 
     /// The signature of a request by the key that its badge is about.

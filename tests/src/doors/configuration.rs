@@ -23,15 +23,15 @@ pub fn configuration(input: &[u8]) -> Answer {
         Config::from_json(written.as_bytes()).expect("what was read is written so that it can be read");
     assert_eq!(format!("{config:?}"), format!("{again:?}"));
 
-    let snapshot = match Snapshot::new(&config) {
+    let snapshot = match Snapshot::of_static(&config) {
         Ok(snapshot) => snapshot,
         Err(error) => {
             check_place(&error, input);
-            assert_eq!(Snapshot::new(&again).err(), Some(error));
+            assert_eq!(Snapshot::of_static(&again).err(), Some(error));
             return Answer::Refused;
         }
     };
-    assert!(Snapshot::new(&again).is_ok());
+    assert!(Snapshot::of_static(&again).is_ok());
     assert_eq!(config.profile, Profile::L1, "static trust material has no age");
     assert!(!config.authorities.is_empty() && !config.routes.is_empty());
     // Each is asked for by itself; a fuzzer's configuration has more than a person's.

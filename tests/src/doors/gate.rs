@@ -23,7 +23,7 @@ pub(super) struct Gate {
 
 pub(super) static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let (config, revoking) = (config(""), config(REVOKED));
-    let snapshot = |config: &Config| Snapshot::new(config).expect("the gate's configuration is good");
+    let snapshot = |config: &Config| Snapshot::of_static(config).expect("the gate's configuration is good");
     let trust = |config: &TrustConfig| Trust::new(config, Profile::L1).expect("and its trust material");
     Gate {
         snapshot: snapshot(&config),

@@ -3,9 +3,11 @@
 
 mod capiscio;
 mod credential;
+mod live;
 mod play;
 
 pub use capiscio::{BadgeRecipe, SignatureRecipe};
+pub use live::{CLUSTER, LiveGate, is_live};
 pub use play::{Answer, Arrived, Gate, Sent, play};
 
 use serde::Deserialize;
@@ -18,7 +20,8 @@ use std::path::PathBuf;
 pub struct Scenario {
     /// What the file shows.
     pub about: String,
-    /// The gate's configuration, a file below `tests/scenarios/`.
+    /// The gate's configuration, a file below `tests/scenarios/`. One of L2 or L3 comes to
+    /// the gate as live trust material.
     pub gate: String,
     /// Credentials by name.
     #[serde(default)]

@@ -2,11 +2,14 @@
 
 #![allow(dead_code, reason = "each test that has this module uses a part of it")]
 
-use portcullis_tests::scenario::{Answer, Arrived, Gate, Sent};
+use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Sent};
 use std::path::PathBuf;
+use tempfile::TempDir;
+use xtask::control::{Control, Service};
 use xtask::echo::{self, Upstream};
 use xtask::envoy::Envoy;
-use xtask::envoy_config::{Addresses, EnvoyConfig};
+use xtask::envoy_config::{Addresses, EnvoyConfig, GateConfig};
+use xtask::live_gate::{self, KEY_VARIABLE};
 use xtask::workspace::Workspace;
 use xtask::{http, net};
 
@@ -15,11 +18,22 @@ pub struct Stand {
     pub envoy: Envoy,
     pub upstream: Upstream,
     served: u64,
+    /// Where the gate has its trust material from, above L1.
+    service: Option<(Service, Control, TempDir)>,
 }
 
 impl Stand {
-    /// Starts both. `name` names Envoy's files.
+    /// Starts both. `name` names Envoy's files. A gate of L2 or L3 is enrolled with a control
+    /// service of its own.
     pub fn start(name: &str, gate: &str) -> anyhow::Result<Self> {
+        if portcullis_core::Config::from_json(gate.as_bytes()).is_ok() && scenario::is_live(gate) {
+            return Self::start_live(name, gate);
+        }
+        Self::start_static(name, gate)
+    }
+
+    /// The same, whatever the profile: with `gate` as Envoy's own configuration of it.
+    pub fn start_static(name: &str, gate: &str) -> anyhow::Result<Self> {
         let workspace = Workspace::find()?;
         let [listen, admin, echo] = net::free()?;
         let upstream = Upstream::start(echo, echo::Answer::Echo)?;
@@ -27,7 +41,32 @@ impl Stand {
             EnvoyConfig::shipped(&workspace)?.with_plugin(&given("PORTCULLIS_WASM"))?.with_gate(gate)?;
         let addresses = Addresses { listen, admin, upstream: upstream.address };
         let envoy = Envoy::start(&workspace, &given("PORTCULLIS_ENVOY"), name, config, &addresses, 2)?;
-        Ok(Stand { envoy, upstream, served: 0 })
+        Ok(Stand { envoy, upstream, served: 0, service: None })
+    }
+
+    fn start_live(name: &str, gate: &str) -> anyhow::Result<Self> {
+        let workspace = Workspace::find()?;
+        let [listen, admin, echo] = net::free()?;
+        let upstream = Upstream::start(echo, echo::Answer::Echo)?;
+        let shipped = EnvoyConfig::shipped(&workspace)?;
+        // Envoy's own configuration is moved to its addresses as it starts; this is not in it.
+        let gate = gate.replace(&shipped.listen_authority()?, &listen.to_string());
+        let folder = tempfile::tempdir()?;
+        let control = Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), None)?;
+        let service = control.start()?;
+        let gate = GateConfig::parse(&gate)?;
+        let enrolled = live_gate::enrol(&service, &given("PORTCULLIS_CLI"), folder.path(), &gate)?;
+        let config = shipped
+            .with_plugin(&given("PORTCULLIS_WASM"))?
+            .with_gate(&enrolled.config)?
+            .with_control(control.address)?;
+        let addresses = Addresses { listen, admin, upstream: upstream.address };
+        let environment = [(KEY_VARIABLE, enrolled.key.as_str())];
+        let program = given("PORTCULLIS_ENVOY");
+        let envoy = Envoy::start_with(&workspace, &program, name, config, &addresses, 2, &environment)?;
+        live_gate::wait_until_open(&envoy)?;
+        let served = upstream.served();
+        Ok(Stand { envoy, upstream, served, service: Some((service, control, folder)) })
     }
 }
 

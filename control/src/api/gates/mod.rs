@@ -13,6 +13,7 @@ use crate::extract::{Body, Path, Query};
 use crate::keys::{self, Purpose};
 use crate::time::{iso, now_ms};
 use crate::trust::changes;
+use crate::trust::snapshot::Content;
 use crate::{App, audit};
 use axum::Json;
 use axum::extract::State;
@@ -391,6 +392,12 @@ async fn change(
     .execute(&mut *tx)
     .await?;
     let changed = find(&mut tx, gate_id).await?;
+    // A profile knows other windows than another.
+    if profile.is_some()
+        && let Some(content) = Content::read(&mut tx, &app.settings, gate_id).await?
+    {
+        content.check()?;
+    }
     let detail = json!({"profile": changed.profile, "allow_self_issued": changed.allow_self_issued});
     audit::record(&mut tx, &caller.key_id, "gate.update", gate_id, detail).await?;
     tx.commit().await?;

@@ -280,3 +280,98 @@ fn no_issuer(issuer_id: &str) -> ApiError {
 async fn find(tx: &mut Tx, issuer_id: &str) -> ApiResult<Issuer> {
     issuers::find(tx, issuer_id).await?.ok_or_else(|| no_issuer(issuer_id))
 }
+
+async fn record(tx: &mut Tx, issuer: Issuer) -> ApiResult<IssuerRecord> {
+    let (passport_count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM passports WHERE issuer_id = $1")
+        .bind(&issuer.issuer_id)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(IssuerRecord {
+        public_key: format!("ed25519:{}", public_key(tx, &issuer.issuer_id).await?),
+        domain_verified: issuer.domain_verified_at.is_some(),
+        certified: issuer.certified_at.is_some(),
+        trust_tier: TrustTier::numbered(issuer.asked_tier),
+        effective_tier: TrustTier::numbered(issuer.effective_tier()),
+        issuer_id: issuer.issuer_id,
+        name: issuer.name,
+        domain: issuer.domain,
+        actions: issuer.actions,
+        passport_count,
+        metadata: issuer.metadata,
+        created_at: iso(issuer.created_at),
+    })
+}
+
+/// The key that signs now, or the one that will.
+async fn public_key(tx: &mut Tx, issuer_id: &str) -> ApiResult<String> {
+    let now = now_ms();
+    let keys = keys::published(tx, Purpose::Passports, issuer_id).await?;
+    let key = keys.iter().find(|key| key.signs_from <= now).or(keys.first());
+    Ok(key.context("an issuer has no key")?.public_key.clone())
+}
+
+/// # Errors
+/// 422 for an issuer that no gate could take.
+fn check(issuer: &Issuer, public_key: String) -> ApiResult<()> {
+    check_text("name", &issuer.name, 1, 200)?;
+    match &issuer.domain {
+        Some(domain) if !is_domain(domain) => {
+            let problem = "must be a domain name, as acme.example, without scheme, port or path";
+            return Err(ApiError::invalid("domain", problem));
+        }
+        None if issuer.asked_tier > 1 => {
+            return Err(ApiError::invalid("domain", "is needed for L2 and L3, as it is what is verified"));
+        }
+        _ => {}
+    }
+    if issuer.actions.len() > 256 {
+        return Err(ApiError::invalid("actions", "must be at most 256"));
+    }
+    check_metadata(issuer.metadata.as_object().context("metadata is no object")?)?;
+    let key = KeyConfig { key_id: "key".to_owned(), public_key, not_before: None, not_after: None };
+    let config = IssuerConfig {
+        id: issuer.issuer_id.clone(),
+        kind: IssuerKind::Platform,
+        tier: issuer.effective_tier(),
+        domain_verified: issuer.domain_verified_at.is_some(),
+        actions: issuer.actions.clone(),
+        keys: vec![key],
+    };
+    let trust = TrustConfig { issuers: vec![config], ..TrustConfig::default() };
+    Trust::new(&trust, Profile::L1).map_err(|error| {
+        ApiError::invalid(error.path.trim_start_matches("trust.issuers[0]."), error.problem)
+    })?;
+    Ok(())
+}
+
+/// RFC 1123 section 2.1, of two labels at least, the last not a number.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_named = |label: &str| label.bytes().any(|byte| byte.is_ascii_lowercase());
+    text.len() <= 253
+        && text.split('.').all(is_label)
+        && text.rsplit_once('.').is_some_and(|(_, last)| is_named(last))
+}
+
+impl TrustTier {
+    fn number(self) -> u8 {
+        match self {
+            TrustTier::L1 => 1,
+            TrustTier::L2 => 2,
+            TrustTier::L3 => 3,
+        }
+    }
+
+    fn numbered(number: u8) -> Self {
+        match number {
+            3 => TrustTier::L3,
+            2 => TrustTier::L2,
+            _ => TrustTier::L1,
+        }
+    }
+}
