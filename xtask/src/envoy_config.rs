@@ -18,9 +18,18 @@ pub struct EnvoyConfig(Value);
 impl EnvoyConfig {
     /// Reads the shipped `envoy/envoy.yaml`.
     pub fn shipped(workspace: &Workspace) -> Result<Self> {
-        let path = workspace.root.join("envoy/envoy.yaml");
+        Self::read(&workspace.root.join("envoy/envoy.yaml"))
+    }
+
+    /// Reads the shipped `envoy/affinity.yaml`: an Envoy without a gate, before two that
+    /// have one. The first is [`Addresses::upstream`].
+    pub fn shipped_affinity(workspace: &Workspace) -> Result<Self> {
+        Self::read(&workspace.root.join("envoy/affinity.yaml"))
+    }
+
+    fn read(path: &Path) -> Result<Self> {
         let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_saphyr::from_str(&text).map(Self).with_context(|| format!("{} is not YAML", path.display()))
     }
 
@@ -55,6 +64,21 @@ impl EnvoyConfig {
     /// The same with another gate configuration, as JSON text, whether it is valid or not.
     pub fn with_gate(mut self, text: &str) -> Result<Self> {
         self.put(&format!("{PLUGIN}/configuration/value"), json!(text))?;
+        Ok(self)
+    }
+
+    /// `envoy/affinity.yaml` with its second gate elsewhere.
+    pub fn with_second_gate(mut self, gate: SocketAddr) -> Result<Self> {
+        let path = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/1/endpoint/address/socket_address";
+        self.put(path, socket_address(gate))?;
+        Ok(self)
+    }
+
+    /// `envoy/affinity.yaml` without affinity: its gates are asked in turn.
+    pub fn without_affinity(mut self) -> Result<Self> {
+        self.put("/static_resources/clusters/0/lb_policy", json!("ROUND_ROBIN"))?;
+        let cluster = self.0.pointer_mut("/static_resources/clusters/0").and_then(Value::as_object_mut);
+        cluster.context("affinity.yaml has no cluster")?.remove("ring_hash_lb_config");
         Ok(self)
     }
 
