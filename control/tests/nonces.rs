@@ -1,6 +1,12 @@
 //! The nonce authority: what is used at one of a gate's proxies is used at all of them.
 
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
 
 mod common;
 
@@ -13,6 +19,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 use xtask::http::{Request, Response};
 use xtask::on_every_database;
 
@@ -250,10 +257,10 @@ fn what_cannot_be_used_any_more_is_forgotten_and_nothing_else(database: Option<&
     assert_eq!(kept, 1, "it is kept for two minutes more than it can be used");
     // What is done each minute is done at the start too, beside serving.
     let bench = restarted(bench);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while bench.sql("UPDATE gate_nonces SET nonce = nonce") != 2 {
         assert!(began.elapsed().as_secs() < 20, "it is kept");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(gate.ask(bench.service.address, &about(1, 1)), NonceDecision::Seen);
     assert_eq!(gate.ask(bench.service.address, &about(1, 2)), NonceDecision::Seen);
@@ -289,4 +296,41 @@ fn a_backup_has_no_nonces(database: Option<&str>) {
         &["restore", "--from", path],
         &format!("sqlite:{}", bench.folder.path().join("restored.db").display()),
     );
+}
+
+/// For docs/control-service.md.
+#[test]
+#[ignore = "a measurement, for a release build"]
+fn how_long_questions_take() {
+    let postgres = xtask::postgres::for_test("how long questions take on PostgreSQL");
+    for (name, database) in [("SQLite", None), ("PostgreSQL", postgres.as_deref())] {
+        if name == "PostgreSQL" && database.is_none() {
+            continue;
+        }
+        let bench = Bench::with(database, &["--nonce-rate", "100000"]);
+        let (to, gate) = (bench.service.address, Gate::enrolled(&bench, "gate_a", 1));
+        for askers in [1_u8, 8] {
+            let began = Instant::now();
+            let mut took: Vec<Duration> = std::thread::scope(|scope| {
+                let ask = |asker: u8| {
+                    let gate = &gate;
+                    scope.spawn(move || {
+                        let each = (0..=250).map(|nonce| {
+                            let asked = about(asker.wrapping_add(askers), nonce);
+                            let began = Instant::now();
+                            assert_eq!(gate.ask(to, &asked), NonceDecision::New);
+                            began.elapsed()
+                        });
+                        each.collect::<Vec<_>>()
+                    })
+                };
+                let all: Vec<_> = (0..askers).map(ask).collect();
+                all.into_iter().flat_map(|one| one.join().unwrap()).collect()
+            });
+            took.sort();
+            let rate = took.len() as f64 / began.elapsed().as_secs_f64();
+            let (half, most) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+            println!("{name}, {askers} at once: median {half:?}, 99th {most:?}, {rate:.0} a second");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::Bench;
 use super::passports::now;
 use portcullis_core::live::Call;
 use portcullis_core::{SecretKey, UnixTime, base64};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use xtask::http::{Request, Response};
 
@@ -39,7 +39,7 @@ pub fn token(bench: &Bench, gate: &str) -> String {
     let path = format!("/api/v1/gates/{gate}/enrolment-tokens");
     let (status, answer) = bench.call("POST", &path, Some(json!({})));
     assert_eq!(status, 201, "{answer}");
-    answer["token"].as_str().unwrap().to_owned()
+    answer.get("token").and_then(Value::as_str).unwrap().to_owned()
 }
 
 /// Enrols with the public half of `key`, signed by `signer`.
