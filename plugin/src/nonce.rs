@@ -25,7 +25,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// Asks about what a request has used up here.
     pub(crate) fn about(once: &Once, gate: &Gate) -> Result<Self, Denial> {
-        Self::call(once, gate).map_err(|fault| unavailable("the control service cannot be called", fault))
+        Self::call(once, gate).map_err(|fault| unavailable("the control service cannot be called", &fault))
     }
 
     fn call(once: &Once, gate: &Gate) -> Result<Self, HostFault> {
@@ -44,19 +44,21 @@ impl Asked {
     pub(crate) fn judge(&self, answer: Result<(u16, &[u8]), HostFault>, gate: &Gate) -> Result<(), Denial> {
         let token = match answer {
             Ok((200, body)) => body,
-            Ok((0, _)) => return Err(unavailable("the control service did not answer in time", "no answer")),
-            Ok((status, _)) => return Err(unavailable(UNDECIDED, status)),
-            Err(fault) => return Err(unavailable(UNDECIDED, fault)),
+            Ok((0, _)) => {
+                return Err(unavailable("the control service did not answer in time", &"no answer"));
+            }
+            Ok((status, _)) => return Err(unavailable(UNDECIDED, &status)),
+            Err(fault) => return Err(unavailable(UNDECIDED, &fault)),
         };
         let now = host::now()?;
         let trust = gate.trust.as_ref().and_then(|trust| trust.try_borrow().ok());
-        let trust = trust.ok_or_else(|| unavailable(UNDECIDED, "there is no trust material"))?;
+        let trust = trust.ok_or_else(|| unavailable(UNDECIDED, &"there is no trust material"))?;
         match trust.nonce_answer(&self.question, token, now) {
             Ok(NonceDecision::New) => Ok(()),
             Ok(NonceDecision::Seen) => {
                 Err(Denial::new(Reason::RequestReplayed, "it was used before, perhaps at another proxy"))
             }
-            Err(error) => Err(unavailable(UNDECIDED, error)),
+            Err(error) => Err(unavailable(UNDECIDED, &error)),
         }
     }
 }
@@ -64,7 +66,8 @@ impl Asked {
 const UNDECIDED: &str = "the control service gave no decision that counts";
 
 /// The client learns that it is not its fault, the log what was.
-fn unavailable(detail: &'static str, why: impl fmt::Display) -> Denial {
+#[cold]
+fn unavailable(detail: &'static str, why: &dyn fmt::Display) -> Denial {
     host::log(Level::Warn, &format!("the nonce authority: {why}"));
     Denial::new(Reason::NonceAuthorityUnavailable, detail)
 }

@@ -45,18 +45,16 @@ impl Request {
     pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
         match self.state {
             State::New | State::Admitted => self.advance(|gate, _| Self::judge(gate, ends)),
-            State::Holding(_) | State::Waiting(_) => {
-                self.advance(|_, _| Err(HostFault::Answer(AGAIN, "came twice").into()))
-            }
+            State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
             State::Refused => Action::Pause,
         }
     }
 
     pub(crate) fn on_body(&mut self, size: usize, ends: bool) -> Action {
         match self.state {
-            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_body").into())),
+            State::New => self.stop(unseen("proxy_on_request_body")),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
-            State::Waiting(_) => self.advance(|_, _| Err(late("proxy_on_request_body").into())),
+            State::Waiting(_) => self.stop(late("proxy_on_request_body")),
             State::Admitted => Action::Continue,
             State::Refused => Action::Pause,
         }
@@ -64,14 +62,14 @@ impl Request {
 
     pub(crate) fn on_trailers(&mut self, count: usize) -> Action {
         match self.state {
-            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_trailers").into())),
+            State::New => self.stop(unseen("proxy_on_request_trailers")),
             // A body that trailers follow ends without saying so.
             State::Holding(_) => self.advance(|gate, pending| {
                 let state = Self::finish(gate, pending.ok_or_else(lost)?)?;
                 Self::clean_trailers(gate, count)?;
                 Ok(state)
             }),
-            State::Waiting(_) => self.advance(|_, _| Err(late("proxy_on_request_trailers").into())),
+            State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
             State::Admitted => {
                 self.advance(|gate, _| Self::clean_trailers(gate, count).map(|()| State::Admitted))
             }
@@ -117,6 +115,12 @@ impl Request {
 impl Request {
     pub(crate) fn new(entrance: Entrance) -> Self {
         Request { entrance, state: State::New }
+    }
+
+    /// Refuses a request for what the host did.
+    #[cold]
+    fn stop(&mut self, fault: HostFault) -> Action {
+        self.advance(|_, _| Err(fault.into()))
     }
 
     fn advance(&mut self, step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Denial>) -> Action {
