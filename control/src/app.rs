@@ -8,6 +8,7 @@ use crate::outside::Fetcher;
 use crate::settings::{Settings, Storage};
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
+use crate::trust::nonces::Nonces;
 use crate::vault::Vault;
 use anyhow::{Context, Result, bail};
 use portcullis_core::capiscio::is_https_origin;
@@ -29,6 +30,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What running gates wait for.
     pub trust: Arc<TrustFeed>,
+    /// What was used once at gates.
+    pub nonces: Arc<Nonces>,
     /// What reaches hosts of others.
     pub outside: Fetcher,
 }
@@ -52,10 +55,11 @@ impl App {
         }
         tx.commit().await?;
         let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
-        let limits = Arc::new(Limits::new(settings.rate, settings.failed_rate));
+        let nonces = Arc::new(Nonces::open(&db, settings.most_nonces).await?);
+        let limits = Arc::new(Limits::new(settings.rate, settings.nonce_rate, settings.failed_rate));
         let metrics = Arc::new(Metrics::new());
         let outside = Fetcher::new(&settings.outside)?;
-        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust, outside })
+        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust, nonces, outside })
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 pub struct Limits {
     limiter: DefaultKeyedRateLimiter<String>,
     domains: DefaultKeyedRateLimiter<String>,
+    nonces: DefaultKeyedRateLimiter<String>,
     failures_per_minute: u32,
     failures: Mutex<HashMap<(IpAddr, Credential), Failures>>,
 }
@@ -48,14 +49,18 @@ const KEPT_CALLERS: usize = 10_000;
 const WINDOW: Duration = Duration::from_secs(60);
 
 impl Limits {
-    /// Limits of so many requests a second for a caller, and so many failed ones a minute
-    /// for an address.
-    pub fn new(per_second: u32, failures_per_minute: u32) -> Self {
-        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
+    /// Limits of so many requests a second for a caller, so many questions about nonces a
+    /// second for a gate, and so many failed requests a minute for an address.
+    pub fn new(per_second: u32, nonces_per_second: u32, failures_per_minute: u32) -> Self {
+        let quota = |per_second| {
+            let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+            let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
+            Quota::per_second(rate).allow_burst(burst)
+        };
         Limits {
-            limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
+            limiter: RateLimiter::keyed(quota(per_second)),
             domains: RateLimiter::keyed(Quota::per_minute(DOMAIN_CHECKS)),
+            nonces: RateLimiter::keyed(quota(nonces_per_second)),
             failures_per_minute,
             failures: Mutex::default(),
         }
@@ -75,6 +80,14 @@ impl Limits {
     /// 429 with the seconds to wait.
     pub fn check_domain(&self, issuer: &str) -> ApiResult<()> {
         check(&self.domains, issuer)
+    }
+
+    /// Counts a question of `gate` about a nonce.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_nonces(&self, gate: &str) -> ApiResult<()> {
+        check(&self.nonces, gate)
     }
 
     /// Counts a call from an address that says nothing of who sends it.
@@ -155,7 +168,7 @@ mod tests {
 
     #[test]
     fn neighbours_in_an_ipv6_network_share_their_failures_and_others_do_not() {
-        let limits = Limits::new(1, 1);
+        let limits = Limits::new(1, 1, 1);
         let address = |text: &str| text.parse::<IpAddr>().unwrap_or(IpAddr::from([0, 0, 0, 0]));
         limits.failed(address("2001:db8::1"), Credential::Key);
         assert!(limits.check_failures(address("2001:db8::2"), Credential::Key).is_err());

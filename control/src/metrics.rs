@@ -27,6 +27,8 @@ pub struct Metrics {
     push_seconds: Histogram,
     connections: Family<ConnectionLabels, Gauge>,
     trust_number: Gauge,
+    nonces: Family<AnswerLabels, Counter>,
+    nonces_kept: Family<GateLabels, Gauge>,
     gates_connected: Gauge,
     snapshot_age: Family<GateLabels, Gauge<f64, AtomicU64>>,
     gate_number: Family<GateLabels, Gauge>,
@@ -72,6 +74,11 @@ struct ConnectionLabels {
     state: ConnectionState,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct AnswerLabels {
+    answer: &'static str,
+}
+
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 #[expect(non_camel_case_types, reason = "the names are the labels")]
 enum ConnectionState {
@@ -91,6 +98,8 @@ impl Metrics {
             push_seconds: Histogram::new([0.005, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0]),
             connections: Family::default(),
             trust_number: Gauge::default(),
+            nonces: Family::default(),
+            nonces_kept: Family::default(),
             gates_connected: Gauge::default(),
             snapshot_age: Family::default(),
             gate_number: Family::default(),
@@ -109,6 +118,12 @@ impl Metrics {
             "trust_number",
             "The newest change that this instance knows of",
             metrics.trust_number.clone(),
+        );
+        registry.register("nonces", "Questions of gates about nonces", metrics.nonces.clone());
+        registry.register(
+            "nonces_kept",
+            "Nonces of a gate that are kept, as this instance counts them",
+            metrics.nonces_kept.clone(),
         );
         registry.register(
             "gates_connected",
@@ -171,6 +186,11 @@ impl Metrics {
         self.push_seconds.observe(latency.as_secs_f64());
     }
 
+    /// A gate has asked about a nonce; `None` where it got no decision.
+    pub fn nonce_asked(&self, decision: Option<&'static str>) {
+        self.nonces.get_or_create(&AnswerLabels { answer: decision.unwrap_or("refused") }).inc();
+    }
+
     /// All of it, in the text format of OpenMetrics.
     ///
     /// # Errors
@@ -185,6 +205,12 @@ impl Metrics {
         self.connections.get_or_create(&ConnectionLabels { state: ConnectionState::used }).set(used);
         let state = app.trust.state();
         self.trust_number.set(state.number);
+        self.nonces_kept.clear();
+        for (gate, count) in app.nonces.kept() {
+            self.nonces_kept
+                .get_or_create(&GateLabels { gate })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut seen = self.seen();
         seen.retain(|gate, _| state.gates.contains_key(gate));
         self.show_gates(&seen);

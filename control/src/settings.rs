@@ -117,6 +117,13 @@ pub struct Settings {
     /// Requests per second that one caller may make in the long run
     #[arg(long, env = "PORTCULLIS_RATE", default_value_t = 100, overrides_with = "rate")]
     pub rate: u32,
+    /// Questions about nonces per second that one gate may ask in the long run, of its
+    /// proxies together
+    #[arg(long, env = "PORTCULLIS_NONCE_RATE", default_value_t = 1000)]
+    pub nonce_rate: u32,
+    /// Nonces of one gate that are kept, about; a quarter of them for one agent key
+    #[arg(long, env = "PORTCULLIS_MOST_NONCES", default_value_t = 1_000_000)]
+    pub most_nonces: u32,
     /// Requests with wrong credentials per minute that one address may make
     #[arg(long, env = "PORTCULLIS_FAILED_RATE", default_value_t = 60)]
     pub failed_rate: u32,

@@ -6,12 +6,14 @@
 mod common;
 
 use common::Bench;
+use common::gates::{configure, enrol, signed, text, token};
+use common::passports::now;
 use portcullis_core::live::{Call, LiveTrust, Next, TrustResponse};
 use portcullis_core::modei::{RootKind, Roots};
 use portcullis_core::{GateConfiguration, Profile, Reason, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use xtask::http::{Request, Response};
 use xtask::on_every_database;
 
@@ -96,51 +98,6 @@ impl Gate {
     fn has_revoked(&self, issuer: &str, id: &str) -> bool {
         self.trust.current().unwrap().live.revocations().contains_passport(issuer, id)
     }
-}
-
-fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap())
-}
-
-fn text(answer: &Response) -> String {
-    String::from_utf8_lossy(&answer.body).into_owned()
-}
-
-/// A request signed at `created`.
-fn signed(
-    to: SocketAddr,
-    key: &SecretKey,
-    (method, path, query, body): (&str, &str, &str, &[u8]),
-    created: UnixTime,
-    nonce: [u8; 16],
-) -> Response {
-    let authority = to.to_string();
-    let call = Call { method, authority: &authority, path, query, body };
-    let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    let mut request = Request::new(method, &target);
-    request.headers = call.sign(key, created, &nonce).into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
-    request.body = body.to_vec();
-    request.send(to).unwrap()
-}
-
-fn configure(bench: &Bench, gate: &str, path: &str) {
-    let config = json!({"authorities": ["gate.test"], "routes": [{"path": path, "methods": ["GET"], "action": "flights:search"}]});
-    let (status, answer) = bench.call("PUT", &format!("/api/v1/gates/{gate}/config"), Some(config));
-    assert_eq!(status, 200, "{answer}");
-}
-
-fn token(bench: &Bench, gate: &str) -> String {
-    let path = format!("/api/v1/gates/{gate}/enrolment-tokens");
-    let (status, answer) = bench.call("POST", &path, Some(json!({})));
-    assert_eq!(status, 201, "{answer}");
-    answer["token"].as_str().unwrap().to_owned()
-}
-
-/// Enrols with the public half of `key`, signed by `signer`.
-fn enrol(bench: &Bench, token: &str, key: &SecretKey, signer: &SecretKey) -> Response {
-    let body = json!({"token": token, "public_key": base64::encode(&key.public_key())}).to_string();
-    signed(bench.service.address, signer, ("POST", "/gate/v1/enrol", "", body.as_bytes()), now(), [1; 16])
 }
 
 fn revoke(bench: &Bench, issuer: &str, ids: &[&str]) {

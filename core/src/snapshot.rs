@@ -18,6 +18,7 @@ pub struct Snapshot {
     authorities: BTreeSet<String>,
     audiences: BTreeSet<String>,
     max_body_bytes: u32,
+    nonce_authority: bool,
     routes: Routes,
     trust: Trust,
     windows: Windows,
@@ -53,6 +54,7 @@ impl Snapshot {
         Ok(Snapshot {
             audiences: audiences(config.audiences.as_deref(), &authorities)?,
             max_body_bytes: config.max_body_bytes,
+            nonce_authority: config.nonce_authority,
             gate: config.gate.id.clone(),
             profile: config.profile,
             mode: config.mode,
@@ -92,6 +94,11 @@ impl Snapshot {
     /// The longest body that is read where a signature covers it.
     pub(crate) fn max_body_bytes(&self) -> u32 {
         self.max_body_bytes
+    }
+
+    /// Whether the control service is asked about what may be used once.
+    pub fn asks_nonce_authority(&self) -> bool {
+        self.nonce_authority
     }
 
     /// The routes.

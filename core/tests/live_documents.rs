@@ -436,6 +436,7 @@ fn a_gate_with_a_service_has_nothing_else_in_its_configuration() {
         "reserved_headers",
         "audiences",
         "max_body_bytes",
+        "nonce_authority",
     ] {
         assert_eq!(path(gate, &service, &format!(r#","{member}":[]"#)), member);
     }

@@ -166,7 +166,17 @@ mod exports {
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_http_call_response(id: u32, token: u32, _: usize, size: usize, _: usize) {
-        with_root(id, |root| root.on_call_answered(token, size));
+        // Most hosts tell the root, whichever context has called.
+        let answered = with_contexts(|contexts| {
+            let waiting = contexts.iter_mut().find_map(|(id, context)| match context {
+                Context::Request(request) if request.waits_for(token) => Some((*id, request)),
+                _ => None,
+            });
+            waiting.map(|(id, request)| request.on_answered(id, size))
+        });
+        if answered == Some(None) {
+            with_root(id, |root| root.on_call_answered(token, size));
+        }
     }
 
     /// Nothing is left to do, so the context may go.

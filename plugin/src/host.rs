@@ -37,11 +37,12 @@ pub(crate) enum Level {
     Critical = 5,
 }
 
-// The ABI's numbers of the buffers, and of the kind of metric, that are used.
+// The ABI's numbers of the buffers, of the kind of metric and of the stream that are used.
 const HTTP_REQUEST_BODY: u32 = 0;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const COUNTER: u32 = 0;
+const REQUEST_STREAM: u32 = 0;
 
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
 pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
@@ -116,9 +117,14 @@ pub(crate) fn set_tick_period(millis: u32) -> Result<(), HostFault> {
     check("proxy_set_tick_period_milliseconds", unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// Makes an HTTP call without a body; its answer comes to the context that makes it, with
-/// this token. It is given up after `deadline_ms`.
-pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u32) -> Result<u32, HostFault> {
+/// Makes an HTTP call; its answer comes with this token, to the root context in most hosts.
+/// It is given up after `deadline_ms`.
+pub(crate) fn http_call(
+    cluster: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    deadline_ms: u32,
+) -> Result<u32, HostFault> {
     let (headers, trailers) = (pairs::encode(headers), pairs::encode(&[]));
     let mut token = 0;
     // SAFETY: the host reads all of them and writes the token during the call.
@@ -128,8 +134,8 @@ pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u3
             cluster.len(),
             headers.as_ptr(),
             headers.len(),
-            ptr::null(),
-            0,
+            body.as_ptr(),
+            body.len(),
             trailers.as_ptr(),
             trailers.len(),
             deadline_ms,
@@ -137,6 +143,18 @@ pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], deadline_ms: u3
         )
     };
     check("proxy_http_call", status).map(|()| token)
+}
+
+/// Makes calls from here on be about this context, until the callback ends.
+pub(crate) fn set_effective_context(id: u32) -> Result<(), HostFault> {
+    // SAFETY: a number only.
+    check("proxy_set_effective_context", unsafe { abi::proxy_set_effective_context(id) })
+}
+
+/// Lets a paused request go on.
+pub(crate) fn resume_request() -> Result<(), HostFault> {
+    // SAFETY: a number only.
+    check("proxy_continue_stream", unsafe { abi::proxy_continue_stream(REQUEST_STREAM) })
 }
 
 /// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
@@ -291,6 +309,7 @@ fn buffer(
 mod abi {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
+        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
         pub(super) fn proxy_get_buffer_bytes(
             buffer: u32,
@@ -340,6 +359,7 @@ mod abi {
             headers_size: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(super) fn proxy_set_effective_context(id: u32) -> u32;
         pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_set_shared_data(
             key: *const u8,
@@ -361,7 +381,7 @@ mod abi {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+    use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
     #[test]
     fn our_numbers_of_maps_buffers_levels_and_metrics_are_the_sdks() {
@@ -376,6 +396,7 @@ mod tests {
             (Level::Warn as u32, LogLevel::Warn as u32),
             (Level::Critical as u32, LogLevel::Critical as u32),
             (COUNTER, MetricType::Counter as u32),
+            (REQUEST_STREAM, StreamType::HttpRequest as u32),
         ] {
             assert_eq!(ours, theirs);
         }

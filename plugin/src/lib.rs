@@ -2,7 +2,8 @@
 //! headers to [`portcullis_core::Verifier`] and does with the request what it answers.
 //!
 //! `callbacks` is what the proxy calls, `host` makes all calls to it; `root` receives the
-//! configuration, `live` fetches trust material, `request` judges. What stands in no
+//! configuration, `live` fetches trust material, `request` judges,
+//! `nonce` asks whether what a request uses up was used at another proxy. What stands in no
 //! contact with the proxy is public, for tests and fuzzing.
 
 // The standard library's panics and its environment are 24 KB of the plugin's file.
@@ -21,6 +22,7 @@ mod callbacks;
 mod host;
 mod live;
 mod metrics;
+mod nonce;
 mod replay;
 mod request;
 mod root;

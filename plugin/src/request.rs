@@ -5,6 +5,7 @@ use crate::callbacks::Action;
 use crate::headers;
 use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
+use crate::nonce::Asked;
 use crate::pairs::{self, Head, Pair};
 use crate::reply::Reply;
 use crate::root::{Entrance, Gate};
@@ -13,7 +14,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use portcullis_core::{
-    Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Step, UnixTime, Verifier,
+    Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Route, Step, UnixTime,
+    Verifier,
 };
 
 /// One request.
@@ -29,27 +31,30 @@ enum State {
     New,
     /// Its head is good so far, and its body is held back until it is whole.
     Holding(Box<Pending>),
+    /// It may pass once the control service has said that it is no other's repetition.
+    Waiting(Box<(Permit, Asked)>),
     /// It goes on to the upstream.
     Admitted,
     /// It was answered, or could not even be: it never goes on.
     Refused,
 }
 
-// INVARIANT: `Continue` is answered only in the state `Admitted`, whatever order the
-// host calls in; and a reply is made once.
+// INVARIANT: `Continue` is answered, and a paused request resumed, only in the state
+// `Admitted`, whatever order the host calls in; and a reply is made once.
 impl Request {
     pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
         match self.state {
             State::New | State::Admitted => self.advance(|gate, _| Self::judge(gate, ends)),
-            State::Holding(_) => self.advance(|_, _| Err(HostFault::Answer(AGAIN, "came twice").into())),
+            State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
             State::Refused => Action::Pause,
         }
     }
 
     pub(crate) fn on_body(&mut self, size: usize, ends: bool) -> Action {
         match self.state {
-            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_body").into())),
+            State::New => self.stop(unseen("proxy_on_request_body")),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
+            State::Waiting(_) => self.stop(late("proxy_on_request_body")),
             State::Admitted => Action::Continue,
             State::Refused => Action::Pause,
         }
@@ -57,17 +62,52 @@ impl Request {
 
     pub(crate) fn on_trailers(&mut self, count: usize) -> Action {
         match self.state {
-            State::New => self.advance(|_, _| Err(unseen("proxy_on_request_trailers").into())),
+            State::New => self.stop(unseen("proxy_on_request_trailers")),
             // A body that trailers follow ends without saying so.
             State::Holding(_) => self.advance(|gate, pending| {
                 let state = Self::finish(gate, pending.ok_or_else(lost)?)?;
                 Self::clean_trailers(gate, count)?;
                 Ok(state)
             }),
+            State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
             State::Admitted => {
                 self.advance(|gate, _| Self::clean_trailers(gate, count).map(|()| State::Admitted))
             }
             State::Refused => Action::Pause,
+        }
+    }
+
+    /// Whether it waits for the answer to this call.
+    pub(crate) fn waits_for(&self, token: u32) -> bool {
+        matches!(&self.state, State::Waiting(waiting) if waiting.1.token == token)
+    }
+
+    /// Takes the answer that it waits for, of `size` bytes; `id` is its own context's.
+    pub(crate) fn on_answered(&mut self, id: u32, size: usize) {
+        let state = core::mem::replace(&mut self.state, State::Refused);
+        let State::Waiting(waiting) = state else {
+            self.state = state;
+            return;
+        };
+        let (permit, asked) = *waiting;
+        let action = self.advance(|gate, _| {
+            // The answer is the root's, what follows the request's.
+            let answer = host::call_answer(size);
+            host::set_effective_context(id)?;
+            let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice()));
+            let decided = asked.judge(answer.map_err(|fault| *fault), gate);
+            let mut map = host::headers(Map::RequestHeaders)?;
+            let headers = pairs::head(&mut map).map_err(malformed)?.headers;
+            match decided {
+                Ok(()) => Self::admit(gate, &headers, &permit),
+                Err(denial) => Self::refused_or_reported(gate, &headers, permit.route(), denial),
+            }
+        });
+        if action == Action::Continue
+            && let Err(fault) = host::resume_request()
+        {
+            self.state = State::Refused;
+            self.refuse(&fault.into());
         }
     }
 }
@@ -75,6 +115,12 @@ impl Request {
 impl Request {
     pub(crate) fn new(entrance: Entrance) -> Self {
         Request { entrance, state: State::New }
+    }
+
+    /// Refuses a request for what the host did.
+    #[cold]
+    fn stop(&mut self, fault: HostFault) -> Action {
+        self.advance(|_, _| Err(fault.into()))
     }
 
     fn advance(&mut self, step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Denial>) -> Action {
@@ -157,22 +203,51 @@ impl Request {
     /// Makes the headers ready for the upstream, if the request goes there.
     fn act(gate: &Gate, headers: &[Pair<'_>], decided: Step) -> Result<State, Denial> {
         match decided {
-            Step::Permit(permit) => {
-                clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
-                set_identity(&permit)?;
-                gate.works.metrics.count(Outcome::Allowed);
-                Ok(State::Admitted)
-            }
+            Step::Permit(permit) => match permit.once() {
+                Some(once) if gate.snapshot.asks_nonce_authority() => match Asked::about(once, gate) {
+                    Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
+                    Err(denial) => Self::refused_or_reported(gate, headers, permit.route(), denial),
+                },
+                _ => Self::admit(gate, headers, &permit),
+            },
             Step::Deny(Refused { denial, mode: Mode::Report, route }) => {
-                let keeps_credential = route.is_some_and(|route| route.keeps_credential());
-                clean(Map::RequestHeaders, headers, keeps_credential)?;
-                gate.works.metrics.count(Outcome::Reported(denial.reason));
-                log("report", &denial);
-                Ok(State::Admitted)
+                Self::report(gate, headers, route.is_some_and(|route| route.keeps_credential()), &denial)
             }
             Step::Deny(refused) => Err(refused.denial),
             Step::NeedBody(_) => Err(lost()),
         }
+    }
+
+    fn admit(gate: &Gate, headers: &[Pair<'_>], permit: &Permit) -> Result<State, Denial> {
+        clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
+        set_identity(permit)?;
+        gate.works.metrics.count(Outcome::Allowed);
+        Ok(State::Admitted)
+    }
+
+    /// What becomes of a request that is refused although it had a permit.
+    fn refused_or_reported(
+        gate: &Gate,
+        headers: &[Pair<'_>],
+        route: &Route,
+        denial: Denial,
+    ) -> Result<State, Denial> {
+        match route.mode() {
+            Mode::Report => Self::report(gate, headers, route.keeps_credential(), &denial),
+            Mode::Enforce => Err(denial),
+        }
+    }
+
+    fn report(
+        gate: &Gate,
+        headers: &[Pair<'_>],
+        keeps_credential: bool,
+        denial: &Denial,
+    ) -> Result<State, Denial> {
+        clean(Map::RequestHeaders, headers, keeps_credential)?;
+        gate.works.metrics.count(Outcome::Reported(denial.reason));
+        log("report", denial);
+        Ok(State::Admitted)
     }
 
     /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
@@ -279,6 +354,10 @@ fn lost() -> Denial {
 
 fn unseen(callback: &'static str) -> HostFault {
     HostFault::Answer(callback, "came before the request's headers")
+}
+
+fn late(callback: &'static str) -> HostFault {
+    HostFault::Answer(callback, "came after the request's end")
 }
 
 fn malformed(error: pairs::Malformed) -> HostFault {

@@ -1,7 +1,7 @@
 //! The plugin's beginning: its host is probed, its configuration read.
 
 use crate::host::{self, HostFault, Level};
-use crate::live::{self, Live};
+use crate::live::{self, Line, Live};
 use crate::metrics::Metrics;
 use crate::replay::SharedReplay;
 use crate::request::Request;
@@ -21,6 +21,8 @@ pub(crate) struct Gate {
     pub(crate) snapshot: Arc<Snapshot>,
     /// What is revoked, and how old all this is; the newest, whenever a request began.
     pub(crate) trust: Option<Rc<RefCell<LiveTrust>>>,
+    /// To the control service, if there is one.
+    pub(crate) line: Option<Rc<Line>>,
     pub(crate) works: Rc<Works>,
 }
 
@@ -119,8 +121,8 @@ impl Root {
         });
         match configuration {
             GateConfiguration::Static(config) => {
-                let snapshot = Arc::new(Snapshot::of_static(&config).map_err(Obstacle::Config)?);
-                self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, works }));
+                let snapshot = Arc::new(Snapshot::new(&config).map_err(Obstacle::Config)?);
+                self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, works }));
                 Ok(config.gate.id.clone())
             }
             GateConfiguration::Live(config) => {
@@ -143,8 +145,8 @@ impl Root {
             Entrance::Waiting(works) => Rc::clone(works),
             Entrance::Unconfigured => return,
         };
-        let trust = Some(Rc::clone(live.trust()));
-        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, works }));
+        let (trust, line) = (Some(Rc::clone(live.trust())), Some(Rc::clone(live.line())));
+        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, line, works }));
     }
 }
 

@@ -150,6 +150,7 @@ fn documents() -> Vec<String> {
         }
     }
     seeds.push(vectors::live_documents().swap_remove(0).token);
+    seeds.extend(vectors::live_documents().into_iter().find_map(|vector| vector.asked));
     seeds.push(r#"{"delta":"a","head":"b","snapshot":"c"}"#.into());
     seeds.push(r#"{"head":"b","reload":true}"#.into());
     seeds

@@ -1,7 +1,9 @@
 //! The vectors, natively: and that their files are what the generator makes.
 
 use portcullis_core::capiscio::{self, Audience};
-use portcullis_core::live::{FingerprintKey, LiveError, LiveTrust, RevocationDelta, RevocationPage};
+use portcullis_core::live::{
+    FingerprintKey, LiveError, LiveTrust, NonceQuestion, RevocationDelta, RevocationPage,
+};
 use portcullis_core::live::{ServiceKeys, SnapshotDocument, hex};
 use portcullis_core::modei::{self, SelfContained};
 use portcullis_core::{Denial, Profile, Trust, TrustConfig, UnixTime, check_window, sha256};
@@ -187,7 +189,14 @@ fn every_document_that_is_accepted_is_as_its_schema_says() {
         jsonschema::draft202012::new(&schema).unwrap()
     };
     let answers = schema("trust-response.schema.json");
+    let questions = schema("nonce-question.schema.json");
     for (name, vector) in live() {
+        if let Some(asked) = &vector.asked {
+            let mut asked: serde_json::Value = serde_json::from_str(asked).unwrap();
+            questions.validate(&asked).unwrap();
+            asked.as_object_mut().unwrap().remove("random");
+            assert!(questions.validate(&asked).is_err());
+        }
         let accepted = vector.expect == LiveExpect::Accepted;
         let payload = vector.token.split('.').nth(1).and_then(base64::decode_url).unwrap();
         let Ok(payload) = serde_json::from_slice::<serde_json::Value>(&payload) else { continue };
@@ -259,6 +268,11 @@ fn read_live(vector: &LiveVector) -> Result<(), LiveError> {
         }
         Document::Revocations => RevocationPage::read(token, &vector.gate, &keys, now).map(|_| ()),
         Document::Delta => RevocationDelta::read(token, &vector.gate, &keys, now).map(|_| ()),
+        Document::Nonce => {
+            let asked = vector.asked.as_deref().expect("the question");
+            let asked = NonceQuestion::read(asked.as_bytes()).expect("a question");
+            asked.read_answer(token, &vector.gate, &keys, now).map(|_| ())
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod gates;
 pub mod health;
 pub mod issuers;
 pub mod metrics;
+pub mod nonces;
 pub mod passports;
 pub mod registry;
 mod shapes;
@@ -37,6 +38,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(checks::routes())
         .merge(gates::routes())
         .merge(issuers::routes())
+        .merge(nonces::routes())
         .merge(passports::routes())
         .merge(registry::routes())
         .merge(metrics::routes())

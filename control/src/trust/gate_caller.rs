@@ -38,10 +38,33 @@ impl GateCaller {
     }
 }
 
+/// A gate that asks about nonces: as often as requests come, which is counted apart, so
+/// that it learns of revocations however many there are.
+#[derive(Debug)]
+pub struct NonceCaller(pub GateCaller);
+
 impl FromRequest<App> for GateCaller {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let caller = GateCaller::verified(request, app).await?;
+        app.limits.check(&caller.gate)?;
+        Ok(caller)
+    }
+}
+
+impl FromRequest<App> for NonceCaller {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let caller = GateCaller::verified(request, app).await?;
+        app.limits.check_nonces(&caller.gate)?;
+        Ok(NonceCaller(caller))
+    }
+}
+
+impl GateCaller {
+    async fn verified(request: Request, app: &App) -> ApiResult<Self> {
         let (parts, body) = request.into_parts();
         let signature = Signature::read(&parts).map_err(ApiError::unauthorized)?;
         let known = app.trust.gates.find(app, &signature.key_id).await?;
@@ -50,7 +73,6 @@ impl FromRequest<App> for GateCaller {
             ApiError::new(rejection.status(), "unreadable", "the body is too large or did not come whole")
         })?;
         signature.verify(&parts, &body, &known.key, now()).map_err(ApiError::unauthorized)?;
-        app.limits.check(&known.gate)?;
         Ok(GateCaller { gate: known.gate, key_id: signature.key_id, body })
     }
 }

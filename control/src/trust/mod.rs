@@ -8,6 +8,7 @@ pub mod changes;
 pub mod documents;
 pub mod enrolment;
 pub mod gate_caller;
+pub mod nonces;
 pub mod signature;
 pub mod snapshot;
 pub mod state;

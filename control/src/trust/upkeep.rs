@@ -46,6 +46,7 @@ async fn once(app: &App) -> Result<()> {
         .bind(now_ms().saturating_sub(TOKENS_MS))
         .execute(app.db.pool())
         .await?;
+    app.nonces.upkeep(&app.db).await?;
     app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
     Ok(())
 }

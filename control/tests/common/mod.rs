@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test that has this module uses a part of it")]
 
+pub mod gates;
 pub mod passports;
 
 use serde_json::Value;

@@ -45,9 +45,12 @@ pub struct Config {
     /// The longest body that is read where a signature covers it, in bytes. Left out:
     /// 1 MiB. The proxy's own limit for buffered bodies must be no lower.
     pub max_body_bytes: u32,
-    /// How long things are good for. Left out: as the profile has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub windows: Option<WindowsConfig>,
+    /// Whether the control service must say, of each request that would pass, that what
+    /// may be used once was not used at another proxy of this gate. Left out: false. Only
+    /// for gates with live trust material. Nothing passes twice then, whatever routes say of
+    /// repeats.
+    #[serde(skip_serializing_if = "is_false")]
+    pub nonce_authority: bool,
 }
 
 /// `gate`.

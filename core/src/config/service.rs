@@ -49,7 +49,8 @@ const LONGEST_MAX_AGE_SECONDS: u32 = 7 * 24 * 3600;
 
 impl GateConfiguration {
     /// Reads a gate's configuration: with a member `service` that of a gate with live
-    /// trust material, else a whole one as [`Config::from_json`].
+    /// trust material, else a whole one as [`Config::from_json`], which can ask no nonce
+    /// authority.
     ///
     /// # Errors
     /// [`ConfigError`] names the member.
@@ -58,7 +59,11 @@ impl GateConfiguration {
             if place.has("service") {
                 service_config(place).map(GateConfiguration::Live)
             } else {
-                super::read::config(place).map(|config| GateConfiguration::Static(Box::new(config)))
+                let config = super::read::config(place)?;
+                if config.nonce_authority {
+                    return Err(ConfigError::new("nonce_authority", "needs a control service to ask"));
+                }
+                Ok(GateConfiguration::Static(Box::new(config)))
             }
         })
     }

@@ -135,6 +135,12 @@ impl<'v> Members<'v> {
         UnixTime::from_iso(self.text(name)?).ok_or(LiveError::Member(name))
     }
 
+    /// base64url, without padding, of `N` bytes.
+    pub(super) fn base64url<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
+        let bytes = base64::decode_url(self.text(name)?).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or(LiveError::Member(name))
+    }
+
     /// Lower-case hex of `N` bytes.
     pub(super) fn hex<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
         let mut bytes = [0; N];

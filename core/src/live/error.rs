@@ -24,7 +24,7 @@ pub enum LiveError {
     UnknownKey,
     /// The document is older than one that was taken up before.
     WentBack,
-    /// The head is not the answer to what was asked.
+    /// The document is not the answer to what was asked.
     WrongEcho,
     /// The document is for another gate.
     WrongGate,
@@ -65,7 +65,7 @@ impl fmt::Display for LiveError {
             LiveError::Signature => "the signature is not one by the key that the document names",
             LiveError::UnknownKey => "no key of the document's kid is pinned and valid now",
             LiveError::WentBack => "the document is older than what the gate has",
-            LiveError::WrongEcho => "the head is not the answer to what this gate asked",
+            LiveError::WrongEcho => "the document is not the answer to what this gate asked",
             LiveError::WrongGate => "the document is for another gate",
         };
         formatter.write_str(text)

@@ -1,10 +1,11 @@
 //! Live trust material: what a gate takes from its control service while it runs.
 //!
-//! Four kinds of signed documents. A [`Head`] says which snapshot and which revocations
+//! Five kinds of signed documents. A [`Head`] says which snapshot and which revocations
 //! are in force, and when that was so; a [`SnapshotDocument`] brings the gate's
 //! configuration; [`RevocationPage`]s and [`RevocationDelta`]s bring what is revoked, as
 //! keyed fingerprints. [`LiveTrust`] takes them up in the order of their dependence,
-//! never goes back, and judges nothing by what it has not verified against a head.
+//! never goes back, and judges nothing by what it has not verified against a head. The
+//! fifth is the answer to a [`NonceQuestion`], about one request.
 //!
 //! All are compact JWS (RFC 7515) by EdDSA with the protected header
 //! `{"alg":"EdDSA","kid":…,"typ":…}` and nothing else in it, over RFC 8785 JSON. How
@@ -16,6 +17,7 @@ mod error;
 mod fingerprint;
 mod head;
 mod load;
+mod nonce;
 mod response;
 mod revocations;
 mod set;
@@ -29,6 +31,7 @@ pub use error::LiveError;
 pub use fingerprint::FingerprintKey;
 pub use head::{Head, RevocationState};
 pub use load::RevocationLoad;
+pub use nonce::{NonceDecision, NonceQuestion};
 pub use response::TrustResponse;
 pub use revocations::{MAX_FINGERPRINTS, RevocationDelta, RevocationPage};
 pub use set::{MAX_REVOCATIONS, Revocations};

@@ -4,6 +4,7 @@ use super::document::ServiceKeys;
 use super::error::LiveError;
 use super::head::Head;
 use super::load::RevocationLoad;
+use super::nonce::{NonceDecision, NonceQuestion};
 use super::response::TrustResponse;
 use super::revocations::{RevocationDelta, RevocationPage};
 use super::set::Revocations;
@@ -126,6 +127,19 @@ impl LiveTrust {
             snapshot: self.snapshot.as_ref().map_or(0, |installed| installed.number),
             revocations: self.base().map_or(0, |base| base.state().number),
         }
+    }
+
+    /// Reads the service's answer to a question about a nonce.
+    ///
+    /// # Errors
+    /// As [`NonceQuestion::read_answer`].
+    pub fn nonce_answer(
+        &self,
+        asked: &NonceQuestion,
+        token: &[u8],
+        now: UnixTime,
+    ) -> Result<NonceDecision, LiveError> {
+        asked.read_answer(token, &self.gate, &self.keys, now)
     }
 
     /// The last head that was accepted. What it announces need not have come yet.

@@ -107,7 +107,7 @@ impl<'s> Verifier<'s> {
         cache: &mut CredentialCache,
     ) -> Result<Step, Denial> {
         let Access::Action(action) = route.access() else {
-            return Ok(Step::Permit(Permit { route: Arc::clone(route), identity: None }));
+            return Ok(Step::Permit(Permit { route: Arc::clone(route), identity: None, once: None }));
         };
         let Presented { credential, signature } = Presented::find(head)?
             .ok_or_else(|| Denial::new(Reason::CredentialMissing, "the route asks for a credential"))?;
@@ -132,7 +132,7 @@ impl<'s> Verifier<'s> {
         match signed {
             None => {
                 let identity = Identity { credential, tier, route: Arc::clone(&route) };
-                Ok(Step::Permit(Permit { route, identity: Some(identity) }))
+                Ok(Step::Permit(Permit { route, identity: Some(identity), once: None }))
             }
             Some(Signed { signature, signer }) => {
                 let body = Body::new(self.snapshot.max_body_bytes());
@@ -261,9 +261,9 @@ impl<'s> Verifier<'s> {
             Access::Public => "",
         };
         let tier = self.grant(credential, action)?;
-        check_novelty(signature, *signer, route.repeats(), now, replay)?;
+        let once = check_novelty(signature, *signer, route.repeats(), now, replay)?;
         let identity = Identity { credential: credential.clone(), tier, route: Arc::clone(route) };
-        Ok(Permit { route: Arc::clone(route), identity: Some(identity) })
+        Ok(Permit { route: Arc::clone(route), identity: Some(identity), once: Some(once) })
     }
 }
 
@@ -291,15 +291,15 @@ fn check_novelty(
     repeats: Repeats,
     now: UnixTime,
     replay: &mut dyn Replay,
-) -> Result<(), Denial> {
+) -> Result<Once, Denial> {
     let once =
         Once { key: signer, token: *signature.digest(), until: signature.last_moment(), self_issued: false };
     match replay.insert(&once, now) {
-        Ok(Novelty::New) => Ok(()),
+        Ok(Novelty::New) => Ok(once),
         Ok(Novelty::Seen { first })
             if repeats == Repeats::SameSecond && now < first.plus_millis(SAME_SECOND_MS) =>
         {
-            Ok(())
+            Ok(once)
         }
         Ok(Novelty::Seen { first }) => {
             Err(Denial::new(Reason::RequestReplayed, format!("the signature was used at {first}")))

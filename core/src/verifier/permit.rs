@@ -6,6 +6,7 @@ use crate::config::Mode;
 use crate::denial::Denial;
 use crate::modei::Passport;
 use crate::presented::Kind;
+use crate::replay::Once;
 use crate::route::{Access, Route};
 use crate::trust::{SIMPLEGUARD_ISSUER, Tier};
 use alloc::boxed::Box;
@@ -29,6 +30,7 @@ pub enum Step {
 pub struct Permit {
     pub(super) route: Arc<Route>,
     pub(super) identity: Option<Identity>,
+    pub(super) once: Option<Once>,
 }
 
 /// Who was let through, for what.
@@ -71,6 +73,12 @@ impl Permit {
     /// Who was let through; `None` on a public route.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// What this request has used up at this proxy. Other proxies may have let the same
+    /// through, and where the route allows repeats this one may have refused it before.
+    pub fn once(&self) -> Option<&Once> {
+        self.once.as_ref()
     }
 }
 

@@ -8,9 +8,8 @@ use crate::metrics::TrustEvent;
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
-use alloc::vec;
 use portcullis_core::UnixTime;
-use portcullis_core::live::{Call, LiveError, Next, TrustResponse};
+use portcullis_core::live::{LiveError, Next, TrustResponse};
 
 /// How long the service may keep a call until there is something new: a head every two
 /// seconds is what gates are promised.
@@ -95,8 +94,7 @@ impl Live {
         }
         self.renew_if_asked();
         let Some((asked, path, query)) = self.question() else { return };
-        let path = format!("/gate/v1/gates/{}/{path}", encoded(&self.config.gate.id));
-        match self.call(&path, &query, now) {
+        match self.line.call("GET", path, &query, b"", DEADLINE_MS, now) {
             Ok(token) => self.asker.flight = Some(Flight { token, asked, at: now }),
             Err(fault) => {
                 self.note(TrustEvent::CallFailed, &fault.to_string());
@@ -145,19 +143,6 @@ impl Live {
             self.metrics.count_trust(TrustEvent::Renewed);
             trust.renew();
         }
-    }
-
-    fn call(&self, path: &str, query: &str, now: UnixTime) -> Result<u32, HostFault> {
-        let mut nonce = [0; 16];
-        host::random(&mut nonce)?;
-        let service = &self.config.service;
-        let call = Call { method: "GET", authority: &service.authority, path, query, body: &[] };
-        let target = format!("{path}?{query}");
-        let signed = call.sign(&self.key, now, &nonce);
-        let mut headers =
-            vec![(":method", "GET"), (":path", target.as_str()), (":authority", service.authority.as_str())];
-        headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
-        host::http_call(&service.cluster, &headers, DEADLINE_MS)
     }
 
     /// Takes an answer of `size` bytes.
@@ -353,17 +338,4 @@ const REENTERED: HostFault = HostFault::Answer("the host", "called the gate whil
 fn told(body: &[u8]) -> String {
     const SHOWN: usize = 200;
     String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned()
-}
-
-/// A gate's id in a path (RFC 3986 section 2.3).
-fn encoded(id: &str) -> String {
-    let mut text = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

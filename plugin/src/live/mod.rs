@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::string::ToString;
 mod ask;
 mod lease;
+mod line;
 mod store;
 mod take_up;
 
@@ -19,6 +20,7 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use lease::Lease;
+pub(crate) use line::Line;
 use portcullis_core::live::{LiveError, LiveTrust};
 use portcullis_core::{ConfigError, SecretKey, ServiceConfig, Snapshot, UnixTime, base64};
 use store::{Manifest, Names};
@@ -39,9 +41,8 @@ pub(crate) enum Obstacle {
 
 /// A worker's part in the gate's live trust material.
 pub(crate) struct Live {
-    config: ServiceConfig,
+    line: Rc<Line>,
     trust: Rc<RefCell<LiveTrust>>,
-    key: SecretKey,
     /// base64url of the random that this proxy's heads must repeat.
     echo: String,
     names: Names,
@@ -64,9 +65,8 @@ impl Live {
         let echo = echo(&names).map_err(Obstacle::Host)?;
         let lease = Lease::new(&names).map_err(Obstacle::Host)?;
         let mut live = Live {
-            key: key()?,
+            line: Rc::new(Line { config, key: key()? }),
             trust: Rc::new(RefCell::new(trust)),
-            config,
             echo,
             names,
             lease,
@@ -85,6 +85,11 @@ impl Live {
     /// What requests are judged by.
     pub(crate) fn trust(&self) -> &Rc<RefCell<LiveTrust>> {
         &self.trust
+    }
+
+    /// The line to the service.
+    pub(crate) fn line(&self) -> &Rc<Line> {
+        &self.line
     }
 
     /// The configuration in force, if there is one.

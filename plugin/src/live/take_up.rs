@@ -29,7 +29,7 @@ pub(super) fn take_up(live: &mut Live, manifest: &Manifest, now: UnixTime) -> Re
             return followed;
         }
     }
-    let mut anew = LiveTrust::new(&live.config).map_err(LiveError::from)?;
+    let mut anew = LiveTrust::new(&live.line.config).map_err(LiveError::from)?;
     anew.accept_head(&live.names.read(Part::BaseHead(manifest.base_place))?, now, None)?;
     for index in 0..manifest.pages {
         if !matches!(anew.next(), Next::Page { .. }) {

@@ -3,8 +3,8 @@
 use super::gate::NOW;
 use super::{Answer, altered, key};
 use portcullis_core::live::{
-    Head, LiveError, RevocationDelta, RevocationPage, Revocations, ServiceKeys, SnapshotDocument,
-    TrustResponse,
+    Head, LiveError, NonceQuestion, RevocationDelta, RevocationPage, Revocations, ServiceKeys,
+    SnapshotDocument, TrustResponse,
 };
 use portcullis_core::{KeyConfig, Snapshot, base64, sha256};
 use std::sync::LazyLock;
@@ -23,6 +23,9 @@ static KEYS: LazyLock<ServiceKeys> = LazyLock::new(|| {
 /// the rest as its payload, the token that is made of them and signed by the service.
 pub fn live(input: &[u8]) -> Answer {
     let _ = TrustResponse::read(input);
+    if let Ok(question) = NonceQuestion::read(input) {
+        assert_eq!(NonceQuestion::read(question.to_json().as_bytes()), Ok(question));
+    }
     let as_it_stands = read(input);
     let made = made_of(input).map(|token| read(token.as_bytes()));
     as_it_stands.or(made.unwrap_or(Answer::Refused))
@@ -31,7 +34,7 @@ pub fn live(input: &[u8]) -> Answer {
 type Reader = fn(&[u8]) -> Result<(), LiveError>;
 
 fn read(token: &[u8]) -> Answer {
-    const READERS: [Reader; 4] = [head, snapshot, page, delta];
+    const READERS: [Reader; 5] = [head, snapshot, page, delta, nonce];
     let accepted = READERS.iter().filter(|reader| reader(token).is_ok()).count();
     assert!(accepted <= 1, "a document is read as two kinds");
     if accepted == 0 {
@@ -82,6 +85,20 @@ fn delta(token: &[u8]) -> Result<(), LiveError> {
     assert_eq!(after.fingerprints(), delta.added);
     let again = delta.sign(&key(SIGNER), KEY_ID);
     assert_eq!(RevocationDelta::read(again.as_bytes(), GATE, &KEYS, NOW), Ok(delta));
+    Ok(())
+}
+
+/// The answer to the question of the vectors.
+fn nonce(token: &[u8]) -> Result<(), LiveError> {
+    let asked = NonceQuestion {
+        key: sha256(b"agent"),
+        nonce: sha256(b"nonce"),
+        until: NOW.plus_millis(60_000),
+        random: core::array::from_fn(|at| u8::try_from(at).unwrap_or_default()),
+    };
+    let decision = asked.read_answer(token, GATE, &KEYS, NOW)?;
+    let again = asked.answer(GATE, decision, NOW, &key(SIGNER), KEY_ID);
+    assert_eq!(asked.read_answer(again.as_bytes(), GATE, &KEYS, NOW), Ok(decision));
     Ok(())
 }
 

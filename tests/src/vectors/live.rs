@@ -33,6 +33,9 @@ pub struct LiveVector {
     /// For snapshots: the hash that the head names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// For answers about nonces: the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
     /// The document.
     pub token: String,
     /// The verdict.
@@ -51,6 +54,8 @@ pub enum Document {
     Revocations,
     /// `portcullis-delta+jws`
     Delta,
+    /// `portcullis-nonce+jws`
+    Nonce,
 }
 
 /// A verdict.
@@ -92,6 +97,7 @@ pub fn live_documents() -> Vec<LiveVector> {
     vectors.extend(snapshots());
     vectors.extend(pages());
     vectors.extend(deltas());
+    vectors.extend(nonces());
     vectors
 }
 
@@ -133,6 +139,7 @@ impl Document {
             Document::Snapshot => "portcullis-snapshot+jws",
             Document::Revocations => "portcullis-revocations+jws",
             Document::Delta => "portcullis-delta+jws",
+            Document::Nonce => "portcullis-nonce+jws",
         }
     }
 
@@ -143,6 +150,7 @@ impl Document {
             Document::Snapshot => "trust-snapshot.schema.json",
             Document::Revocations => "trust-revocations.schema.json",
             Document::Delta => "trust-delta.schema.json",
+            Document::Nonce => "nonce-answer.schema.json",
         }
     }
 
@@ -152,13 +160,15 @@ impl Document {
             Document::Snapshot => snapshot(),
             Document::Revocations => page(0, u64::MAX, &[3, 5, u64::MAX]),
             Document::Delta => delta(&[3, 7], &[5]),
+            Document::Nonce => nonce(),
         }
     }
 }
 
 const GATE: &str = "gate_flights";
 const ECHO: &str = "AAECAwQFBgcICQoLDA0ODw";
-const KINDS: [Document; 4] = [Document::Head, Document::Snapshot, Document::Revocations, Document::Delta];
+const KINDS: [Document; 5] =
+    [Document::Head, Document::Snapshot, Document::Revocations, Document::Delta, Document::Nonce];
 
 fn head() -> Value {
     json!({
@@ -189,6 +199,21 @@ fn delta(added: &[u64], removed: &[u64]) -> Value {
         "gate": GATE, "since": 10, "number": 12, "key": ECHO,
         "added": encoded(added), "removed": encoded(removed),
     })
+}
+
+fn nonce() -> Value {
+    let question = question();
+    json!({
+        "gate": GATE, "time": NOW.to_iso(), "echo": ECHO, "decision": "new",
+        "key": question["key"], "nonce": question["nonce"],
+    })
+}
+
+/// What a gate asks about a nonce.
+fn question() -> Value {
+    let until = NOW.plus_millis(60_000).as_millis() / 1000;
+    let [key, nonce] = ["agent", "nonce"].map(|of| base64::encode_url(&sha256(of.as_bytes())));
+    json!({"key": key, "nonce": nonce, "random": ECHO, "until": until})
 }
 
 fn encoded(fingerprints: &[u64]) -> String {
@@ -234,6 +259,7 @@ fn vector(name: &str, why: &str, document: Document, token: String, expect: &str
         before: Vec::new(),
         echo: (document == Document::Head).then(|| ECHO.into()),
         sha256: (document == Document::Snapshot).then(|| hex(&sha256(&payload))),
+        asked: (document == Document::Nonce).then(|| question().to_string()),
         token,
         expect,
     }
@@ -362,6 +388,10 @@ fn envelopes() -> Vec<LiveVector> {
             UNREADABLE,
             |payload| remove(payload, "gate"),
         ));
+        if document == Document::Nonce {
+            // It has no number.
+            continue;
+        }
         vectors.push(with(
             &format!("{kind}_without_number"),
             "every member is required",
@@ -560,6 +590,52 @@ fn snapshots() -> Vec<LiveVector> {
         case("without_time", "every member is required", UNREADABLE, &|snapshot| remove(snapshot, "time")),
         case("time_as_number", "times are text", UNREADABLE, &|snapshot| snapshot["time"] = 1.into()),
     ]
+}
+
+/// Answers about nonces.
+fn nonces() -> Vec<LiveVector> {
+    let case = |name: &str, why: &str, expect: &str, change: &dyn Fn(&mut Value)| {
+        with(&format!("nonce_{name}"), why, Document::Nonce, expect, change)
+    };
+    let to = |member: &'static str, value: Value| move |answer: &mut Value| answer[member] = value.clone();
+    let at = |millis: i64| to("time", NOW.plus_millis(millis).to_iso().into());
+    let other = base64::encode_url(&sha256(b"other"));
+    let mut vectors = vec![
+        case("seen", "the other decision", OK, &to("decision", "seen".into())),
+        case("of_other_decision", "there are two", UNREADABLE, &to("decision", "old".into())),
+        case("decision_as_truth", "and they are text", UNREADABLE, &to("decision", true.into())),
+        case("about_other_key", "about another agent", "wrong_echo", &to("key", other.as_str().into())),
+        case("about_other_nonce", "about another nonce", "wrong_echo", &to("nonce", other.as_str().into())),
+        case(
+            "of_other_echo",
+            "an earlier answer does not serve again",
+            "wrong_echo",
+            &to("echo", "AQECAwQFBgcICQoLDA0ODw".into()),
+        ),
+        case(
+            "echo_too_short",
+            "an echo is of 16 bytes",
+            UNREADABLE,
+            &to("echo", "AAECAwQFBgcICQoLDA0O".into()),
+        ),
+        case("key_too_long", "a key is of 32 bytes", UNREADABLE, &to("key", format!("{other}AAAA").into())),
+        case(
+            "nonce_padded",
+            "base64url has no padding here",
+            UNREADABLE,
+            &to("nonce", format!("{other}=").into()),
+        ),
+        case("60_s_ahead", "clocks may differ by 60 s", OK, &at(60_000)),
+        case("60_s_ago", "clocks may differ by 60 s", OK, &at(-60_000)),
+        case("more_than_60_s_ahead", "the service would forget too early", "mismatch", &at(60_001)),
+        case("more_than_60_s_ago", "the clocks are wrong", "mismatch", &at(-60_001)),
+        case("time_as_number", "times are text", UNREADABLE, &to("time", 1.into())),
+    ];
+    for member in ["decision", "echo", "key", "nonce", "time"] {
+        let without = |answer: &mut Value| remove(answer, member);
+        vectors.push(case(&format!("without_{member}"), "every member is required", UNREADABLE, &without));
+    }
+    vectors
 }
 
 fn pages() -> Vec<LiveVector> {

@@ -43,8 +43,10 @@ pub struct Wishes<'w> {
     pub max_age_seconds: Option<u32>,
     /// Further members of the gate's configuration in the service.
     pub trust: Option<Value>,
-    /// Further options of the service.
-    pub options: &'w [&'w str],
+    /// `nonce_authority` of the gate's configuration in the service.
+    pub nonce_authority: bool,
+    /// What is done with the service before the gate is enrolled.
+    pub before: Option<fn(&Service)>,
 }
 
 impl LiveStand {
@@ -63,7 +65,7 @@ impl LiveStand {
         let gate = json!({
             "gate": {"id": GATE}, "profile": "L1", "authorities": [listen.to_string()],
             "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}],
-            "trust": trust,
+            "trust": trust, "nonce_authority": wishes.nonce_authority,
         });
         let gate = GateConfig::parse(&gate.to_string()).unwrap();
         let enrolled = live_gate::enrol(&service, &given("PORTCULLIS_CLI"), folder.path(), &gate).unwrap();
@@ -266,7 +268,6 @@ fn carry(
     fault: &Mutex<Fault>,
     first: &First,
 ) -> std::io::Result<()> {
-    // A call has no body: it ends with its head.
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") {
@@ -275,12 +276,18 @@ fn carry(
         }
         request.push(byte[0]);
     }
+    let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    // A question about a nonce has some 200 bytes, and others have no body.
+    let mut body = vec![0; length.filter(|length| *length <= 1024).unwrap_or(0_usize)];
+    gate.read_exact(&mut body)?;
     let is_trust = request.windows(7).any(|window| window == b"/trust?");
     // One call on each connection: the service is asked to close it.
     let mut asked = request[..request.len() - 2].to_vec();
     asked.extend_from_slice(b"connection: close\r\n\r\n");
     let mut line = TcpStream::connect(service)?;
     line.write_all(&asked)?;
+    line.write_all(&body)?;
     let mut answer = Vec::new();
     line.read_to_end(&mut answer)?;
     if answer.is_empty() {

@@ -1,0 +1,59 @@
+//! The line to the control service: signed calls, from whichever context.
+
+use crate::host::{self, HostFault};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use portcullis_core::live::Call;
+use portcullis_core::{SecretKey, ServiceConfig, UnixTime};
+
+/// How to reach the service, and who calls.
+pub(crate) struct Line {
+    pub(super) config: ServiceConfig,
+    pub(super) key: SecretKey,
+}
+
+impl Line {
+    /// Calls what stands at `path` for this gate; answers the call's token.
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &[u8],
+        deadline_ms: u32,
+        now: UnixTime,
+    ) -> Result<u32, HostFault> {
+        let mut nonce = [0; 16];
+        host::random(&mut nonce)?;
+        let service = &self.config.service;
+        let path = format!("/gate/v1/gates/{}/{path}", encoded(&self.config.gate.id));
+        let call = Call { method, authority: &service.authority, path: &path, query, body };
+        let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
+        let signed = call.sign(&self.key, now, &nonce);
+        let mut headers =
+            vec![(":method", method), (":path", target.as_str()), (":authority", service.authority.as_str())];
+        headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+        host::http_call(&service.cluster, &headers, body, deadline_ms)
+    }
+}
+
+/// Of the key nothing is shown.
+impl core::fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("Line")
+    }
+}
+
+/// A gate's id in a path (RFC 3986 section 2.3).
+fn encoded(id: &str) -> String {
+    let mut text = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
