@@ -87,6 +87,8 @@ fn steps(criterion: &mut Criterion) {
     }
     let message = canonical_text(delegated(0).envelope());
     let public = PublicKey::from_bytes(&key(1).public_key()).expect("a key");
+    let body = vec![b'x'; 1 << 20];
+    criterion.bench_function("sha256_of_1_mib", |bencher| bencher.iter(|| sha256(black_box(&body))));
     let signature = key(1).sign(message.as_bytes());
     assert!(public.verify(message.as_bytes(), &signature));
     criterion.bench_function("signature_alone", |bencher| {

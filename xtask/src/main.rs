@@ -11,6 +11,7 @@ mod ci;
 mod fuzz;
 mod gate;
 mod named_paths;
+mod node;
 mod plugin;
 mod progress;
 mod test;
@@ -45,6 +46,9 @@ enum Command {
     Ci,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
+    /// Serve Envoy's external authorization, for the benchmark
+    #[command(hide = true)]
+    BenchAuthz(bench::AuthzOptions),
     /// Build target/portcullis.wasm and check its size and imports
     #[command(hide = true)]
     Plugin,
@@ -75,6 +79,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Up(options) => up::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
+        Command::BenchAuthz(options) => bench::serve_authz(&options),
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Plugin => {

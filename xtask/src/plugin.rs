@@ -1,11 +1,13 @@
 //! Builds `target/portcullis.wasm` and checks what can be read off the file.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmparser::{Parser, Payload};
 
+use crate::node;
 use crate::progress;
 use crate::tools;
 use crate::workspace::Workspace;
@@ -13,8 +15,57 @@ use crate::workspace::Workspace;
 /// The largest plugin file that the design allows, in bytes: 400 KiB.
 pub(crate) const MAX_BYTES: u64 = 400 << 10;
 
-/// Builds the plugin and copies it to `target/portcullis.wasm`.
+/// Builds the plugin and optimises it into `target/portcullis.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let built = compile(workspace)?;
+    let plugin = workspace.target.join("portcullis.wasm");
+    // Two commands at once must not write the same files.
+    let lock = File::create(workspace.target.join("portcullis.wasm.lock"))?;
+    lock.lock().context("cannot lock target/portcullis.wasm.lock")?;
+    // What the plugin was made from: the optimiser takes its time, and gives the same again.
+    let source = workspace.target.join("portcullis.wasm.source");
+    let wanted = [&std::fs::read(&built)?[..], OPTIMISER.join(" ").as_bytes()].concat();
+    if plugin.is_file() && std::fs::read(&source).is_ok_and(|source| source == wanted) {
+        return Ok(plugin);
+    }
+    let node = node::node(workspace)?;
+    // Renamed into place: an Envoy that starts now must not read half a file.
+    let partial = workspace.target.join("portcullis.wasm.partial");
+    progress::step("optimise the plugin (Binaryen)", |step| {
+        step.command(
+            node.command("binaryen/bin/wasm-opt").args(OPTIMISER).arg(&built).arg("-o").arg(&partial),
+        )
+    })?;
+    std::fs::rename(&partial, &plugin)?;
+    std::fs::write(&source, wanted)?;
+    Ok(plugin)
+}
+
+/// Builds the plugin as the compiler leaves it, for hosts that need no small file: no Python is
+/// asked for.
+pub(crate) fn build_plain(workspace: &Workspace) -> Result<PathBuf> {
+    compile(workspace)
+}
+
+/// Whatever makes the file smaller and changes nothing that it does. The features are those
+/// that the compiler uses, and no more: Envoy's V8 has them all.
+const OPTIMISER: [&str; 12] = [
+    "-Oz",
+    // The lowest kilobyte is the far end of a stack of a megabyte.
+    "--low-memory-unused",
+    "--converge",
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+fn compile(workspace: &Workspace) -> Result<PathBuf> {
     tools::wasm_target(workspace, "wasm32-wasip1")?;
     progress::step("build the plugin (wasm32-wasip1)", |step| {
         step.command(workspace.cargo().args([
@@ -24,13 +75,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
             "--profile=wasm",
         ]))
     })?;
-    let built = workspace.target.join("wasm32-wasip1/wasm/portcullis_plugin.wasm");
-    let plugin = workspace.target.join("portcullis.wasm");
-    // Renamed into place: an Envoy that starts now must not read half a file.
-    let partial = workspace.target.join("portcullis.wasm.partial");
-    std::fs::copy(&built, &partial).with_context(|| format!("the build left no {}", built.display()))?;
-    std::fs::rename(&partial, &plugin)?;
-    Ok(plugin)
+    Ok(workspace.target.join("wasm32-wasip1/wasm/portcullis_plugin.wasm"))
 }
 
 /// Builds the plugin that is written with the official SDK, for tests; gives its path.

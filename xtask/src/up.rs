@@ -60,7 +60,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     if let Some(store) = options.trust.as_ref().filter(|store| !store.is_dir()) {
         bail!("there is no folder {0}; `portcullis trust init --store {0}` makes one", store.display());
     }
-    let wasm = plugin::build(workspace)?;
+    let wasm = match options.host {
+        Host::Envoy => plugin::build(workspace)?,
+        Host::Wasmtime => plugin::build_plain(workspace)?,
+    };
     let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
     let python = match options.host {
         Host::Envoy => Some(tools::python(workspace)?),

