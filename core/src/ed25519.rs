@@ -102,6 +102,19 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// HMAC-SHA-256 (RFC 2104) under a key of 32 bytes.
+pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    let padded = |with: u8| {
+        let mut block = [with; 64];
+        for (byte, key) in block.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        block
+    };
+    let inner = sha256(&[&padded(0x36), message].concat());
+    sha256(&[&padded(0x5c)[..], &inner].concat())
+}
+
 /// SHA-256 of what comes in pieces.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hasher(Sha256);
@@ -222,8 +235,29 @@ compile_error!("one of the features `dalek` and `compact` must be on");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+    use alloc::string::String;
     use alloc::vec::Vec;
     use proptest::prelude::*;
+
+    /// RFC 4231 sections 4.2 and 4.3; a shorter key is one that ends in zeros (RFC 2104).
+    #[test]
+    fn hmac_gives_what_rfc_4231_says() {
+        let key = |bytes: &[u8]| {
+            let mut key = [0; 32];
+            key.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            key
+        };
+        let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(
+            hex(hmac_sha256(&key(&[0x0b; 20]), b"Hi There")),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        assert_eq!(
+            hex(hmac_sha256(&key(b"Jefe"), b"what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
 
     proptest! {
         #[test]

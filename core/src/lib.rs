@@ -21,6 +21,7 @@ pub mod live;
 pub mod modei;
 mod ordered;
 mod presented;
+mod process;
 mod proof;
 mod reason;
 mod replay;
@@ -42,6 +43,7 @@ pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use presented::{Carrier, Kind};
+pub use process::Process;
 pub use proof::{
     BodyDigest, ContentDigest, Holder, Proof, ProofDraft, ProofWindows, nonce_wanted, verify_proof,
 };
@@ -52,4 +54,4 @@ pub use route::{Access, Route, Routes};
 pub use snapshot::Snapshot;
 pub use time::{CLOCK_SKEW_MS, UnixTime};
 pub use trust::{SIMPLEGUARD_ISSUER, Tier, Trust};
-pub use verifier::{Credential, Identity, Pending, Permit, Refused, Step, Verifier, check_window};
+pub use verifier::{Credential, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window};

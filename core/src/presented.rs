@@ -10,6 +10,8 @@ use crate::request::RequestHead;
 /// its holder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Presented<'r> {
+    /// Where the credential stands.
+    pub(crate) carrier: Carrier,
     pub(crate) credential: Token<'r>,
     /// A SimpleGuard JWS that came with a badge.
     pub(crate) signature: Option<Token<'r>>,
@@ -114,20 +116,20 @@ impl<'r> Presented<'r> {
         for carrier in Carrier::ALL {
             let Some(token) = carrier.find(head)? else { continue };
             found = Some(match found {
-                None => Presented { credential: token, signature: None },
-                Some(first) => first.with(token)?,
+                None => Presented { carrier, credential: token, signature: None },
+                Some(first) => first.with(carrier, token)?,
             });
         }
         Ok(found)
     }
 
     /// A badge and one signature belong together, and nothing else does.
-    fn with(self, second: Token<'r>) -> Result<Self, Denial> {
+    fn with(self, carrier: Carrier, second: Token<'r>) -> Result<Self, Denial> {
         let credential = self.credential;
         match (credential.kind, second.kind, self.signature) {
-            (Kind::Badge, Kind::SimpleGuard, None) => Ok(Presented { credential, signature: Some(second) }),
+            (Kind::Badge, Kind::SimpleGuard, None) => Ok(Presented { signature: Some(second), ..self }),
             (Kind::SimpleGuard, Kind::Badge, None) => {
-                Ok(Presented { credential: second, signature: Some(credential) })
+                Ok(Presented { carrier, credential: second, signature: Some(credential) })
             }
             _ => Err(Denial::new(
                 Reason::CredentialAmbiguous,

@@ -3,6 +3,8 @@
 mod local;
 mod page;
 
+use crate::denial::Denial;
+use crate::reason::Reason;
 use crate::time::UnixTime;
 
 pub use local::LocalReplay;
@@ -42,6 +44,18 @@ pub enum ReplayFault {
     QuotaExceeded,
     /// The memory does not answer as it should.
     Unavailable(&'static str),
+}
+
+/// What a memory that cannot tell means for a request.
+impl From<ReplayFault> for Denial {
+    fn from(fault: ReplayFault) -> Self {
+        match fault {
+            ReplayFault::Full | ReplayFault::QuotaExceeded => {
+                Denial::new(Reason::ReplayMemoryFull, "no more signatures can be remembered")
+            }
+            ReplayFault::Unavailable(problem) => Denial::new(Reason::HostFault, problem),
+        }
+    }
 }
 
 /// A memory of what was used.

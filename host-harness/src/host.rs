@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use wasmtime::{Config, Engine, ExternType, Module};
+use wasmtime::{Cache, CacheConfig, Config, Engine, ExternType, Module};
 
 use crate::fault::Faults;
 use crate::shared::{Metrics, Queues, SharedData};
@@ -81,15 +81,27 @@ pub enum LogLevel {
     Critical,
 }
 
+/// The environment variable that names a folder, by its absolute path, for compiled plugins:
+/// every test is a process of its own, and an engine that is not optimised itself takes seconds
+/// to compile one.
+const COMPILED: &str = "PORTCULLIS_COMPILED";
+
 /// The plugin's file cannot be read or is not a WebAssembly module.
 #[derive(Debug)]
 pub struct HostError(String);
 
 impl Plugin {
-    /// Compiles a plugin. `wasm` is a binary module.
+    /// Compiles a plugin. `wasm` is a binary module. With a folder in `PORTCULLIS_COMPILED` in the
+    /// environment, what was compiled before is taken from there.
     pub fn from_bytes(wasm: &[u8]) -> Result<Self, HostError> {
         let mut config = Config::new();
         config.consume_fuel(true);
+        if let Some(folder) = std::env::var_os(COMPILED) {
+            let mut cache = CacheConfig::new();
+            cache.with_directory(folder);
+            let cache = Cache::new(cache).map_err(|e| HostError(format!("{COMPILED}: {e:#}")))?;
+            config.cache(Some(cache));
+        }
         let engine = Engine::new(&config).map_err(|e| HostError(format!("no WebAssembly engine: {e:#}")))?;
         let module =
             Module::new(&engine, wasm).map_err(|e| HostError(format!("not a WebAssembly module: {e:#}")))?;

@@ -160,6 +160,17 @@ mod exports {
     }
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
+    extern "C" fn proxy_on_response_headers(id: u32, _: usize, _: u32) -> Action {
+        with_contexts(|contexts| {
+            if let Some(Context::Request(request)) = contexts.get_mut(&id) {
+                request.on_response();
+            }
+        });
+        // What is answered was decided on its way in.
+        Action::Continue
+    }
+
+    #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_tick(id: u32) {
         with_root(id, Root::on_tick);
     }

@@ -26,6 +26,7 @@ pub(crate) enum HostFault {
 pub(crate) enum Map {
     RequestHeaders = 0,
     RequestTrailers = 1,
+    ResponseHeaders = 2,
     CallResponseHeaders = 6,
 }
 
@@ -66,6 +67,16 @@ pub(crate) fn set_request_header(name: &str, value: &str) -> Result<(), HostFaul
         abi::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     };
     check("proxy_replace_header_map_value", status)
+}
+
+/// Adds a header to the response.
+pub(crate) fn add_response_header(name: &str, value: &str) -> Result<(), HostFault> {
+    let map = Map::ResponseHeaders as u32;
+    // SAFETY: the host reads name and value during the call.
+    let status = unsafe {
+        abi::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
+    check("proxy_add_header_map_value", status)
 }
 
 /// Answers the client in the upstream's stead. `details` is for the proxy's own log.
@@ -309,6 +320,13 @@ fn buffer(
 mod abi {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
+        pub(super) fn proxy_add_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
         pub(super) fn proxy_get_buffer_bytes(
@@ -388,6 +406,7 @@ mod tests {
         for (ours, theirs) in [
             (Map::RequestHeaders as u32, MapType::HttpRequestHeaders as u32),
             (Map::RequestTrailers as u32, MapType::HttpRequestTrailers as u32),
+            (Map::ResponseHeaders as u32, MapType::HttpResponseHeaders as u32),
             (Map::CallResponseHeaders as u32, MapType::HttpCallResponseHeaders as u32),
             (HTTP_REQUEST_BODY, BufferType::HttpRequestBody as u32),
             (HTTP_CALL_RESPONSE_BODY, BufferType::HttpCallResponseBody as u32),

@@ -1,6 +1,6 @@
 //! What was used once, as the workers of a proxy remember it together.
 //!
-//! Nothing of it is in a worker: the pages and the secret under which they are found are
+//! Nothing of it is in a worker: the pages and the process whose secret they are found by are
 //! read from the proxy for each request, so that workers cannot come to differ, and one
 //! that is restarted has forgotten nothing.
 
@@ -9,7 +9,7 @@ use crate::shared::{NO_CAS, Store, create, get, set};
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
-use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, UnixTime};
+use portcullis_core::{Novelty, Once, Process, Replay, ReplayFault, ReplayPage, UnixTime};
 
 /// How often a page is read and changed before it is given up. Workers that make 50 000
 /// requests a second between them write one of 1,024 pages 50 times a second, and a change
@@ -22,37 +22,37 @@ const TRIES: u32 = 8;
 pub(crate) struct SharedReplay<S> {
     store: S,
     /// Names carry the layout, so that two versions side by side leave each other alone.
-    secret_name: String,
+    process_name: String,
 }
 
 impl<S: Store> SharedReplay<S> {
-    /// Finds the memory, or begins it if this is the first worker.
-    pub(crate) fn open(mut store: S) -> Result<Self, HostFault> {
-        let secret_name = name("secret");
-        if get(&mut store, &secret_name)?.is_none() {
-            let mut random = [0; 32];
-            store.random(&mut random)?;
-            create(&mut store, &secret_name, &random)?;
+    /// Finds the memory, or begins it at `now` if this is the process's first worker.
+    pub(crate) fn open(mut store: S, now: UnixTime) -> Result<Self, HostFault> {
+        let process_name = name("process");
+        if get(&mut store, &process_name)?.is_none() {
+            let mut secret = [0; 32];
+            store.random(&mut secret)?;
+            create(&mut store, &process_name, &Process::new(secret, now).to_bytes())?;
         }
         // By now there is one, whoever made it. Written again unchanged, to see that the
         // host minds the CAS: all depends on it.
-        let (secret, _) = store.get(&secret_name)?;
-        if secret.len() != 32 || set(&mut store, &secret_name, &secret, NO_CAS)? {
+        let (process, _) = store.get(&process_name)?;
+        if process.len() != Process::BYTES || set(&mut store, &process_name, &process, NO_CAS)? {
             return Err(HostFault::Answer("proxy_set_shared_data", "does not do as its CAS says"));
         }
-        Ok(SharedReplay { store, secret_name })
+        Ok(SharedReplay { store, process_name })
     }
 
-    fn secret(&mut self) -> Result<ReplaySecret, ReplayFault> {
-        let secret = get(&mut self.store, &self.secret_name).map_err(|_| UNREADABLE)?;
-        let secret = secret.and_then(|(secret, _)| <[u8; 32]>::try_from(secret).ok());
-        secret.map(ReplaySecret::new).ok_or(LOST)
+    /// The process that its workers share.
+    pub(crate) fn process(&mut self) -> Result<Process, ReplayFault> {
+        let process = get(&mut self.store, &self.process_name).map_err(|_| UNREADABLE)?;
+        process.and_then(|(bytes, _)| Process::from_bytes(&bytes)).ok_or(LOST)
     }
 }
 
 impl<S: Store> Replay for SharedReplay<S> {
     fn insert(&mut self, once: &Once, now: UnixTime) -> Result<Novelty, ReplayFault> {
-        let trace = self.secret()?.trace(once);
+        let trace = self.process()?.replay_secret().trace(once);
         let name = name(&trace.page().to_string());
         for _ in 0..TRIES {
             let Some((page, cas)) = get(&mut self.store, &name).map_err(|_| UNREADABLE)? else {

@@ -11,11 +11,11 @@ use crate::reply::Reply;
 use crate::root::{Entrance, Gate};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::{
-    Denial, Mode, Pending, Permit, Reason, Refused, RequestHead, ReservedHeaders, Route, Step, UnixTime,
-    Verifier,
+    Denial, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault, RequestHead,
+    ReservedHeaders, Step, UnixTime, Verifier, Wanted,
 };
 
 /// One request.
@@ -33,8 +33,9 @@ enum State {
     Holding(Box<Pending>),
     /// It may pass once the control service has said that it is no other's repetition.
     Waiting(Box<(Permit, Asked)>),
-    /// It goes on to the upstream.
-    Admitted,
+    /// It goes on to the upstream; the answer carries the agent's next challenge, if the gate
+    /// asks for such.
+    Admitted(Option<Box<Wanted>>),
     /// It was answered, or could not even be: it never goes on.
     Refused,
 }
@@ -44,7 +45,7 @@ enum State {
 impl Request {
     pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
         match self.state {
-            State::New | State::Admitted => self.advance(|gate, _| Self::judge(gate, ends)),
+            State::New | State::Admitted(_) => self.advance(|gate, _| Self::judge(gate, ends)),
             State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
             State::Refused => Action::Pause,
         }
@@ -55,7 +56,7 @@ impl Request {
             State::New => self.stop(unseen("proxy_on_request_body")),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
             State::Waiting(_) => self.stop(late("proxy_on_request_body")),
-            State::Admitted => Action::Continue,
+            State::Admitted(_) => Action::Continue,
             State::Refused => Action::Pause,
         }
     }
@@ -70,10 +71,26 @@ impl Request {
                 Ok(state)
             }),
             State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
-            State::Admitted => {
-                self.advance(|gate, _| Self::clean_trailers(gate, count).map(|()| State::Admitted))
+            State::Admitted(ref mut wanted) => {
+                let wanted = wanted.take();
+                self.advance(|gate, _| {
+                    Self::clean_trailers(gate, count)?;
+                    Ok(State::Admitted(wanted))
+                })
             }
             State::Refused => Action::Pause,
+        }
+    }
+
+    /// The upstream's answer begins. Nothing that fails here changes it.
+    pub(crate) fn on_response(&mut self) {
+        let State::Admitted(wanted) = &mut self.state else { return };
+        let (Some(wanted), Entrance::Open(gate)) = (wanted.take(), &self.entrance) else { return };
+        let added = gate
+            .accept_signature(&wanted)
+            .and_then(|value| Ok(host::add_response_header("accept-signature", &value)?));
+        if let Err(denial) = added {
+            log("no challenge", &denial);
         }
     }
 
@@ -100,14 +117,14 @@ impl Request {
             let headers = pairs::head(&mut map).map_err(malformed)?.headers;
             match decided {
                 Ok(()) => Self::admit(gate, &headers, &permit),
-                Err(denial) => Self::refused_or_reported(gate, &headers, permit.route(), denial),
+                Err(denial) => Self::refused_or_reported(gate, &headers, &permit, denial),
             }
         });
         if action == Action::Continue
             && let Err(fault) = host::resume_request()
         {
             self.state = State::Refused;
-            self.refuse(&fault.into());
+            self.refuse(&Denial::from(fault).into());
         }
     }
 }
@@ -123,14 +140,18 @@ impl Request {
         self.advance(|_, _| Err(fault.into()))
     }
 
-    fn advance(&mut self, step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Denial>) -> Action {
+    fn advance(
+        &mut self,
+        step: impl FnOnce(&Gate, Option<Box<Pending>>) -> Result<State, Refusal>,
+    ) -> Action {
         // Refused until something better is known: a trap on the way changes nothing.
         let state = core::mem::replace(&mut self.state, State::Refused);
         let pending = if let State::Holding(pending) = state { Some(pending) } else { None };
         let result = match &self.entrance {
             Entrance::Open(gate) => step(gate, pending),
             Entrance::Waiting(_) => {
-                Err(Denial::new(Reason::TrustMaterialMissing, "none has come from the control service yet"))
+                let detail = "none has come from the control service yet";
+                Err(Denial::new(Reason::TrustMaterialMissing, detail).into())
             }
             Entrance::Unconfigured => {
                 Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into())
@@ -138,12 +159,13 @@ impl Request {
         };
         match result {
             Ok(state) => {
-                let action = if matches!(state, State::Admitted) { Action::Continue } else { Action::Pause };
+                let action =
+                    if matches!(state, State::Admitted(_)) { Action::Continue } else { Action::Pause };
                 self.state = state;
                 action
             }
-            Err(denial) => {
-                self.refuse(&denial);
+            Err(refusal) => {
+                self.refuse(&refusal);
                 Action::Pause
             }
         }
@@ -151,7 +173,7 @@ impl Request {
 
     /// Decides the request by its head; `ends` is whether the host says that no body
     /// follows.
-    fn judge(gate: &Gate, ends: bool) -> Result<State, Denial> {
+    fn judge(gate: &Gate, ends: bool) -> Result<State, Refusal> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
         check_reserved(gate, &head.headers)?;
@@ -160,7 +182,8 @@ impl Request {
             let mut cache = gate.works.cache.try_borrow_mut().map_err(|_| REENTERED)?;
             let Head { method, authority, path, ref headers } = head;
             let head = RequestHead { method, authority, path, headers };
-            gate.with_verifier(|verifier| verifier.begin(&head, now, &mut cache))?
+            let process = gate.process()?;
+            gate.with_verifier(process.as_ref(), |verifier| verifier.begin(&head, now, &mut cache))?
         };
         match outcome {
             Step::NeedBody(pending) if ends => {
@@ -173,7 +196,7 @@ impl Request {
     }
 
     /// Takes what has come of the body.
-    fn take(gate: &Gate, pending: Option<Box<Pending>>, size: usize, ends: bool) -> Result<State, Denial> {
+    fn take(gate: &Gate, pending: Option<Box<Pending>>, size: usize, ends: bool) -> Result<State, Refusal> {
         let mut pending = pending.ok_or_else(lost)?;
         match body::take(&mut pending, size)? {
             Ok(()) if ends => Self::finish(gate, pending),
@@ -183,58 +206,59 @@ impl Request {
     }
 
     /// Decides a request whose body has come whole.
-    fn finish(gate: &Gate, pending: Box<Pending>) -> Result<State, Denial> {
+    fn finish(gate: &Gate, pending: Box<Pending>) -> Result<State, Refusal> {
         let decided = Self::conclude(gate, pending, host::now()?)?;
         Self::act_on_held(gate, decided)
     }
 
     fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
         let mut replay = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
-        gate.with_verifier(|verifier| verifier.finish(pending, now, &mut *replay))
+        // What the process has to say of it was asked at its head.
+        gate.with_verifier(None, |verifier| verifier.finish(pending, now, &mut *replay))
     }
 
     /// Acts on a request whose headers were held, and must be fetched again.
-    fn act_on_held(gate: &Gate, decided: Step) -> Result<State, Denial> {
+    fn act_on_held(gate: &Gate, decided: Step) -> Result<State, Refusal> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
         Self::act(gate, &head.headers, decided)
     }
 
     /// Makes the headers ready for the upstream, if the request goes there.
-    fn act(gate: &Gate, headers: &[Pair<'_>], decided: Step) -> Result<State, Denial> {
+    fn act(gate: &Gate, headers: &[Pair<'_>], decided: Step) -> Result<State, Refusal> {
         match decided {
             Step::Permit(permit) => match permit.once() {
                 Some(once) if gate.snapshot.asks_nonce_authority() => match Asked::about(once, gate) {
                     Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
-                    Err(denial) => Self::refused_or_reported(gate, headers, permit.route(), denial),
+                    Err(denial) => Self::refused_or_reported(gate, headers, &permit, denial),
                 },
                 _ => Self::admit(gate, headers, &permit),
             },
-            Step::Deny(Refused { denial, mode: Mode::Report, route }) => {
+            Step::Deny(Refused { denial, mode: Mode::Report, route, .. }) => {
                 Self::report(gate, headers, route.is_some_and(|route| route.keeps_credential()), &denial)
             }
-            Step::Deny(refused) => Err(refused.denial),
-            Step::NeedBody(_) => Err(lost()),
+            Step::Deny(Refused { denial, wanted, .. }) => Err(Refusal { denial, wanted }),
+            Step::NeedBody(_) => Err(lost().into()),
         }
     }
 
-    fn admit(gate: &Gate, headers: &[Pair<'_>], permit: &Permit) -> Result<State, Denial> {
+    fn admit(gate: &Gate, headers: &[Pair<'_>], permit: &Permit) -> Result<State, Refusal> {
         clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
         set_identity(permit)?;
         gate.works.metrics.count(Outcome::Allowed);
-        Ok(State::Admitted)
+        Ok(State::Admitted(permit.wanted().cloned().map(Box::new)))
     }
 
     /// What becomes of a request that is refused although it had a permit.
     fn refused_or_reported(
         gate: &Gate,
         headers: &[Pair<'_>],
-        route: &Route,
+        permit: &Permit,
         denial: Denial,
-    ) -> Result<State, Denial> {
-        match route.mode() {
-            Mode::Report => Self::report(gate, headers, route.keeps_credential(), &denial),
-            Mode::Enforce => Err(denial),
+    ) -> Result<State, Refusal> {
+        match permit.route().mode() {
+            Mode::Report => Self::report(gate, headers, permit.route().keeps_credential(), &denial),
+            Mode::Enforce => Err(Refusal { denial, wanted: permit.wanted().cloned() }),
         }
     }
 
@@ -243,11 +267,11 @@ impl Request {
         headers: &[Pair<'_>],
         keeps_credential: bool,
         denial: &Denial,
-    ) -> Result<State, Denial> {
+    ) -> Result<State, Refusal> {
         clean(Map::RequestHeaders, headers, keeps_credential)?;
         gate.works.metrics.count(Outcome::Reported(denial.reason));
         log("report", denial);
-        Ok(State::Admitted)
+        Ok(State::Admitted(None))
     }
 
     /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
@@ -262,7 +286,8 @@ impl Request {
         clean(Map::RequestTrailers, &trailers, false)
     }
 
-    fn refuse(&self, denial: &Denial) {
+    fn refuse(&self, refusal: &Refusal) {
+        let Refusal { denial, wanted } = refusal;
         log("block", denial);
         let works = match &self.entrance {
             Entrance::Open(gate) => Some(&gate.works),
@@ -272,21 +297,69 @@ impl Request {
         if let Some(works) = works {
             works.metrics.count(Outcome::Blocked(denial.reason));
         }
-        let reply = Reply::refusing(denial);
-        if let Err(fault) = host::reply(reply.status.into(), reply.code, &reply.headers, &reply.body) {
+        let (profile, wanted) = match (&self.entrance, wanted) {
+            (Entrance::Open(gate), Some(wanted)) => {
+                let wanted = gate.accept_signature(wanted);
+                (gate.snapshot.profile(), wanted.inspect_err(|denial| log("no challenge", denial)).ok())
+            }
+            (Entrance::Open(gate), None) => (gate.snapshot.profile(), None),
+            _ => (Profile::L1, None),
+        };
+        let reply = Reply::refusing(denial, profile, wanted);
+        let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        if let Err(fault) = host::reply(reply.status.into(), reply.code, &headers, &reply.body) {
             // The request hangs until the proxy gives it up; it does not go on.
             host::log(Level::Warn, &format!("a refused request stays unanswered: {fault}"));
         }
     }
 }
 
+/// Why a request is refused, and what to ask of the next.
+struct Refusal {
+    denial: Denial,
+    wanted: Option<Wanted>,
+}
+
+impl<T: Into<Denial>> From<T> for Refusal {
+    fn from(denial: T) -> Self {
+        Refusal { denial: denial.into(), wanted: None }
+    }
+}
+
 impl Gate {
     /// Decides something by the request's snapshot and the newest trust material.
-    fn with_verifier<T>(&self, decide: impl FnOnce(Verifier<'_>) -> T) -> Result<T, Denial> {
-        let verifier = Verifier::new(&self.snapshot);
+    fn with_verifier<T>(
+        &self,
+        process: Option<&Process>,
+        decide: impl FnOnce(Verifier<'_>) -> T,
+    ) -> Result<T, Denial> {
+        let mut verifier = Verifier::new(&self.snapshot);
+        if let Some(process) = process {
+            verifier = verifier.with_process(process);
+        }
         let Some(trust) = &self.trust else { return Ok(decide(verifier)) };
         let trust = trust.try_borrow().map_err(|_| REENTERED)?;
         Ok(decide(verifier.with_live(trust.current()?.live)))
+    }
+
+    /// The process, for profiles that ask when it began.
+    fn process(&self) -> Result<Option<Process>, Denial> {
+        if self.snapshot.profile() == Profile::L1 {
+            return Ok(None);
+        }
+        let mut replay = self.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+        replay.process().map(Some).map_err(ReplayFault::into)
+    }
+
+    /// The value of the header that asks for a proof, at L3 with a new challenge.
+    fn accept_signature(&self, wanted: &Wanted) -> Result<String, Denial> {
+        let process = self.process()?.filter(|_| self.snapshot.profile() == Profile::L3);
+        let Some(process) = process else { return Ok(wanted.accept_signature(None)) };
+        let mut random = [0; 16];
+        host::random(&mut random)?;
+        let expires = host::now()?.plus_millis(self.snapshot.windows().challenge_ms());
+        let nonce = process.challenge(self.snapshot.gate(), wanted.agent(), expires, &random);
+        Ok(wanted.accept_signature(Some(&nonce)))
     }
 }
 

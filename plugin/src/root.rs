@@ -112,7 +112,8 @@ impl Root {
             }
         };
         let metrics = Rc::new(metrics);
-        let replay = SharedReplay::open(HostStore)
+        let replay = host::now()
+            .and_then(|now| SharedReplay::open(HostStore, now))
             .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
         let works = Rc::new(Works {
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
@@ -121,7 +122,7 @@ impl Root {
         });
         match configuration {
             GateConfiguration::Static(config) => {
-                let snapshot = Arc::new(Snapshot::new(&config).map_err(Obstacle::Config)?);
+                let snapshot = Arc::new(Snapshot::of_static(&config).map_err(Obstacle::Config)?);
                 self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, works }));
                 Ok(config.gate.id.clone())
             }

@@ -45,6 +45,9 @@ pub struct Config {
     /// The longest body that is read where a signature covers it, in bytes. Left out:
     /// 1 MiB. The proxy's own limit for buffered bodies must be no lower.
     pub max_body_bytes: u32,
+    /// How long things are good for. Left out: as the profile has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsConfig>,
     /// Whether the control service must say, of each request that would pass, that what
     /// may be used once was not used at another proxy of this gate. Left out: false. Only
     /// for gates with live trust material. Nothing passes twice then, whatever routes say of
@@ -72,6 +75,17 @@ pub enum Profile {
     L2,
     /// Verified: a proof over the gate's own challenge.
     L3,
+}
+
+impl Profile {
+    /// `L1`, `L2` or `L3`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::L1 => "L1",
+            Profile::L2 => "L2",
+            Profile::L3 => "L3",
+        }
+    }
 }
 
 /// What a refusal does.

@@ -74,6 +74,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         max_body_bytes: members
             .optional("max_body_bytes", |place| place.whole_number())?
             .unwrap_or(DEFAULT_MAX_BODY_BYTES),
+        windows: members.optional("windows", windows)?,
         nonce_authority: members.optional("nonce_authority", |place| place.flag())?.unwrap_or_default(),
     })
 }

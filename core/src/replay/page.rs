@@ -110,7 +110,7 @@ impl Trace {
 
 impl ReplayPage {
     /// The version of the layout, for names under which pages are kept.
-    pub const LAYOUT: u32 = 1;
+    pub const LAYOUT: u32 = 2;
 
     /// How many pages a memory has.
     pub const COUNT: u32 = VOUCHED_PAGES + SELF_ISSUED_PAGES;

@@ -2,9 +2,12 @@
 
 mod pending;
 mod permit;
+mod prove;
+mod wanted;
 
 pub use pending::Pending;
 pub use permit::{Credential, Identity, Permit, Refused, Step};
+pub use wanted::Wanted;
 
 use crate::cache::{CredentialCache, Known};
 use crate::capiscio::{self, Audience, Badge, RequestSignature};
@@ -14,8 +17,9 @@ use crate::ed25519::{PublicKey, sha256};
 use crate::live::LiveView;
 use crate::modei::{self, Passport};
 use crate::presented::{Kind, Presented, Token};
+use crate::process::Process;
 use crate::reason::Reason;
-use crate::replay::{Novelty, Once, Replay, ReplayFault};
+use crate::replay::{Novelty, Once, Replay};
 use crate::request::RequestHead;
 use crate::route::{Access, Route};
 use crate::snapshot::Snapshot;
@@ -32,13 +36,14 @@ use pending::Body;
 pub struct Verifier<'s> {
     snapshot: &'s Snapshot,
     live: Option<LiveView<'s>>,
+    process: Option<&'s Process>,
 }
 
 impl<'s> Verifier<'s> {
     /// A verifier that decides by `snapshot`, as trust material that has no age. At L2 and L3
     /// it refuses all, as that must be fresh there.
     pub fn new(snapshot: &'s Snapshot) -> Self {
-        Verifier { snapshot, live: None }
+        Verifier { snapshot, live: None, process: None }
     }
 
     /// The same verifier, where the trust material is live: it decides only while that is
@@ -49,21 +54,32 @@ impl<'s> Verifier<'s> {
         Verifier { live: Some(live.within(self.snapshot.windows().trust_age_ms())), ..self }
     }
 
+    /// The same verifier in a proxy's process, which the profiles L2 and L3 need: proofs older
+    /// than it are refused, and its challenges known.
+    #[must_use]
+    pub fn with_process(self, process: &'s Process) -> Self {
+        Verifier { process: Some(process), ..self }
+    }
+
     /// Decides a request by its head at the time `now`, as far as a head can decide.
     ///
     /// Checks, in this order: that the request can be read in one way only, that it has
     /// a route, that its upgrade is allowed, that live trust material is recent enough; then, unless the route is public, that it
     /// presents one credential, the credential itself in its standard's own order, its
-    /// window, revocation, grant and ceiling, and that every constraint can be kept; then
-    /// the request's signature, if it has one. The first failure is the answer. A
+    /// window, revocation and signature of the body, the proof of the request, grant and
+    /// ceiling, and that every constraint can be kept. The first failure is the answer. A
     /// credential that fails is never treated as absent.
     pub fn begin(&self, head: &RequestHead<'_>, now: UnixTime, cache: &mut CredentialCache) -> Step {
         let route = match self.route(head) {
             Ok(route) => route,
-            Err(denial) => return Step::Deny(Refused { denial, mode: self.snapshot.mode(), route: None }),
+            Err(denial) => {
+                return Step::Deny(Refused { denial, mode: self.snapshot.mode(), route: None, wanted: None });
+            }
         };
-        self.check_age(now).and_then(|()| self.decide(head, route, now, cache)).unwrap_or_else(|denial| {
-            Step::Deny(Refused { denial, mode: route.mode(), route: Some(Arc::clone(route)) })
+        let mut wanted = None;
+        let decided = self.check_age(now).and_then(|()| self.decide(head, route, now, cache, &mut wanted));
+        decided.unwrap_or_else(|denial| {
+            Step::Deny(Refused { denial, mode: route.mode(), route: Some(Arc::clone(route)), wanted })
         })
     }
 
@@ -71,10 +87,8 @@ impl<'s> Verifier<'s> {
     /// still in its time and covers this body, and last that it was not used before. A
     /// request that is refused for anything else does not use it up.
     pub fn finish(&self, pending: Box<Pending>, now: UnixTime, replay: &mut dyn Replay) -> Step {
-        match self.conclude(&pending, now, replay) {
-            Ok(permit) => Step::Permit(permit),
-            Err(denial) => Step::Deny(pending.refused(denial)),
-        }
+        self.conclude(&pending, now, replay)
+            .map_or_else(|denial| Step::Deny(pending.refused(denial)), Step::Permit)
     }
 
     /// Routes are trust material too: what is public now may not be by a newer snapshot.
@@ -105,11 +119,13 @@ impl<'s> Verifier<'s> {
         route: &Arc<Route>,
         now: UnixTime,
         cache: &mut CredentialCache,
+        wanted: &mut Option<Wanted>,
     ) -> Result<Step, Denial> {
         let Access::Action(action) = route.access() else {
-            return Ok(Step::Permit(Permit { route: Arc::clone(route), identity: None, once: None }));
+            let route = Arc::clone(route);
+            return Ok(Step::Permit(Permit { route, identity: None, once: None, wanted: None }));
         };
-        let Presented { credential, signature } = Presented::find(head)?
+        let Presented { carrier, credential, signature } = Presented::find(head)?
             .ok_or_else(|| Denial::new(Reason::CredentialMissing, "the route asks for a credential"))?;
         let (credential, signed) = match credential.kind {
             Kind::Passport | Kind::PassportJwt => {
@@ -127,18 +143,15 @@ impl<'s> Verifier<'s> {
                 (Credential::SimpleGuard(key_id), Some(signed))
             }
         };
+        let proven = self.prove(head, carrier, &credential, now, wanted)?;
         let tier = self.grant(&credential, action)?;
         let route = Arc::clone(route);
-        match signed {
-            None => {
-                let identity = Identity { credential, tier, route: Arc::clone(&route) };
-                Ok(Step::Permit(Permit { route, identity: Some(identity), once: None }))
-            }
-            Some(Signed { signature, signer }) => {
-                let body = Body::new(self.snapshot.max_body_bytes());
-                Ok(Step::NeedBody(Box::new(Pending { route, credential, signature, signer, body })))
-            }
+        if signed.is_none() && proven.is_none() {
+            let identity = Some(Identity { credential, tier, route: Arc::clone(&route) });
+            return Ok(Step::Permit(Permit { route, identity, once: None, wanted: None }));
         }
+        let (body, wanted) = (Body::new(self.snapshot.max_body_bytes()), wanted.take());
+        Ok(Step::NeedBody(Box::new(Pending { route, credential, signed, proven, wanted, body })))
     }
 
     /// The passport of a credential, known or verified now; its standing judged now.
@@ -240,34 +253,47 @@ impl<'s> Verifier<'s> {
     }
 
     fn conclude(&self, pending: &Pending, now: UnixTime, replay: &mut dyn Replay) -> Result<Permit, Denial> {
-        let Pending { route, credential, signature, signer, body } = pending;
+        let Pending { route, credential, signed, proven, wanted, body } = pending;
         // A body may take its time to come.
         self.check_age(now)?;
         match credential {
             Credential::Badge(badge) => self.check_badge(badge, now)?,
-            Credential::Passport(_, passport) => self.check_passport(passport, now)?,
+            Credential::Passport(_, passport) => {
+                let root = self.snapshot.trust().readmit(passport.root(), now);
+                root.map_err(|reason| Denial::new(reason, "its issuer is not trusted for it any more"))?;
+                self.check_passport(passport, now)?;
+            }
             Credential::SimpleGuard(key_id) => {
                 let key = self.snapshot.trust().simpleguard_key_with(key_id, self.live, now)?;
-                if sha256(key.as_bytes()) != *signer {
+                if signed.as_ref().is_none_or(|signed| sha256(key.as_bytes()) != signed.signer) {
                     let detail = "kid is another key of the gate's trust store now";
                     return Err(Denial::new(Reason::SimpleguardKeyUntrusted, detail));
                 }
             }
         }
-        signature.check_window(now)?;
-        signature.check_body(body.length, &body.hasher.digest())?;
+        if let Some(Signed { signature, .. }) = signed {
+            signature.check_window(now)?;
+            signature.check_body(body.length, &body.hasher.digest())?;
+        }
+        if let Some(proven) = proven {
+            proven.check(now)?;
+        }
         let action = match route.access() {
             Access::Action(action) => action,
             Access::Public => "",
         };
         let tier = self.grant(credential, action)?;
-        let once = check_novelty(signature, *signer, route.repeats(), now, replay)?;
+        let signature =
+            signed.as_ref().map(|signed| signed.spend(route.repeats(), now, replay)).transpose()?;
+        let nonce = proven.as_ref().map(|proven| proven.spend(now, replay)).transpose()?;
         let identity = Identity { credential: credential.clone(), tier, route: Arc::clone(route) };
-        Ok(Permit { route: Arc::clone(route), identity: Some(identity), once: Some(once) })
+        let wanted = wanted.clone().filter(|_| self.snapshot.profile() == Profile::L3);
+        Ok(Permit { route: Arc::clone(route), identity: Some(identity), once: nonce.or(signature), wanted })
     }
 }
 
-/// A request's signature that has been verified, and the thumbprint of its key.
+/// A signature of a body that has been verified, and the thumbprint of its key.
+#[derive(Debug)]
 struct Signed {
     signature: RequestSignature,
     signer: [u8; 32],
@@ -278,38 +304,31 @@ impl Signed {
         let signature = capiscio::verify_request_signature(token.bytes, key, now)?;
         Ok(Signed { signature, signer: sha256(key.as_bytes()) })
     }
+
+    /// Uses the signature, and answers what was used.
+    fn spend(&self, repeats: Repeats, now: UnixTime, replay: &mut dyn Replay) -> Result<Once, Denial> {
+        let Signed { signature, signer } = self;
+        let token = *signature.digest();
+        let once = Once { key: *signer, token, until: signature.last_moment(), self_issued: false };
+        match replay.insert(&once, now) {
+            Ok(Novelty::New) => Ok(once),
+            Ok(Novelty::Seen { first })
+                if repeats == Repeats::SameSecond && now < first.plus_millis(SAME_SECOND_MS) =>
+            {
+                Ok(once)
+            }
+            Ok(Novelty::Seen { first }) => {
+                Err(Denial::new(Reason::RequestReplayed, format!("the signature was used at {first}")))
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
 }
 
 /// How long after the second of its first use a signature may come again where the route
 /// allows it. Its times are in whole seconds, so two equal requests within one sign the
 /// same; and the memory keeps whole seconds: this is one at least, and less than two.
 const SAME_SECOND_MS: i64 = 2000;
-
-fn check_novelty(
-    signature: &RequestSignature,
-    signer: [u8; 32],
-    repeats: Repeats,
-    now: UnixTime,
-    replay: &mut dyn Replay,
-) -> Result<Once, Denial> {
-    let once =
-        Once { key: signer, token: *signature.digest(), until: signature.last_moment(), self_issued: false };
-    match replay.insert(&once, now) {
-        Ok(Novelty::New) => Ok(once),
-        Ok(Novelty::Seen { first })
-            if repeats == Repeats::SameSecond && now < first.plus_millis(SAME_SECOND_MS) =>
-        {
-            Ok(once)
-        }
-        Ok(Novelty::Seen { first }) => {
-            Err(Denial::new(Reason::RequestReplayed, format!("the signature was used at {first}")))
-        }
-        Err(ReplayFault::Full | ReplayFault::QuotaExceeded) => {
-            Err(Denial::new(Reason::ReplayMemoryFull, "no more signatures can be remembered"))
-        }
-        Err(ReplayFault::Unavailable(problem)) => Err(Denial::new(Reason::HostFault, problem)),
-    }
-}
 
 /// Whether `now` lies in the window of a passport and all that it was delegated from,
 /// give or take 60 s.

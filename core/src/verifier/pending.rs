@@ -1,7 +1,9 @@
 //! A request whose head is good so far, and whose body is awaited.
 
 use super::permit::{Credential, Refused};
-use crate::capiscio::{RequestSignature, unsigned_body};
+use super::prove::Proven;
+use super::{Signed, Wanted};
+use crate::capiscio::unsigned_body;
 use crate::denial::Denial;
 use crate::ed25519::Hasher;
 use crate::reason::Reason;
@@ -15,9 +17,11 @@ use alloc::sync::Arc;
 pub struct Pending {
     pub(super) route: Arc<Route>,
     pub(super) credential: Credential,
-    pub(super) signature: RequestSignature,
-    /// The thumbprint of the key that made the signature.
-    pub(super) signer: [u8; 32],
+    /// Of the body only.
+    pub(super) signed: Option<Signed>,
+    /// Of the request.
+    pub(super) proven: Option<Proven>,
+    pub(super) wanted: Option<Wanted>,
     pub(super) body: Body,
 }
 
@@ -26,6 +30,7 @@ pub struct Pending {
 pub(super) struct Body {
     pub(super) length: u64,
     pub(super) limit: u64,
+    /// For the signature of the body, if there is one.
     pub(super) hasher: Hasher,
 }
 
@@ -36,7 +41,7 @@ impl Pending {
     /// As soon as it is clear that no rest of the body could mend it: `body_too_large`,
     /// `body_not_signed`.
     pub fn absorb(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        self.body.absorb(chunk, &self.signature).map_err(|denial| self.refused(denial))
+        self.take(chunk).map_err(|denial| self.refused(denial))
     }
 
     /// How many bytes of the body it has taken.
@@ -44,8 +49,27 @@ impl Pending {
         self.body.length
     }
 
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Denial> {
+        self.body.count(chunk)?;
+        if let Some(signed) = &self.signed {
+            if self.body.length > 0 && signed.signature.body_hash().is_none() {
+                return Err(unsigned_body());
+            }
+            self.body.hasher.update(chunk);
+        }
+        if let Some(proven) = &mut self.proven {
+            proven.absorb(chunk)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn refused(&self, denial: Denial) -> Refused {
-        Refused { denial, mode: self.route.mode(), route: Some(Arc::clone(&self.route)) }
+        Refused {
+            denial,
+            mode: self.route.mode(),
+            route: Some(Arc::clone(&self.route)),
+            wanted: self.wanted.clone(),
+        }
     }
 }
 
@@ -54,17 +78,13 @@ impl Body {
         Body { length: 0, limit: limit.into(), hasher: Hasher::default() }
     }
 
-    fn absorb(&mut self, chunk: &[u8], signature: &RequestSignature) -> Result<(), Denial> {
+    fn count(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         let added = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.length = self.length.saturating_add(added);
         if self.length > self.limit {
             let detail = format!("the body has more than the {} bytes that are allowed", self.limit);
             return Err(Denial::new(Reason::BodyTooLarge, detail));
         }
-        if self.length > 0 && signature.body_hash().is_none() {
-            return Err(unsigned_body());
-        }
-        self.hasher.update(chunk);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a verifier answers. Permits are made in this room and nowhere else.
 
 use super::pending::Pending;
+use super::wanted::Wanted;
 use crate::capiscio::Badge;
 use crate::config::Mode;
 use crate::denial::Denial;
@@ -31,6 +32,7 @@ pub struct Permit {
     pub(super) route: Arc<Route>,
     pub(super) identity: Option<Identity>,
     pub(super) once: Option<Once>,
+    pub(super) wanted: Option<Wanted>,
 }
 
 /// Who was let through, for what.
@@ -62,6 +64,8 @@ pub struct Refused {
     pub mode: Mode,
     /// The route, where one was found before the refusal.
     pub route: Option<Arc<Route>>,
+    /// What a proof must be like, where the credential is good and a proof is asked for.
+    pub wanted: Option<Wanted>,
 }
 
 impl Permit {
@@ -75,10 +79,14 @@ impl Permit {
         self.identity.as_ref()
     }
 
-    /// What this request has used up at this proxy. Other proxies may have let the same
-    /// through, and where the route allows repeats this one may have refused it before.
+    /// What was used up, and is remembered in this process: a nonce or a signature.
     pub fn once(&self) -> Option<&Once> {
         self.once.as_ref()
+    }
+
+    /// What the next proof of this agent must be like, where it answers a challenge.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        self.wanted.as_ref()
     }
 }
 

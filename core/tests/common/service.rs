@@ -31,6 +31,7 @@ pub fn gate() -> LiveTrust {
 
 #[derive(Clone)]
 pub struct Service {
+    pub gate: String,
     pub config: String,
     pub snapshot: u64,
     /// Numbers, fingerprints, and whether they are revoked from then on.
@@ -45,6 +46,7 @@ pub struct Service {
 impl Service {
     pub fn new(config: String) -> Self {
         Service {
+            gate: GATE.into(),
             config,
             snapshot: 1,
             changes: vec![],
@@ -86,13 +88,14 @@ impl Service {
     }
 
     pub fn snapshot(&self) -> SignedSnapshot {
-        let draft = SnapshotDraft { gate: GATE, number: self.snapshot, time: NOW, config: &self.config };
+        let draft =
+            SnapshotDraft { gate: &self.gate, number: self.snapshot, time: NOW, config: &self.config };
         draft.sign(&key(9), "k1").unwrap()
     }
 
     pub fn head(&self, time: UnixTime) -> Head {
         Head {
-            gate: GATE.into(),
+            gate: self.gate.clone(),
             time,
             number: self.snapshot.max(self.state().number),
             snapshot_number: self.snapshot,
@@ -109,7 +112,7 @@ impl Service {
         let (added, removed) =
             changed.collect::<BTreeSet<_>>().into_iter().partition(|one| set.contains(one));
         RevocationDelta {
-            gate: GATE.into(),
+            gate: self.gate.clone(),
             since,
             number: self.state().number,
             key: self.key,
@@ -124,7 +127,7 @@ impl Service {
         let fingerprints: Vec<u64> = set.into_iter().take(self.page).collect();
         let to = if is_last { u64::MAX } else { fingerprints.last().copied().unwrap() };
         let number = self.state().number;
-        RevocationPage { gate: GATE.into(), number, key: self.key, from, to, fingerprints }
+        RevocationPage { gate: self.gate.clone(), number, key: self.key, from, to, fingerprints }
     }
 
     /// As the real one answers: with a delta from whatever the gate has.

@@ -133,7 +133,7 @@ impl Worker {
 
     /// By a VM that has just started, which must make no difference.
     fn request(&self, once: &Once) {
-        let answer = SharedReplay::open(self.clone()).expect("it opens").insert(once, NOW);
+        let answer = SharedReplay::open(self.clone(), NOW).expect("it opens").insert(once, NOW);
         self.0.borrow_mut().done.push((once.token, answer));
     }
 }
@@ -198,7 +198,7 @@ fn of_equal_requests_on_many_threads_one_is_new() {
                 .map(|_| {
                     let data = Arc::clone(&data);
                     scope.spawn(move || {
-                        let mut replay = SharedReplay::open(data).unwrap();
+                        let mut replay = SharedReplay::open(data, NOW).unwrap();
                         let is_new = |token: &u32| replay.insert(&once(7, *token), NOW) == Ok(Novelty::New);
                         (0..500).filter(is_new).collect::<Vec<_>>()
                     })
@@ -218,10 +218,12 @@ fn of_equal_requests_on_many_threads_one_is_new() {
 fn a_worker_that_starts_later_keeps_secret_and_pages() {
     for rules in [Rules::Envoy, Rules::Nginx] {
         let data = Arc::new(Mutex::new(Data::new(rules)));
-        let mut first = SharedReplay::open(Arc::clone(&data)).unwrap();
+        let mut first = SharedReplay::open(Arc::clone(&data), NOW).unwrap();
         assert_eq!(first.insert(&once(1, 1), NOW), Ok(Novelty::New));
         let before = data.lock().unwrap().values.clone();
-        let mut second = SharedReplay::open(Arc::clone(&data)).unwrap();
+        let mut second = SharedReplay::open(Arc::clone(&data), NOW.plus_millis(1000)).unwrap();
+        // Nor has the process begun anew: a VM that trapped forgets nothing.
+        assert_eq!(second.process().unwrap().began(), NOW);
         assert_eq!(data.lock().unwrap().values, before);
         assert_eq!(second.insert(&once(1, 1), NOW), Ok(Novelty::Seen { first: NOW }));
     }
@@ -229,7 +231,7 @@ fn a_worker_that_starts_later_keeps_secret_and_pages() {
 
 #[test]
 fn a_host_that_does_not_mind_the_cas_is_no_host() {
-    assert!(SharedReplay::open(Arc::new(Mutex::new(Data::new(Rules::Careless)))).is_err());
+    assert!(SharedReplay::open(Arc::new(Mutex::new(Data::new(Rules::Careless))), NOW).is_err());
 }
 
 #[test]
@@ -240,11 +242,11 @@ fn every_fault_of_the_store_refuses() {
             for calls in 0..12 {
                 let world = Worker::new(rules, 1);
                 world.0.borrow_mut().fault = Some((calls, status));
-                let Ok(mut replay) = SharedReplay::open(world.clone()) else { continue };
+                let Ok(mut replay) = SharedReplay::open(world.clone(), NOW) else { continue };
                 let answer = replay.insert(&once(1, 1), NOW);
                 // A page with an entry.
                 let values = world.0.borrow().data.values.clone();
-                let stored = values.iter().any(|(key, (page, _))| *key != name("secret") && page.len() > 8);
+                let stored = values.iter().any(|(key, (page, _))| *key != name("process") && page.len() > 8);
                 assert_eq!(answer == Ok(Novelty::New), stored, "{rules:?} {status} {calls}");
                 assert!(stored || matches!(answer, Err(ReplayFault::Unavailable(_))), "{answer:?}");
             }
@@ -255,9 +257,9 @@ fn every_fault_of_the_store_refuses() {
 #[test]
 fn damaged_pages_and_a_lost_secret_refuse() {
     let data = Arc::new(Mutex::new(Data::new(Rules::Envoy)));
-    let mut replay = SharedReplay::open(Arc::clone(&data)).unwrap();
+    let mut replay = SharedReplay::open(Arc::clone(&data), NOW).unwrap();
     replay.insert(&once(1, 1), NOW).unwrap();
-    let secret = name("secret");
+    let secret = name("process");
     for (name, (value, _)) in &mut data.lock().unwrap().values {
         if *name != secret {
             value.pop();
@@ -271,7 +273,7 @@ fn damaged_pages_and_a_lost_secret_refuse() {
 #[test]
 fn what_is_stored_is_bounded_whatever_comes() {
     let data = Arc::new(Mutex::new(Data::new(Rules::Envoy)));
-    let mut replay = SharedReplay::open(Arc::clone(&data)).unwrap();
+    let mut replay = SharedReplay::open(Arc::clone(&data), NOW).unwrap();
     for token in 0..4 {
         for key in [1, 201] {
             assert_eq!(replay.insert(&once(key, token), NOW), Ok(Novelty::New));

@@ -142,6 +142,7 @@ pub(super) fn check(issuer: &Issuer, public_key: String) -> ApiResult<()> {
         id: issuer.issuer_id.clone(),
         kind: IssuerKind::Platform,
         tier: issuer.effective_tier(),
+        domain_verified: issuer.domain_verified_at.is_some(),
         actions: issuer.actions.clone(),
         keys: vec![key],
     };

@@ -1,0 +1,152 @@
+//! The proof that a request comes from the holder of its credential, and comes once.
+
+use super::permit::Credential;
+use super::{Verifier, Wanted};
+use crate::capiscio::Level;
+use crate::config::Profile;
+use crate::denial::Denial;
+use crate::ed25519::{PublicKey, sha256};
+use crate::modei::RootKind;
+use crate::presented::Carrier;
+use crate::process::Process;
+use crate::proof::{self, BodyDigest, Holder, Proof, ProofWindows};
+use crate::reason::Reason;
+use crate::replay::{Novelty, Once, Replay};
+use crate::request::RequestHead;
+use crate::time::{CLOCK_SKEW_MS, UnixTime};
+use alloc::format;
+use alloc::string::ToString;
+
+/// A proof whose signature is right, and what is left to be seen.
+#[derive(Debug)]
+pub(super) struct Proven {
+    proof: Proof,
+    /// By which it is remembered.
+    once: Once,
+    /// Whether [`Once::until`] is when its challenge is over.
+    answers_challenge: bool,
+    body: Option<BodyDigest>,
+}
+
+impl Verifier<'_> {
+    /// Judges the proof of a request by the agent key of its credential, as far as the head
+    /// goes. `None` for no proof where none is asked for: at L1 one that is there must be
+    /// good, at L2 there must be one, at L3 it must answer a challenge.
+    ///
+    /// Tells in `wanted` what to ask of a request that fails from here on.
+    pub(super) fn prove(
+        &self,
+        head: &RequestHead<'_>,
+        carrier: Carrier,
+        credential: &Credential,
+        now: UnixTime,
+        wanted: &mut Option<Wanted>,
+    ) -> Result<Option<Proven>, Denial> {
+        let profile = self.snapshot.profile();
+        let presented = proof::find(head);
+        if profile == Profile::L1 && matches!(presented, Ok(None)) {
+            return Ok(None);
+        }
+        let (key, id, self_issued) = self.holder(credential, now)?;
+        let agent = sha256(key.as_bytes());
+        if profile != Profile::L1 {
+            let announces_body = ["content-digest", "content-length", "transfer-encoding"]
+                .map(|name| head.values(name).next());
+            let covers_body = announces_body.into_iter().flatten().any(|value| value != b"0");
+            *wanted = Some(Wanted { carrier, key_id: id.to_string(), agent, covers_body });
+        }
+        let presented = presented?
+            .ok_or_else(|| Denial::new(Reason::ProofMissing, "the request is not signed by the agent"))?;
+        let windows = ProofWindows { skew_ms: CLOCK_SKEW_MS, life_ms: self.snapshot.windows().proof_ms() };
+        let proof = presented.verify(head, carrier.header(), &Holder { key: &key, id }, &windows, now)?;
+        let mut until = proof.last_moment();
+        if profile != Profile::L1 {
+            let process = self.process()?;
+            // Whether it was used before that, nobody here knows.
+            if proof.created() < process.began() {
+                let detail = format!("it was made at {}, and the gate began later", proof.created());
+                return Err(Denial::new(Reason::ProofPredatesGate, detail));
+            }
+            if profile == Profile::L3 {
+                until = process.check_challenge(proof.nonce(), self.snapshot.gate(), &agent, now)?;
+            }
+        }
+        let once = Once { key: agent, token: sha256(proof.nonce().as_bytes()), until, self_issued };
+        let body = proof.digest().map(BodyDigest::new);
+        Ok(Some(Proven { proof, once, answers_challenge: profile == Profile::L3, body }))
+    }
+
+    /// The agent key of a credential, the agent's name, and whether anybody can make such
+    /// credentials.
+    fn holder<'c>(
+        &self,
+        credential: &'c Credential,
+        now: UnixTime,
+    ) -> Result<(PublicKey, &'c str, bool), Denial> {
+        let (key, id, self_issued) = match credential {
+            Credential::Passport(_, passport) => {
+                (passport.public_key(), passport.agent_id(), passport.root().kind() == RootKind::SelfIssued)
+            }
+            Credential::Badge(badge) => (badge.key(), badge.subject(), badge.level() == Level::SelfSigned),
+            Credential::SimpleGuard(id) => {
+                let key = self.snapshot.trust().simpleguard_key_with(id, self.live, now)?;
+                return Ok((key.clone(), id, false));
+            }
+        };
+        let key = PublicKey::from_bytes(key)
+            .ok_or_else(|| Denial::new(Reason::ProofKeyMismatch, "the agent's key is no Ed25519 key"))?;
+        Ok((key, id, self_issued))
+    }
+
+    /// The process; whoever gives none cannot tell what was used.
+    fn process(&self) -> Result<&Process, Denial> {
+        self.process.ok_or_else(|| Denial::new(Reason::HostFault, "nothing is known of the proxy's process"))
+    }
+}
+
+impl Proven {
+    /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// `body_not_signed` for any where the proof covers none.
+    pub(super) fn absorb(&mut self, chunk: &[u8]) -> Result<(), Denial> {
+        match &mut self.body {
+            Some(body) => body.update(chunk),
+            None if chunk.is_empty() => {}
+            None => {
+                let detail = "the request has a body, and its proof covers no content-digest";
+                return Err(Denial::new(Reason::BodyNotSigned, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what could change while the body came, and the body.
+    ///
+    /// # Errors
+    /// `proof_expired`, `challenge_expired` or `body_digest_mismatch`.
+    pub(super) fn check(&self, now: UnixTime) -> Result<(), Denial> {
+        self.proof.check_window(now)?;
+        if self.answers_challenge && self.once.until < now {
+            return Err(Denial::new(Reason::ChallengeExpired, "the body came too late for its challenge"));
+        }
+        match (self.proof.digest(), &self.body) {
+            (Some(digest), Some(body)) => body.check(digest),
+            _ => Ok(()),
+        }
+    }
+
+    /// Uses the nonce, and answers what was used.
+    ///
+    /// # Errors
+    /// `request_replayed`, `replay_memory_full` or `host_fault`.
+    pub(super) fn spend(&self, now: UnixTime, replay: &mut dyn Replay) -> Result<Once, Denial> {
+        match replay.insert(&self.once, now) {
+            Ok(Novelty::New) => Ok(self.once),
+            Ok(Novelty::Seen { first }) => {
+                Err(Denial::new(Reason::RequestReplayed, format!("the nonce was used at {first}")))
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+}
