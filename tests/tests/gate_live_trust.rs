@@ -275,8 +275,8 @@ fn with_badge() -> Request {
     Request::get("/flights").header("x-capiscio-badge", badge)
 }
 
-/// What becomes of a request above L1 whose credential is good: it passes.
-const GOOD: &str = "ok";
+/// What a request above L1 whose credential is good still lacks: a proof, which is judged after all that is judged here.
+const GOOD: &str = "proof_missing";
 
 #[test]
 fn a_static_configuration_makes_no_call_and_asks_for_no_tick() {

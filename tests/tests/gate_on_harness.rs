@@ -1,8 +1,13 @@
 //! The plugin on the harness: scenarios, vectors, and a host that fails.
 
+#[path = "live_workers/common.rs"]
+mod common;
+mod live_workers;
+
+use live_workers::LiveWorkers;
 use portcullis_core::UnixTime;
-use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Response, Vm};
-use portcullis_tests::scenario::{self, Answer, Arrived, Gate, LiveGate, Sent, play};
+use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Vm};
+use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Sent, play};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,36 +22,78 @@ static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
 
 /// Two workers that take requests in turn.
 struct Workers {
+    host: Host,
     vms: [Vm; 2],
     next: usize,
+}
+
+impl Workers {
+    fn start(configuration: &str, now: UnixTime) -> Self {
+        let host = host(configuration, now);
+        let vms = [host.start().unwrap(), host.start().unwrap()];
+        Workers { host, vms, next: 0 }
+    }
+}
+
+impl Gate for LiveWorkers {
+    const IS_ENVOY: bool = false;
+
+    fn authority(&self) -> String {
+        AUTHORITY.into()
+    }
+
+    fn wait(&mut self, seconds: u64) -> bool {
+        self.run(Duration::from_secs(seconds));
+        true
+    }
+
+    fn send(&mut self, sent: &Sent) -> Answer {
+        answer_of(sent, &self.request(request(sent)))
+    }
 }
 
 impl Gate for Workers {
     const IS_ENVOY: bool = false;
 
+    fn authority(&self) -> String {
+        AUTHORITY.into()
+    }
+
+    fn wait(&mut self, seconds: u64) -> bool {
+        self.host.advance(Duration::from_secs(seconds));
+        true
+    }
+
     fn send(&mut self, sent: &Sent) -> Answer {
         self.next = (self.next + 1) % self.vms.len();
-        let mut request = Request::new(&sent.method, sent.path.clone());
-        if let Some(authority) = &sent.authority {
-            request = request.authority(authority.as_bytes());
-        }
-        for (name, value) in &sent.headers {
-            request = request.header(name.as_bytes(), value.clone());
-        }
-        if let Some(body) = &sent.body {
-            request = request.body(body.clone());
-        }
-        if let Some(chunks) = &sent.chunks {
-            request = chunks.iter().fold(request.chunked(), |request, chunk| request.chunk(chunk.clone()));
-        }
-        for (name, value) in &sent.trailers {
-            request = request.trailer(name.as_bytes(), value.clone());
-        }
-        let outcome = self.vms[self.next].request(request);
-        assert!(outcome.trap.is_none(), "{sent:?} trapped: {:?}", outcome.trap);
-        assert!(!outcome.held, "{sent:?} hangs");
-        answer(&outcome)
+        answer_of(sent, &self.vms[self.next].request(request(sent)))
     }
+}
+
+fn request(sent: &Sent) -> Request {
+    let mut request = Request::new(&sent.method, sent.path.clone());
+    if let Some(authority) = &sent.authority {
+        request = request.authority(authority.as_bytes());
+    }
+    for (name, value) in &sent.headers {
+        request = request.header(name.as_bytes(), value.clone());
+    }
+    if let Some(body) = &sent.body {
+        request = request.body(body.clone());
+    }
+    if let Some(chunks) = &sent.chunks {
+        request = chunks.iter().fold(request.chunked(), |request, chunk| request.chunk(chunk.clone()));
+    }
+    for (name, value) in &sent.trailers {
+        request = request.trailer(name.as_bytes(), value.clone());
+    }
+    request
+}
+
+fn answer_of(sent: &Sent, outcome: &Outcome) -> Answer {
+    assert!(outcome.trap.is_none(), "{sent:?} trapped: {:?}", outcome.trap);
+    assert!(!outcome.held, "{sent:?} hangs");
+    answer(outcome)
 }
 
 fn answer(outcome: &Outcome) -> Answer {
@@ -74,40 +121,18 @@ fn host(configuration: &str, now: UnixTime) -> Host {
     host
 }
 
-/// Workers of a gate that begins at `now`, ready to be asked, and the time at which they are.
-fn workers(configuration: &str, now: UnixTime) -> (Workers, UnixTime) {
-    let Some(live) = LiveGate::new(configuration) else {
-        let host = host(configuration, now);
-        return (Workers { vms: [host.start().unwrap(), host.start().unwrap()], next: 0 }, now);
-    };
-    let host = host(&live.configuration(), now)
-        .environment("PORTCULLIS_GATE_KEY", &portcullis_core::base64::encode(&[3; 32]))
-        .clusters(&[scenario::CLUSTER]);
-    let mut vms = [host.start().unwrap(), host.start().unwrap()];
-    let time = || UnixTime::from_millis(i64::try_from(host.now().as_millis()).expect("a time"));
-    // Five looks: to fetch it, one call after the other, and for the other worker to take it up.
-    for _ in 0..5 {
-        host.advance(Duration::from_millis(200));
-        for vm in &mut vms {
-            vm.tick().unwrap();
-            while let Some(call) = vm.http_calls().into_iter().next() {
-                let target = call.headers.get(":path").expect("a path").into_owned();
-                vm.answer_http_call(call.token, Response::new(200).body(live.answer(&target, time())))
-                    .unwrap();
-            }
-        }
-    }
-    let now = time();
-    (Workers { vms, next: 0 }, now)
-}
-
 #[test]
 fn every_scenario_goes_as_it_says() {
     let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
     let mut faults = Vec::new();
     for (name, scenario) in scenario::load() {
-        let (mut gate, now) = workers(&scenario::gate_configuration(&scenario, AUTHORITY), now);
-        faults.extend(play(&scenario, now, &mut gate).into_iter().map(|fault| format!("{name}: {fault}")));
+        let configuration = scenario::gate_configuration(&scenario, AUTHORITY);
+        let found = if scenario::needs_fresh_trust(&configuration) {
+            play(&scenario, now, &mut LiveWorkers::start(&PLUGIN, &configuration, now, 2))
+        } else {
+            play(&scenario, now, &mut Workers::start(&configuration, now))
+        };
+        faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

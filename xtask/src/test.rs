@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::children::Running;
 use crate::workspace::Workspace;
-use crate::{plugin, progress, tools};
+use crate::{node, plugin, progress, tools};
 use xtask::postgres::Postgres;
 
 #[derive(Args)]
@@ -29,6 +29,7 @@ impl Options {
 /// Installs, builds, tests; prints `N passed, N failed, N skipped` last.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let python = tools::python(workspace)?;
+    let node = node::node(workspace)?;
     let wasm = plugin::build(workspace)?;
     let reference = plugin::build_reference(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
@@ -62,9 +63,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
+            .env("PORTCULLIS_COMPILED", workspace.target_folder("compiled")?)
             .env("PORTCULLIS_VENV", &python.root)
             .env("PORTCULLIS_PYTHON", &python.python)
             .env("PORTCULLIS_ENVOY", &python.envoy)
+            .env("PORTCULLIS_NODE", node.program())
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")
             .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));

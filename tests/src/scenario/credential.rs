@@ -8,6 +8,7 @@ use portcullis_core::modei::{
     Draft, Issuer, RootKind, Signed, delegate, issue, self_agent_id, self_issue, self_issuer_id,
 };
 use portcullis_core::{SecretKey, UnixTime, base64, sha256};
+use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
 
 /// The credentials of a scenario, as they are at one moment.
@@ -109,6 +110,12 @@ impl Wallet {
     fn value(&self, name: &str) -> String {
         if let Some(count) = name.strip_prefix("fill:") {
             return "x".repeat(count.parse().expect("a number of letters"));
+        }
+        if let Some(text) = name.strip_prefix("sha256:") {
+            return base64::encode(&sha256(text.as_bytes()));
+        }
+        if let Some(text) = name.strip_prefix("sha512:") {
+            return base64::encode(&Sha512::digest(text));
         }
         let (name, part) = name.split_once('.').unwrap_or((name, ""));
         if let Some(token) = self.signatures.get(name) {

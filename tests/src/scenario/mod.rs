@@ -3,12 +3,12 @@
 
 mod capiscio;
 mod credential;
-mod live;
 mod play;
+mod proof;
 
 pub use capiscio::{BadgeRecipe, SignatureRecipe};
-pub use live::{CLUSTER, LiveGate, is_live};
 pub use play::{Answer, Arrived, Gate, Sent, play};
+pub use proof::ProofRecipe;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -20,8 +20,7 @@ use std::path::PathBuf;
 pub struct Scenario {
     /// What the file shows.
     pub about: String,
-    /// The gate's configuration, a file below `tests/scenarios/`. One of L2 or L3 comes to
-    /// the gate as live trust material.
+    /// The gate's configuration, a file below `tests/scenarios/`.
     pub gate: String,
     /// Credentials by name.
     #[serde(default)]
@@ -84,7 +83,7 @@ pub struct Case {
 /// A request. In `path`, header values and body, `{NAME}` is the value of the
 /// `Agent-Passport` header for that credential, `{NAME.jwt}` a JWT, `{NAME.id}`,
 /// `{NAME.agent_id}`, `{NAME.issuer}` its parts; for a badge or a signature `{NAME}` is the
-/// token. `{fill:N}` is N letters. Characters up to U+00FF are sent as one byte each.
+/// token. `{fill:N}` is N letters, `{sha256:TEXT}` and `{sha512:TEXT}` are digests in base64. Characters up to U+00FF are sent as one byte each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestText {
@@ -101,6 +100,11 @@ pub struct RequestText {
     /// After the chunks.
     #[serde(default)]
     pub trailers: Vec<(String, String)>,
+    /// How it is signed. Left out: not at all.
+    pub proof: Option<ProofRecipe>,
+    /// Seconds that go by before it is sent, where the clock can be moved.
+    #[serde(default)]
+    pub after: u64,
 }
 
 /// An answer.
@@ -113,6 +117,8 @@ pub struct Expected {
     /// Headers that the answer has.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// Whether the answer asks for a proof that answers a challenge (RFC 9421 section 5.1).
+    pub asks: Option<bool>,
 }
 
 /// Another answer on Envoy.
@@ -175,6 +181,16 @@ pub fn gate_configuration(scenario: &Scenario, authority: &str) -> String {
     let path = folder().join(&scenario.gate);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     credential::fill_keys(&text.replace("{authority}", authority))
+}
+
+/// Whether a gate of this configuration asks for trust material that is fresh, and so takes it
+/// from a control service.
+///
+/// # Panics
+/// Where it is no JSON.
+pub fn needs_fresh_trust(configuration: &str) -> bool {
+    let gate: serde_json::Value = serde_json::from_str(configuration).expect("a configuration");
+    gate["profile"] != "L1"
 }
 
 fn get() -> String {

@@ -1,6 +1,7 @@
 //! Playing a scenario on a gate.
 
 use super::credential::Wallet;
+use super::proof::{Surroundings, asked, spent};
 use super::{Case, Scenario, Upstream};
 use portcullis_core::UnixTime;
 use std::collections::BTreeSet;
@@ -9,6 +10,12 @@ use std::collections::BTreeSet;
 pub trait Gate {
     /// Whether Envoy's own answers count.
     const IS_ENVOY: bool;
+
+    /// The authority that requests name which name no other.
+    fn authority(&self) -> String;
+
+    /// Lets so many seconds go by; whether it can.
+    fn wait(&mut self, seconds: u64) -> bool;
 
     /// Sends one request and tells what came of it.
     fn send(&mut self, request: &Sent) -> Answer;
@@ -51,9 +58,39 @@ pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<St
     let wallet = Wallet::new(scenario, now);
     let names: BTreeSet<_> = scenario.cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), scenario.cases.len(), "two cases have one name");
-    let mut faults = Vec::new();
+    let (mut faults, mut now, mut challenge, mut last) = (Vec::new(), now, None, None);
     for case in &scenario.cases {
-        let answer = gate.send(&sent(case, &wallet));
+        let after = case.request.after;
+        if after > 0 && !gate.wait(after) {
+            // What comes later in the text is meant for that time.
+            eprintln!("SKIPPED from \"{}\" on: this gate's clock cannot be moved", case.name);
+            break;
+        }
+        now = now.plus_millis(i64::try_from(after).expect("seconds") * 1000);
+        let mut request = sent(case, &wallet);
+        if let Some(proof) = &case.request.proof {
+            let authority = gate.authority();
+            let (case, challenge, spent) = (case.name.as_str(), challenge.as_deref(), last.as_deref());
+            proof.sign(
+                &mut request,
+                &Surroundings {
+                    scenario,
+                    case,
+                    authority: &authority,
+                    wallet: &wallet,
+                    challenge,
+                    spent,
+                    now,
+                },
+            );
+        }
+        last = spent(&request).or(last);
+        let answer = gate.send(&request);
+        let asked = asked(&answer.headers);
+        if case.expect.asks.is_some_and(|asks| asks != asked.is_some()) {
+            faults.push(format!("{}: the answer asks for {asked:?}", case.name));
+        }
+        challenge = asked.or(challenge);
         let found = differences::<G>(case, &wallet, &answer);
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
@@ -103,7 +140,7 @@ fn differences<G: Gate>(case: &Case, wallet: &Wallet, answer: &Answer) -> Vec<St
         faults.extend(lacking(&answer.headers, "content-type", "application/problem+json"));
     }
     for (name, value) in case.expect.headers.iter().filter(|_| on_envoy.is_none()) {
-        faults.extend(lacking(&answer.headers, name, value));
+        faults.extend(lacking(&answer.headers, name, &wallet.fill(value)));
     }
     match (upstream, &answer.upstream) {
         (None, None) => {}

@@ -32,7 +32,7 @@ pub struct LiveStand {
     pub folder: TempDir,
     /// What the enrolment gave for the proxy.
     pub enrolled: Enrolled,
-    upstream: Upstream,
+    pub upstream: Upstream,
 }
 
 /// What a test may say of a stand before it is started.
@@ -43,10 +43,12 @@ pub struct Wishes<'w> {
     pub max_age_seconds: Option<u32>,
     /// Further members of the gate's configuration in the service.
     pub trust: Option<Value>,
+    /// Further options of the service.
+    pub options: &'w [&'w str],
     /// `nonce_authority` of the gate's configuration in the service.
     pub nonce_authority: bool,
-    /// What is done with the service before the gate is enrolled.
-    pub before: Option<fn(&Service)>,
+    /// The gate's whole configuration, from its authority.
+    pub gate: Option<&'w dyn Fn(&str) -> String>,
 }
 
 impl LiveStand {
@@ -62,12 +64,18 @@ impl LiveStand {
         let upstream = Upstream::start(echo, Answer::Echo).unwrap();
         let trust =
             wishes.trust.clone().unwrap_or_else(|| json!({"self_issued": {"actions": ["flights:*"]}}));
-        let gate = json!({
-            "gate": {"id": GATE}, "profile": "L1", "authorities": [listen.to_string()],
-            "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}],
-            "trust": trust, "nonce_authority": wishes.nonce_authority,
-        });
-        let gate = GateConfig::parse(&gate.to_string()).unwrap();
+        let gate = wishes.gate.map_or_else(
+            || {
+                let gate = json!({
+                    "gate": {"id": GATE}, "profile": "L1", "authorities": [listen.to_string()],
+                    "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}],
+                    "trust": trust, "nonce_authority": wishes.nonce_authority,
+                });
+                gate.to_string()
+            },
+            |gate| gate(&listen.to_string()),
+        );
+        let gate = GateConfig::parse(&gate).unwrap();
         let enrolled = live_gate::enrol(&service, &given("PORTCULLIS_CLI"), folder.path(), &gate).unwrap();
         let mut config: Value = serde_json::from_str(&enrolled.config).unwrap();
         if let Some(seconds) = wishes.max_age_seconds {

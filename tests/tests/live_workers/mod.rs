@@ -1,0 +1,115 @@
+//! Workers on the harness whose gate takes its trust material from a service, as all gates of
+//! the profiles L2 and L3 do.
+
+#![allow(dead_code, reason = "each test that has this module uses a part of it")]
+
+#[path = "../../../core/tests/common/service.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+mod service;
+
+use crate::common::key;
+use portcullis_core::{UnixTime, base64};
+use portcullis_harness::{Host, HostProfile, HttpCall, Outcome, Plugin, Request, Response, Vm};
+use serde_json::{Value, json};
+pub use service::Service;
+use std::time::Duration;
+
+/// Workers of one proxy, which take requests in turn, and the service that they ask.
+pub struct LiveWorkers {
+    pub host: Host,
+    pub vms: Vec<Vm>,
+    pub service: Service,
+    next: usize,
+}
+
+const TICK: Duration = Duration::from_millis(200);
+
+impl LiveWorkers {
+    /// Starts `workers` for this configuration at `now`, and lets them take it up.
+    pub fn start(plugin: &Plugin, configuration: &str, now: UnixTime, workers: usize) -> Self {
+        let gate: Value = serde_json::from_str(configuration).expect("a configuration");
+        let id = gate["gate"]["id"].as_str().expect("a gate's id").to_owned();
+        let pinned = json!([{"key_id": "k1", "public_key": base64::encode(&key(9).public_key())}]);
+        let own = json!({
+            "gate": {"id": id},
+            "service": {"cluster": "control", "authority": "control.internal", "keys": pinned},
+        });
+        // As Envoy is where upgrades are configured; where not, it answers them itself.
+        let profile = HostProfile { hop_headers_removed: false, ..HostProfile::envoy() };
+        let host = Host::new(plugin, profile)
+            .configuration(own.to_string())
+            .environment("PORTCULLIS_GATE_KEY", &base64::encode(&[3; 32]))
+            .clusters(&["control"]);
+        host.set_now(Duration::from_millis(u64::try_from(now.as_millis()).expect("after 1970")));
+        let mut service = Service::new(configuration.to_owned());
+        service.gate = id;
+        let vms = (0..workers).map(|_| host.start().expect("a worker starts")).collect();
+        let mut all = LiveWorkers { host, vms, service, next: 0 };
+        all.take_up();
+        all
+    }
+
+    /// Lets all workers take up what there is, while the clock stands.
+    pub fn take_up(&mut self) {
+        for _ in 0..4 {
+            self.tick();
+        }
+    }
+
+    /// Lets time go by, while the service answers.
+    pub fn run(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / TICK.as_millis() {
+            self.host.advance(TICK);
+            self.tick();
+        }
+    }
+
+    /// Lets time go by, while the service is silent.
+    pub fn run_alone(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / TICK.as_millis() {
+            self.host.advance(TICK);
+            for worker in &mut self.vms {
+                worker.tick().expect("a tick");
+            }
+        }
+    }
+
+    /// Sends a request to the next worker.
+    pub fn request(&mut self, request: Request) -> Outcome {
+        self.next = (self.next + 1) % self.vms.len();
+        self.vms[self.next].request(request)
+    }
+
+    fn tick(&mut self) {
+        for at in 0..self.vms.len() {
+            self.vms[at].tick().expect("a tick");
+            // Pages follow on each other at once; no set here has as many.
+            for _ in 0..100 {
+                let Some(call) = self.vms[at].http_calls().into_iter().next() else { break };
+                let answer = self.answer(&call);
+                self.vms[at].answer_http_call(call.token, answer).expect("an answer");
+            }
+        }
+    }
+
+    fn answer(&self, call: &HttpCall) -> Response {
+        let target = call.headers.get(":path").expect("a path").into_owned();
+        let (_, query) = target.split_once('?').expect("a query");
+        let member = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(one, _)| *one == name).map(|(_, value)| value.to_owned())
+        };
+        if let Some(from) = member("from") {
+            let from = u64::from_str_radix(&from, 16).expect("a fingerprint");
+            return Response::new(200).body(self.service.page(from).sign(&key(9), "k1"));
+        }
+        let number = |name| member(name).map_or(0, |text| text.parse().expect("a number"));
+        let now = i64::try_from(self.host.now().as_millis()).expect("a time");
+        let now = UnixTime::from_millis(now);
+        let mut response = self.service.answer(number("snapshot"), number("revocations"), now);
+        let mut head = self.service.head(now);
+        head.echo = member("random").unwrap_or_default();
+        response.head = head.sign(&key(9), "k1");
+        Response::new(200).header("content-type", "application/json").body(response.to_json())
+    }
+}
