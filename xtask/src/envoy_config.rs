@@ -89,6 +89,25 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with a further cluster of one address.
+    pub fn with_cluster(mut self, name: &str, address: SocketAddr) -> Result<Self> {
+        let clusters = self.0.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
+        clusters.context("envoy.yaml has no clusters")?.push(json!({
+            "name": name, "type": "STATIC", "connect_timeout": "1s",
+            "load_assignment": {
+                "cluster_name": name,
+                "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "socket_address": socket_address(address) } } }] }],
+            },
+        }));
+        Ok(self)
+    }
+
+    /// The same with so many bytes that a connection may buffer.
+    pub fn with_buffer(mut self, bytes: u32) -> Result<Self> {
+        self.put("/static_resources/listeners/0/per_connection_buffer_limit_bytes", json!(bytes))?;
+        Ok(self)
+    }
+
     /// The same with another plugin file.
     pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");

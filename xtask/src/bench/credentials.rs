@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ed25519_compact::{KeyPair, Seed};
 use serde_json::{Value, json};
@@ -32,6 +32,17 @@ impl Signer {
         let passport = self.passport("pp_self", &issuer);
         let signature = self.sign(passport.to_string().as_bytes());
         header(&passport, &signature)
+    }
+
+    /// The value of an `Agent-Passport` header: a passport that this issuer, as a platform,
+    /// has issued to an agent with this id and key.
+    pub(crate) fn issued(&mut self, agent_id: &str, agent: &Signer) -> Result<String> {
+        let issuer = json!({ "type": "platform", "id": PASSPORT_ISSUER, "key_id": JWT_KEY_ID });
+        let mut passport = self.passport("pp_bench", &issuer);
+        let identity = passport.get_mut("identity").context("a passport has an identity")?;
+        *identity = json!({ "agent_id": agent_id, "agent_name": null, "public_key": agent.public_key() });
+        let signature = self.sign(passport.to_string().as_bytes());
+        Ok(header(&passport, &signature))
     }
 
     /// A passport of an issuer that no gate knows, with a signature that is
@@ -136,7 +147,8 @@ impl Signer {
         humantime::format_rfc3339_millis(time).to_string()
     }
 
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// This signer's signature of these bytes.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         *self.keys.sk.sign(message, None)
     }
 
@@ -152,7 +164,10 @@ pub(crate) const JWT_ISSUER: &str = "https://issuer.example";
 /// The `iss` of the badges.
 pub(crate) const BADGE_ISSUER: &str = "https://registry.example";
 
-/// The `kid` of every JWS here.
+/// The issuer of passports that are not self-issued.
+pub(crate) const PASSPORT_ISSUER: &str = "issuer:bench";
+
+/// The `kid` of every JWS here, and the id of the issuer's key.
 pub(crate) const JWT_KEY_ID: &str = "bench";
 
 /// Longer than any run.

@@ -313,7 +313,8 @@ impl Connection {
     }
 }
 
-fn stat(envoy: &Envoy, name: &str) -> Result<f64> {
+/// A number of this name from an Envoy.
+pub(super) fn stat(envoy: &Envoy, name: &str) -> Result<f64> {
     let stats = Request::new("GET", &format!("/stats?filter=^{name}$")).send(envoy.admin)?;
     let text = String::from_utf8_lossy(&stats.body).into_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok());
@@ -321,7 +322,7 @@ fn stat(envoy: &Envoy, name: &str) -> Result<f64> {
 }
 
 /// Bytes of a process's memory that are in RAM.
-fn resident(pid: u32) -> Result<f64> {
+pub(super) fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("there is no /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
@@ -335,7 +336,8 @@ fn rlimit() -> Result<usize> {
     Ok(text.trim().parse().unwrap_or(usize::MAX))
 }
 
-fn release_program(workspace: &Workspace) -> Result<std::path::PathBuf> {
+/// Builds the control service, optimised.
+pub(super) fn release_program(workspace: &Workspace) -> Result<std::path::PathBuf> {
     crate::progress::step("build the control service, optimised", |step| {
         step.command(workspace.cargo().args(["build", "--release", "--package=portcullis-control"]))
     })?;

@@ -1,12 +1,18 @@
 //! `cargo xtask bench`: what the gate costs, beside what it is compared with.
 
+mod agent;
+mod authz;
 mod core;
 mod cpu;
 mod credentials;
 mod envoys;
 mod live;
 mod load;
+mod managed;
+mod nonces;
+mod proofs;
 mod report;
+mod side_by_side;
 mod statistics;
 
 use anyhow::Result;
@@ -14,6 +20,7 @@ use clap::{Args, ValueEnum};
 
 use crate::plugin;
 use crate::workspace::Workspace;
+pub(crate) use authz::{Options as AuthzOptions, serve as serve_authz};
 use report::{Report, Row};
 
 #[derive(Args)]
@@ -28,6 +35,9 @@ pub(crate) struct Options {
     /// Requests for each variant in each round
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
+    /// Nonces that `nonces` uses up
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(200..))]
+    nonces: u32,
 }
 
 /// The parts of the benchmark.
@@ -37,6 +47,10 @@ enum Part {
     Envoy,
     /// The core's own functions, natively and in V8
     Core,
+    /// Proofs of requests: CPU time of gates of L2 and L3, and of external authorization
+    Proofs,
+    /// A million single-use nonces through one Envoy, and repeats of them
+    Nonces,
     /// Pushes to running gates, and a million revocations
     Live,
     /// The plugin file's size
@@ -48,13 +62,19 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if wanted(Part::Size) || wanted(Part::Envoy) || wanted(Part::Live) {
+    if options.only != Some(Part::Core) {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
         }
         if wanted(Part::Envoy) {
             envoys::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Proofs) {
+            proofs::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Nonces) {
+            nonces::measure(workspace, &wasm, options, &mut report)?;
         }
         if wanted(Part::Live) {
             live::measure(workspace, &wasm, &mut report)?;

@@ -17,8 +17,14 @@ pub(crate) struct Row {
     name: String,
     value: f64,
     unit: &'static str,
-    /// The largest value that is good enough.
-    bar: Option<f64>,
+    bar: Option<Bar>,
+}
+
+/// What is good enough.
+#[derive(Clone, Copy)]
+enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Row {
@@ -29,20 +35,37 @@ impl Row {
 
     /// Asks that the number be no larger than `bar`.
     pub(crate) fn at_most(mut self, bar: f64) -> Self {
-        self.bar = Some(bar);
+        self.bar = Some(Bar::AtMost(bar));
+        self
+    }
+
+    /// Asks that the number be no smaller than `bar`.
+    pub(crate) fn at_least(mut self, bar: f64) -> Self {
+        self.bar = Some(Bar::AtLeast(bar));
         self
     }
 
     /// Whether it is; a number that is none (NaN) is not.
     fn holds(&self) -> Option<bool> {
-        self.bar.map(|bar| self.value <= bar)
+        self.bar.map(|bar| match bar {
+            Bar::AtMost(bar) => self.value <= bar,
+            Bar::AtLeast(bar) => self.value >= bar,
+        })
     }
 
     fn to_json(&self) -> Value {
         json!({
             "name": self.name, "value": self.value, "unit": self.unit,
-            "bar": self.bar, "holds": self.holds(),
+            "bar": self.bar.map(Bar::value), "holds": self.holds(),
         })
+    }
+}
+
+impl Bar {
+    fn value(self) -> f64 {
+        match self {
+            Bar::AtMost(bar) | Bar::AtLeast(bar) => bar,
+        }
     }
 }
 
@@ -70,12 +93,16 @@ impl Report {
 /// The rows of which something is asked.
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{:<44}{:>12}{:>12}  holds", "bar", "at most", "measured")?;
+        writeln!(out, "{:<44}{:>18}{:>12}  holds", "bar", "wanted", "measured")?;
         for row in &self.rows {
             if let (Some(bar), Some(holds)) = (row.bar, row.holds()) {
                 let digits = if row.unit == "bytes" { 0 } else { 2 };
                 let holds = if holds { "yes" } else { "NO" };
-                writeln!(out, "{:<44}{bar:>12.digits$}{:>12.digits$}  {holds}", row.name, row.value)?;
+                let wanted = match bar {
+                    Bar::AtMost(bar) => format!("at most {bar:.digits$}"),
+                    Bar::AtLeast(bar) => format!("at least {bar:.digits$}"),
+                };
+                writeln!(out, "{:<44}{wanted:>18}{:>12.digits$}  {holds}", row.name, row.value)?;
             }
         }
         Ok(())
@@ -97,7 +124,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_must_not_be_smaller_may_be_larger() {
+        assert_eq!(Row::new("a", 100.0, "MB/s").at_least(100.0).holds(), Some(true));
+        assert_eq!(Row::new("a", 99.9, "MB/s").at_least(100.0).holds(), Some(false));
+    }
+
+    #[test]
     fn what_could_not_be_measured_holds_no_bar() {
         assert_eq!(Row::new("a", f64::NAN, "us").at_most(9.0).holds(), Some(false));
+        assert_eq!(Row::new("a", f64::NAN, "us").at_least(9.0).holds(), Some(false));
     }
 }
