@@ -291,6 +291,62 @@ fn a_domain_is_verified_by_its_record_and_by_nothing_else() {
     assert!(statuses.contains(&429), "{statuses:?}");
 }
 
+/// The port of HTTPS, which the file must be on. An address of loopback that nothing else has;
+/// where a program may not listen on such a port, that is said, and counted as skipped.
+fn https_port(test: &str) -> Option<[u8; 4]> {
+    const ADDRESS: [u8; 4] = [127, 44, 3, 1];
+    let Err(error) = std::net::TcpListener::bind((std::net::Ipv4Addr::from(ADDRESS), 443)) else {
+        return Some(ADDRESS);
+    };
+    let line = format!("{test}: cannot listen on port 443: {error}");
+    println!("SKIPPED {line}");
+    if let Some(file) = std::env::var_os("PORTCULLIS_SKIPPED") {
+        use std::io::Write;
+        let mut file = std::fs::File::options().append(true).open(file).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+    None
+}
+
+#[test]
+fn a_domain_is_verified_by_its_file_over_https_and_nowhere_else() {
+    let Some(address) = https_port("a_domain_is_verified_by_its_file_over_https_and_nowhere_else") else {
+        return;
+    };
+    let world = World::inside(None);
+    world.execute(
+        "INSERT INTO issuers (issuer_id, name, domain, trust_tier, actions, metadata, created_at) \
+         VALUES ('iss_1', 'one', 'shop.test', 2, '[]', '{}', 0)",
+    );
+    world.registry.dns.set("shop.test", &[&[address]]);
+    let call = |what: &str, body: Option<Value>| {
+        let (status, answer) =
+            world.bench.call("POST", &format!("/api/v1/issuers/iss_1/domain/{what}"), body);
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let asked = call("challenge", None);
+    assert_eq!(asked["http_file"]["url"], "https://shop.test/.well-known/portcullis-domain.txt");
+    let content = asked["http_file"]["content"].as_str().unwrap();
+    let verified = || call("verify", Some(json!({"method": "http-file"})))["verified"].clone();
+    assert_eq!(verified(), json!(false), "nobody listens there");
+    let stranger = Web::start(&world.registry.ca, address, 443, &["other.test"]);
+    let file = "/.well-known/portcullis-domain.txt";
+    stranger.set(file, Answer::Text(200, content.to_owned()));
+    assert_eq!(verified(), json!(false), "the certificate is another name's");
+    drop(stranger);
+    let shop = Web::start(&world.registry.ca, address, 443, &["shop.test"]);
+    shop.set(file, Answer::Text(200, format!("x{content}")));
+    assert_eq!(verified(), json!(false), "the file holds something else");
+    shop.set(file, Answer::Text(404, content.to_owned()));
+    assert_eq!(verified(), json!(false), "there is no such file");
+    shop.set(file, Answer::Text(200, format!("{content}\n")));
+    assert_eq!(verified(), json!(true));
+    let again = json!({"method": "http-file"});
+    let (status, _) = world.bench.call("POST", "/api/v1/issuers/iss_1/domain/verify", Some(again));
+    assert_eq!(status, 409, "a token is used once");
+}
+
 #[test]
 fn what_is_no_registry_is_refused() {
     let bench = Bench::new(None);
