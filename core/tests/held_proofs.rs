@@ -1,0 +1,71 @@
+//! What changes while the body of a request with a proof comes.
+
+#![expect(clippy::panic, clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+
+mod common;
+
+use common::{NOW, SELF_ISSUED, chain, key, snapshot};
+use portcullis_core::{
+    CredentialCache, LocalReplay, ProofDraft, ReplaySecret, RequestHead, Snapshot, Step, UnixTime, Verifier,
+};
+
+const BODY: &[u8] = b"window seat";
+const SECOND: i64 = 1000;
+
+/// Sends a request with a proof to one snapshot, its body and its end to another one, later.
+fn held(first: &Snapshot, second: &Snapshot, later: UnixTime, body: &[u8]) -> &'static str {
+    let credential = chain(0, &["flights:book"]).to_header();
+    let agent = portcullis_core::modei::self_agent_id(&key(1).public_key());
+    let draft = ProofDraft {
+        method: "POST",
+        authority: "api.example",
+        path: "/bookings/1",
+        query: None,
+        credential: ("agent-passport", &credential),
+        body: Some(BODY),
+        key_id: &agent,
+        created: NOW,
+        expires: None,
+        nonce: "AAAAAAAAAAAAAAAAAAAAAA",
+    };
+    let proof = draft.sign(&key(1));
+    let mut headers = vec![(&b"agent-passport"[..], credential.as_bytes())];
+    headers.extend(proof.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let head =
+        RequestHead { method: b"POST", authority: b"api.example", path: b"/bookings/1", headers: &headers };
+    let begun = Verifier::new(first).begin(&head, NOW, &mut CredentialCache::new(1 << 16));
+    let Step::NeedBody(mut pending) = begun else { panic!("{begun:?}") };
+    pending.absorb(body).unwrap();
+    let mut replay = LocalReplay::new(ReplaySecret::new([7; 32]));
+    match Verifier::new(second).finish(pending, later, &mut replay) {
+        Step::Permit(permit) => {
+            assert!(permit.once().is_some() && permit.wanted().is_none());
+            "ok"
+        }
+        Step::Deny(refused) => refused.denial.reason.code(),
+        other @ Step::NeedBody(_) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_that_changed_meanwhile_is_overlooked() {
+    let trusting = snapshot(SELF_ISSUED);
+    assert_eq!(held(&trusting, &trusting, NOW, BODY), "ok");
+    assert_eq!(held(&trusting, &trusting, NOW, b"aisle seat"), "body_digest_mismatch");
+    assert_eq!(held(&trusting, &snapshot("{}"), NOW, BODY), "self_issued_not_allowed");
+    let narrower = snapshot(r#"{"self_issued":{"actions":["flights:search"]}}"#);
+    assert_eq!(held(&trusting, &narrower, NOW, BODY), "self_issued_platform_ceiling_exceeded");
+    let issuer = portcullis_core::modei::self_issuer_id(&key(1).public_key());
+    let revoked = snapshot(&format!(
+        r#"{{"self_issued":{{"actions":["flights:*"]}},"revoked_passports":[{{"issuer":"{issuer}","passport_id":"pp_0"}}]}}"#
+    ));
+    assert_eq!(held(&trusting, &revoked, NOW, BODY), "passport_revoked");
+}
+
+#[test]
+fn a_body_that_takes_longer_than_its_proof_lives_is_refused() {
+    let trusting = snapshot(SELF_ISSUED);
+    let end = NOW.plus_millis(360 * SECOND);
+    assert_eq!(held(&trusting, &trusting, end.plus_millis(-1), BODY), "ok");
+    assert_eq!(held(&trusting, &trusting, end, BODY), "proof_expired");
+}
