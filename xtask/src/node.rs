@@ -41,9 +41,19 @@ pub(crate) fn node(workspace: &Workspace) -> Result<Node> {
     progress::step("install npm packages", |step| {
         step.command(
             Command::new(&node.program)
+                // As pip and cargo do; by itself Node.js knows public authorities only, and
+                // registries stand behind others too.
+                .arg("--use-system-ca")
                 .arg(&npm)
                 // `ci` installs what the lock file pins, checks its hashes, and changes nothing.
-                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
+                .args([
+                    "ci",
+                    "--ignore-scripts",
+                    "--no-audit",
+                    "--no-fund",
+                    "--no-update-notifier",
+                    "--prefix",
+                ])
                 .arg(&folder)
                 .current_dir(&folder),
         )
