@@ -16,7 +16,7 @@ use live_workers::LiveWorkers;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id};
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64, nonce_wanted};
-use portcullis_harness::{Fault, Outcome, Plugin, Request, Status};
+use portcullis_harness::{Fault, Headers, Outcome, Plugin, Request, Status};
 use serde_json::json;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -57,25 +57,45 @@ fn passport(holder: &SecretKey) -> String {
     issue(&key(8), &by, &self_agent_id(&public_key), &public_key, &draft).to_header()
 }
 
-/// A request, signed now.
-fn signed(nonce: &str, body: Option<&[u8]>, now: UnixTime) -> Request {
+const BODY: &[u8] = b"window seat";
+
+/// The head of a request with a body, but for its proof.
+fn head() -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in [
+        (":method", "POST"),
+        (":authority", AUTHORITY),
+        (":path", "/flights"),
+        ("agent-passport", &passport(&key(1))),
+    ] {
+        headers.add(name, value);
+    }
+    headers
+}
+
+/// The headers that sign a request.
+fn proof(nonce: &str, body: Option<&[u8]>, now: UnixTime) -> Vec<(&'static str, String)> {
     let holder = key(1);
-    let credential = passport(&holder);
-    let method = if body.is_some() { "POST" } else { "GET" };
     let draft = ProofDraft {
-        method,
+        method: if body.is_some() { "POST" } else { "GET" },
         authority: AUTHORITY,
         path: "/flights",
         query: None,
-        credential: ("agent-passport", &credential),
+        credential: ("agent-passport", &passport(&holder)),
         body,
         key_id: &self_agent_id(&holder.public_key()),
         created: now,
         expires: None,
         nonce,
     };
-    let mut request = Request::new(method, "/flights").header("agent-passport", credential.clone());
-    for (name, value) in draft.sign(&holder) {
+    draft.sign(&holder)
+}
+
+/// A request, signed now.
+fn signed(nonce: &str, body: Option<&[u8]>, now: UnixTime) -> Request {
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let mut request = Request::new(method, "/flights").header("agent-passport", passport(&key(1)));
+    for (name, value) in proof(nonce, body, now) {
         request = request.header(name, value);
     }
     match body {
@@ -133,6 +153,29 @@ fn challenge(outcome: &Outcome) -> String {
 }
 
 #[test]
+fn a_body_that_comes_after_its_challenge_is_over_is_refused() {
+    let mut gate = gate("L3");
+    for (seconds, expected) in [(59, None), (61, Some("challenge_expired"))] {
+        let now = i64::try_from(gate.host.now().as_millis()).unwrap();
+        let now = UnixTime::from_millis(now);
+        let asked = challenge(&gate.request(signed(&nonce(1), None, now)));
+        let mut headers = head();
+        for (name, value) in proof(&asked, Some(BODY), now) {
+            headers.add(name, value);
+        }
+        let stream = gate.vms[0].open().unwrap();
+        let step = gate.vms[0].request_headers(stream, headers, false);
+        assert!(step.reply.is_none());
+        // Its head was good; trust material stays fresh while it waits.
+        gate.run(Duration::from_secs(seconds));
+        let step = gate.vms[0].request_body(stream, BODY, true);
+        let told = step.reply.map(|reply| String::from_utf8_lossy(&reply.body).into_owned());
+        assert_eq!(told.is_some(), expected.is_some(), "{seconds} s: {told:?}");
+        assert!(told.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+}
+
+#[test]
 fn a_host_that_fails_in_any_way_lets_no_proved_request_through_twice() {
     let calls = [
         "proxy_add_header_map_value",
@@ -151,7 +194,7 @@ fn a_host_that_fails_in_any_way_lets_no_proved_request_through_twice() {
         let mut number = 0;
         for call in calls {
             for status in [0, 1, 2, 3, 4, 7, 8, 10, 12, 999] {
-                for body in [None, Some(&b"window seat"[..])] {
+                for body in [None, Some(BODY)] {
                     number += 1;
                     let nonce = if profile == "L3" {
                         challenge(&gate.request(signed(&nonce(number), None, NOW)))

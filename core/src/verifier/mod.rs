@@ -83,9 +83,10 @@ impl<'s> Verifier<'s> {
         })
     }
 
-    /// Decides a request whose whole body `pending` has taken: that the signature is
-    /// still in its time and covers this body, and last that it was not used before. A
-    /// request that is refused for anything else does not use it up.
+    /// Decides a request whose whole body `pending` has taken, by a snapshot of the profile
+    /// that its head was judged by: all that time may have changed, that signature and proof
+    /// are of this body, and last that neither was used before. A request that is refused for
+    /// anything else uses nothing up.
     pub fn finish(&self, pending: Box<Pending>, now: UnixTime, replay: &mut dyn Replay) -> Step {
         self.conclude(&pending, now, replay)
             .map_or_else(|denial| Step::Deny(pending.refused(denial)), Step::Permit)
