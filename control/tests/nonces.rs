@@ -3,7 +3,6 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "a test may fail"
 )]
@@ -11,10 +10,10 @@
 mod common;
 
 use common::Bench;
-use common::gates::{configure, enrol, signed, text, token};
+use common::gates::{enrolled, signed, text};
 use common::passports::now;
 use portcullis_core::live::{Call, NonceDecision, NonceQuestion, ServiceKeys};
-use portcullis_core::{GateConfiguration, SecretKey, base64};
+use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -44,17 +43,8 @@ struct Gate {
 impl Gate {
     /// Makes a gate in the service and enrols it.
     fn enrolled(bench: &Bench, id: &str, seed: u8) -> Self {
-        let made = json!({"gate_id": id, "name": id, "profile": "L1", "allow_self_issued": true});
-        assert_eq!(bench.call("POST", "/api/gates", Some(made)).0, 201);
-        configure(bench, id, "/flights");
         let key = SecretKey::from_seed([seed; 32]);
-        let answer = enrol(bench, &token(bench, id), &key, &key);
-        assert_eq!(answer.status, 201, "{}", text(&answer));
-        let enrolled: Value = serde_json::from_slice(&answer.body).unwrap();
-        let config = json!({"gate": {"id": id}, "service": {
-            "cluster": "control", "authority": "control.internal", "keys": enrolled["service_keys"]}});
-        let config = GateConfiguration::from_json(config.to_string().as_bytes()).unwrap();
-        let GateConfiguration::Live(config) = config else { panic!("it has a service") };
+        let config = enrolled(bench, id, &key);
         Gate { id: id.to_owned(), key, keys: ServiceKeys::new(&config.service.keys).unwrap() }
     }
 

@@ -6,11 +6,11 @@
 mod common;
 
 use common::Bench;
-use common::gates::{configure, enrol, signed, text, token};
+use common::gates::{configure, enrol, enrolled, signed, text, token};
 use common::passports::now;
 use portcullis_core::live::{Call, LiveTrust, Next, TrustResponse};
 use portcullis_core::modei::{RootKind, Roots};
-use portcullis_core::{GateConfiguration, Profile, Reason, SecretKey, UnixTime, base64};
+use portcullis_core::{Profile, Reason, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -42,20 +42,8 @@ const ECHO: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 impl Gate {
     /// Makes a gate in the service and enrols it.
     fn enrolled(bench: &Bench, id: &str, seed: u8) -> Self {
-        let made = json!({"gate_id": id, "name": id, "profile": "L1", "allow_self_issued": true});
-        assert_eq!(bench.call("POST", "/api/gates", Some(made)).0, 201);
-        configure(bench, id, "/flights");
         let key = SecretKey::from_seed([seed; 32]);
-        let answer = enrol(bench, &token(bench, id), &key, &key);
-        assert_eq!(answer.status, 201, "{}", text(&answer));
-        let enrolled: Value = serde_json::from_slice(&answer.body).unwrap();
-        let config = json!({"gate": {"id": id}, "service": {
-            "cluster": "control", "authority": "control.internal", "keys": enrolled["service_keys"]}});
-        let GateConfiguration::Live(config) =
-            GateConfiguration::from_json(config.to_string().as_bytes()).unwrap()
-        else {
-            panic!("it has a service");
-        };
+        let config = enrolled(bench, id, &key);
         Gate {
             service: bench.service.address,
             id: id.to_owned(),

@@ -3,13 +3,32 @@
 use super::Bench;
 use super::passports::now;
 use portcullis_core::live::Call;
-use portcullis_core::{SecretKey, UnixTime, base64};
+use portcullis_core::{GateConfiguration, SecretKey, ServiceConfig, UnixTime, base64};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use xtask::http::{Request, Response};
 
 pub fn text(answer: &Response) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+/// Makes a gate in the service, configures it for `/flights`, and enrols it with this key; gives
+/// its configuration for a proxy.
+pub fn enrolled(bench: &Bench, id: &str, key: &SecretKey) -> ServiceConfig {
+    let made = json!({"gate_id": id, "name": id, "profile": "L1", "allow_self_issued": true});
+    assert_eq!(bench.call("POST", "/api/gates", Some(made)).0, 201);
+    configure(bench, id, "/flights");
+    let answer = enrol(bench, &token(bench, id), key, key);
+    assert_eq!(answer.status, 201, "{}", text(&answer));
+    let enrolled: Value = serde_json::from_slice(&answer.body).unwrap();
+    let keys = enrolled.get("service_keys");
+    let config = json!({"gate": {"id": id}, "service": {
+        "cluster": "control", "authority": "control.internal", "keys": keys}});
+    let config = match GateConfiguration::from_json(config.to_string().as_bytes()).unwrap() {
+        GateConfiguration::Live(config) => Some(config),
+        GateConfiguration::Static(_) => None,
+    };
+    config.unwrap()
 }
 
 /// A request signed at `created`.

@@ -13,6 +13,7 @@ use portcullis_core::modei::{Draft, self_issue, self_issuer_id};
 use portcullis_core::{SecretKey, UnixTime};
 use serde_json::{Value, json};
 
+use super::load;
 use super::report::{Report, Row};
 use crate::echo::{Answer, Upstream};
 use crate::envoy::Envoy;
@@ -289,27 +290,7 @@ impl Connection {
         let mut request = Request::new("GET", "/flights");
         request.headers.push(("agent-passport".to_owned(), passport.to_owned()));
         self.stream.write_all(&request.to_bytes(&self.authority, false))?;
-        let mut answer = Vec::new();
-        let mut piece = [0; 4096];
-        loop {
-            let count = self.stream.read(&mut piece)?;
-            ensure!(count > 0, "Envoy closed a connection");
-            answer.extend_from_slice(piece.get(..count).unwrap_or_default());
-            let text = String::from_utf8_lossy(&answer);
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                if length
-                    .and_then(|length| length.parse::<usize>().ok())
-                    .is_some_and(|length| body.len() >= length)
-                {
-                    return head
-                        .split(' ')
-                        .nth(1)
-                        .and_then(|status| status.parse().ok())
-                        .context("no status");
-                }
-            }
-        }
+        load::answer(&mut self.stream, &mut Vec::new())
     }
 }
 
