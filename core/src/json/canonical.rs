@@ -100,7 +100,7 @@ pub(super) fn order(left: &str, right: &str) -> Ordering {
 }
 
 /// RFC 8785 section 3.2.2.2: the shortest of the allowed escapes.
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

@@ -5,8 +5,10 @@
 //! here refuses whatever another parser might read differently.
 
 mod canonical;
+mod double;
 mod parse;
 
+pub(crate) use canonical::write_string;
 pub use canonical::{Canonical, canonical_text};
 pub use parse::{Fault, Limits, ParseError, parse};
 

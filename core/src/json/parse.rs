@@ -1,6 +1,6 @@
 //! The strict parser.
 
-use super::{MAX_SAFE_INTEGER, Number, Object, Value, canonical};
+use super::{MAX_SAFE_INTEGER, Number, Object, Value, canonical, double};
 use crate::ordered;
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -269,7 +269,7 @@ impl<'a> Parser<'a> {
                 return Err(Fault::InexactNumber);
             }
         }
-        let value: f64 = text.parse().map_err(|_| Fault::Syntax)?;
+        let value = double::nearest(text);
         // However it is written here, RFC 8785 writes a double in this range as an
         // integer, and readers of the canonical text are to read it, us among them.
         #[expect(clippy::cast_precision_loss, reason = "a power of two")]

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the gate costs, beside what it is compared with.
 
 mod agent;
+mod audit;
 mod authz;
 mod core;
 mod cpu;
@@ -53,6 +54,8 @@ enum Part {
     Nonces,
     /// Pushes to running gates, and a million revocations
     Live,
+    /// Records that the command line audits in a second
+    Audit,
     /// The plugin file's size
     Size,
 }
@@ -62,7 +65,7 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if options.only != Some(Part::Core) {
+    if !matches!(options.only, Some(Part::Audit | Part::Core)) {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
@@ -83,6 +86,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     if wanted(Part::Core) {
         core::measure(workspace, &mut report)?;
     }
+    if wanted(Part::Audit) {
+        audit::measure(workspace, &mut report)?;
+    }
     let file = report.write(&workspace.target_folder("bench")?)?;
     println!("\n{report}\nwritten to {}", workspace.short(&file));
     Ok(report.holds())
@@ -90,6 +96,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
 
 fn size(wasm: &std::path::Path) -> Result<Row> {
     let bytes = u32::try_from(std::fs::metadata(wasm)?.len())?;
-    let bar = u32::try_from(plugin::MAX_BYTES)?;
+    let bar = u32::try_from(plugin::WANTED_BYTES)?;
     Ok(Row::new("plugin.size", f64::from(bytes), "bytes").at_most(f64::from(bar)))
 }
