@@ -78,6 +78,13 @@ impl SecretKey {
         backend::sign(&self.seed, message)
     }
 
+    /// The key that signs a gate's records, derived from the gate's own key, so that no
+    /// second secret is carried: its seed is HMAC-SHA-256 under the gate's seed of a fixed
+    /// text.
+    pub fn attestation_key(&self) -> SecretKey {
+        SecretKey::from_seed(hmac_sha256(&self.seed, b"portcullis attestation key 1"))
+    }
+
     /// As [`public_key`](Self::public_key), without the table of the base point's
     /// multiples that makes it faster: it is 30 KB of a plugin's file.
     pub(crate) fn public_key_without_table(&self) -> [u8; 32] {
@@ -94,6 +101,25 @@ impl SecretKey {
 impl core::fmt::Debug for SecretKey {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str("SecretKey")
+    }
+}
+
+/// A private key that is made ready to sign often. It keeps 30 KB of the base point's
+/// multiples, made when it is made and so no part of a plugin's file.
+pub(crate) struct Prepared(backend::Prepared);
+
+impl Prepared {
+    pub(crate) fn new(key: &SecretKey) -> Self {
+        Prepared(backend::Prepared::new(&key.seed))
+    }
+
+    /// As [`SecretKey::sign`], the same signature.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message)
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8; 32] {
+        self.0.public_key()
     }
 }
 
@@ -139,8 +165,11 @@ fn is_canonical_field_element(bytes: &[u8; 32]) -> bool {
 
 #[cfg(feature = "dalek")]
 mod backend {
+    use alloc::boxed::Box;
     use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+    use curve25519_dalek::edwards::EdwardsBasepointTable;
     use curve25519_dalek::scalar::{Scalar, clamp_integer};
+    use curve25519_dalek::traits::BasepointTable;
     use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
     use sha2::{Digest, Sha512};
 
@@ -170,10 +199,45 @@ mod backend {
     /// RFC 8032 section 5.1.6, by constant-time multiplication.
     pub(super) fn sign_without_table(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
         let (secret, prefix) = expand(seed);
-        let public_key = times_base(&secret);
-        let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[&prefix, message]));
+        sign_by(&times_base, &secret, &prefix, &times_base(&secret), message)
+    }
+
+    /// What signing needs, worked out once.
+    pub(super) struct Prepared {
+        secret: Scalar,
+        prefix: [u8; 32],
+        public_key: [u8; 32],
+        table: Box<EdwardsBasepointTable>,
+    }
+
+    impl Prepared {
+        pub(super) fn new(seed: &[u8; 32]) -> Self {
+            let (secret, prefix) = expand(seed);
+            let table = Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT));
+            let public_key = table.mul_base(&secret).compress().to_bytes();
+            Prepared { secret, prefix, public_key, table }
+        }
+
+        pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+            let times_base = |scalar: &Scalar| self.table.mul_base(scalar).compress().to_bytes();
+            sign_by(&times_base, &self.secret, &self.prefix, &self.public_key, message)
+        }
+
+        pub(super) fn public_key(&self) -> &[u8; 32] {
+            &self.public_key
+        }
+    }
+
+    fn sign_by(
+        times_base: &dyn Fn(&Scalar) -> [u8; 32],
+        secret: &Scalar,
+        prefix: &[u8; 32],
+        public_key: &[u8; 32],
+        message: &[u8],
+    ) -> [u8; 64] {
+        let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[prefix, message]));
         let commitment = times_base(&nonce);
-        let challenge = Scalar::from_bytes_mod_order_wide(&sha512(&[&commitment, &public_key, message]));
+        let challenge = Scalar::from_bytes_mod_order_wide(&sha512(&[&commitment, public_key, message]));
         #[expect(clippy::arithmetic_side_effects, reason = "arithmetic modulo the group's order")]
         let response = nonce + challenge * secret;
         Signature::from_components(commitment, response.to_bytes()).to_bytes()
@@ -225,6 +289,23 @@ mod backend {
         *KeyPair::from_seed(Seed::new(*seed)).sk.sign(message, None)
     }
 
+    /// What signing needs, worked out once.
+    pub(super) struct Prepared(KeyPair);
+
+    impl Prepared {
+        pub(super) fn new(seed: &[u8; 32]) -> Self {
+            Prepared(KeyPair::from_seed(Seed::new(*seed)))
+        }
+
+        pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+            *self.0.sk.sign(message, None)
+        }
+
+        pub(super) fn public_key(&self) -> &[u8; 32] {
+            &self.0.pk
+        }
+    }
+
     pub(super) use public_key as public_key_without_table;
     pub(super) use sign as sign_without_table;
 }
@@ -268,6 +349,9 @@ mod tests {
             let key = SecretKey::from_seed(seed);
             prop_assert_eq!(key.public_key_without_table(), key.public_key());
             prop_assert_eq!(key.sign_without_table(&message), key.sign(&message));
+            let prepared = Prepared::new(&key);
+            prop_assert_eq!(*prepared.public_key(), key.public_key());
+            prop_assert_eq!(prepared.sign(&message), key.sign(&message));
         }
     }
 }
