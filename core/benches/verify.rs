@@ -18,8 +18,8 @@ use portcullis_core::json::{Limits, Object, Value, canonical_text, parse};
 use portcullis_core::live::{FingerprintKey, Revocations};
 use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, delegate, issue, self_issue};
 use portcullis_core::{
-    Config, CredentialCache, Profile, PublicKey, RequestHead, SecretKey, Snapshot, Step, Trust, TrustConfig,
-    UnixTime, Verifier, base64, sha256,
+    Config, CredentialCache, LocalMemory, Process, Profile, PublicKey, RequestHead, SecretKey, Snapshot,
+    Step, Trust, TrustConfig, UnixTime, Verifier, base64, sha256,
 };
 
 criterion_group! {
@@ -114,12 +114,19 @@ fn trust_stores(criterion: &mut Criterion) {
         let snapshot = snapshot.expect("a good configuration");
         let token = sign_request(&key(9), "agent-none", Object::default(), None, NOW);
         let header = [(&b"x-capiscio-jws"[..], token.as_bytes())];
-        let head =
-            RequestHead { method: b"GET", authority: b"api.example", path: b"/flights", headers: &header };
+        let head = RequestHead {
+            method: b"GET",
+            authority: b"api.example",
+            path: b"/flights",
+            headers: &header,
+            source: None,
+        };
         let mut nothing = CredentialCache::new(0);
+        let mut memory = LocalMemory::new(&Process::new([1; 32], NOW));
         criterion.bench_function(&format!("trust_store_of_{count}_looked_up"), |bencher| {
             bencher.iter(|| {
-                matches!(Verifier::new(&snapshot).begin(black_box(&head), NOW, &mut nothing), Step::Deny(_))
+                let step = Verifier::new(&snapshot).begin(black_box(&head), NOW, &mut nothing, &mut memory);
+                matches!(step, Step::Deny(_))
             });
         });
     }
@@ -174,12 +181,18 @@ fn decide(snapshot: &Snapshot, path: &str, passport: &str, cache: &mut Credentia
         (b"content-type", b"application/json"),
         (b"agent-passport", passport.as_bytes()),
     ];
-    let head =
-        RequestHead { method: b"GET", authority: b"api.example", path: path.as_bytes(), headers: &headers };
-    match Verifier::new(snapshot).begin(&head, NOW, cache) {
+    let head = RequestHead {
+        method: b"GET",
+        authority: b"api.example",
+        path: path.as_bytes(),
+        headers: &headers,
+        source: None,
+    };
+    let mut memory = LocalMemory::new(&Process::new([1; 32], NOW));
+    match Verifier::new(snapshot).begin(&head, NOW, cache, &mut memory) {
         Step::Permit(_) => "permit",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) => "need body",
+        Step::NeedBody(_) | Step::Hold(_) => "need body",
     }
 }
 

@@ -32,6 +32,11 @@ impl Reason {
             Reason::AgentDisabled => {
                 (OPERATOR, "Take the agent out of trust.disabled_agents if it may act again.")
             }
+            Reason::AnonymousNotAllowed => (CALLER, "Send a credential: the detail says where to get one."),
+            Reason::ApprovalRequired => (
+                CALLER,
+                "Wait until it is approved, then send the same request again: same method, path, query and body.",
+            ),
             Reason::AuthorityUnknown => (
                 OPERATOR,
                 "List the host, with its port if it is not the scheme's own, in `authorities`; or call the gate by one of its names.",
@@ -101,6 +106,17 @@ impl Reason {
             Reason::ConstraintNotEnforceable => (
                 ISSUER,
                 "Issue the permission without the constraint named in the detail, or send the request to a gate that enforces it.",
+            ),
+            Reason::ConstraintUnknown => (
+                ISSUER,
+                "Issue the permission with constraints that `docs/guardrails.md` lists, each in the form given there.",
+            ),
+            Reason::ConstraintViolated => {
+                (CALLER, "The detail says which: keep to it, or ask for a permission without it.")
+            }
+            Reason::CounterMemoryFull => (
+                OPERATOR,
+                "Wait until the day is over, in UTC, or have fewer agents with limits at this gate.",
             ),
             Reason::CredentialAmbiguous => (
                 CALLER,
@@ -210,6 +226,15 @@ impl Reason {
                 "Sign the method, authority, path and query exactly as they are sent, and let no proxy change them.",
             ),
             Reason::PublicKeyMalformed => (ISSUER, "Write the key as standard base64 with padding."),
+            Reason::RateLimitExceeded => (CALLER, "Send it again after the seconds that `Retry-After` says."),
+            Reason::RecordQueueFull => (
+                OPERATOR,
+                "See why the control service takes no records, or set `attest.policy` to `best_effort`.",
+            ),
+            Reason::RecordUnacknowledged => (
+                OPERATOR,
+                "See why the control service is slow to take records, or set `attest.policy` to `required`.",
+            ),
             Reason::ReplayMemoryFull => (
                 OPERATOR,
                 "Try again in a minute; if it stays, one caller sends too much, or the gate needs more memory for it.",
@@ -255,6 +280,11 @@ impl Reason {
             Reason::SimpleguardSignatureInvalid => (
                 CALLER,
                 "Send it as it was made; if it was, the gate trusts another key under the same `kid`.",
+            ),
+            Reason::SpendLeasePending => (CALLER, "Send the request again in a second."),
+            Reason::SpendLimitExceeded => (
+                CALLER,
+                "Wait until the window of the cap that the detail names is over, or ask for a higher one.",
             ),
             Reason::TrustMaterialMissing => (
                 OPERATOR,

@@ -8,16 +8,22 @@
 
 extern crate alloc;
 
+mod anonymous;
+mod approval;
+pub mod attestation;
 pub mod base64;
 mod cache;
 pub mod capiscio;
 mod config;
+mod counters;
 mod denial;
 mod ed25519;
 mod explanation;
+pub mod guardrails;
 pub mod json;
 mod jws;
 pub mod live;
+mod memory;
 pub mod modei;
 mod ordered;
 mod presented;
@@ -28,20 +34,27 @@ mod replay;
 mod request;
 mod route;
 mod snapshot;
+pub mod spend;
 mod time;
 mod trust;
 mod verifier;
 
 pub use cache::CredentialCache;
 pub use config::{
-    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Config, ConfigError, DidDocumentConfig,
-    DisabledAgent, GateConfig, GateConfiguration, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile,
-    Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service,
-    ServiceConfig, SimpleGuardAgent, TrustConfig, Windows, WindowsConfig,
+    AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
+    Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig, GateConfiguration,
+    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile, Repeats, ReservedHeaders,
+    RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent,
+    SpendConfig, TrustConfig, Windows, WindowsConfig,
+};
+pub use counters::{
+    Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,
+    LocalCounters, Usage,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
+pub use memory::{LocalMemory, Memory};
 pub use presented::{Carrier, Kind};
 pub use process::Process;
 pub use proof::{
@@ -54,4 +67,6 @@ pub use route::{Access, Route, Routes};
 pub use snapshot::Snapshot;
 pub use time::{CLOCK_SKEW_MS, UnixTime};
 pub use trust::{SIMPLEGUARD_ISSUER, Tier, Trust};
-pub use verifier::{Credential, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window};
+pub use verifier::{
+    AccessMode, Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
+};

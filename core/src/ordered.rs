@@ -26,7 +26,7 @@ pub(crate) fn map<K: Ord, V>(entries: impl IntoIterator<Item = (K, V)>) -> BTree
 
 /// Values by name. One tree for all types of value, for the same reason: a tree's code
 /// for another type is 4 KiB more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Named<T> {
     places: BTreeMap<String, usize>,
     values: Vec<T>,

@@ -2,6 +2,7 @@
 //! Challenges are made and known again by these alone, so that making one costs no memory.
 
 use crate::base64;
+use crate::counters::CounterSecret;
 use crate::denial::Denial;
 use crate::ed25519::{hmac_sha256, sha256};
 use crate::reason::Reason;
@@ -62,6 +63,23 @@ impl Process {
     /// What keys the memory of what was used.
     pub fn replay_secret(&self) -> ReplaySecret {
         ReplaySecret::new(hmac_sha256(&self.secret, b"replay"))
+    }
+
+    /// What keys the memory of counts.
+    pub fn counter_secret(&self) -> CounterSecret {
+        CounterSecret::new(hmac_sha256(&self.secret, b"counters"))
+    }
+
+    /// What keys the memory of what may be spent.
+    pub fn spend_secret(&self) -> [u8; 32] {
+        hmac_sha256(&self.secret, b"spend")
+    }
+
+    /// The id of the lane in which the decisions of this process for a gate are recorded, and
+    /// for which approvals count.
+    pub fn lane(&self, gate: &str) -> [u8; 16] {
+        let message = [b"records lane", gate.as_bytes()].concat();
+        hmac_sha256(&self.secret, &message).first_chunk().copied().unwrap_or_default()
     }
 
     /// The 40 bytes by which workers share it: the secret, then the time in milliseconds,

@@ -6,6 +6,8 @@
 #[expect(missing_docs, reason = "`Reason::meaning` says what each one means")]
 pub enum Reason {
     AgentDisabled,
+    AnonymousNotAllowed,
+    ApprovalRequired,
     AuthorityUnknown,
     BadgeAgentDisabled,
     BadgeAudienceMismatch,
@@ -26,6 +28,9 @@ pub enum Reason {
     ChallengeProcessMismatch,
     ChallengeUnknown,
     ConstraintNotEnforceable,
+    ConstraintUnknown,
+    ConstraintViolated,
+    CounterMemoryFull,
     CredentialAmbiguous,
     CredentialLifetimeExceeded,
     CredentialMalformed,
@@ -64,6 +69,9 @@ pub enum Reason {
     ProofPredatesGate,
     ProofSignatureInvalid,
     PublicKeyMalformed,
+    RateLimitExceeded,
+    RecordQueueFull,
+    RecordUnacknowledged,
     ReplayMemoryFull,
     RequestReplayed,
     RevocationCheckFailed,
@@ -78,6 +86,8 @@ pub enum Reason {
     SimpleguardMalformed,
     SimpleguardNotYetValid,
     SimpleguardSignatureInvalid,
+    SpendLeasePending,
+    SpendLimitExceeded,
     TrustMaterialMissing,
     TrustMaterialStale,
     TrustTierInsufficient,
@@ -87,8 +97,10 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 78] = [
+    pub const ALL: [Reason; 88] = [
         Reason::AgentDisabled,
+        Reason::AnonymousNotAllowed,
+        Reason::ApprovalRequired,
         Reason::AuthorityUnknown,
         Reason::BadgeAgentDisabled,
         Reason::BadgeAudienceMismatch,
@@ -109,6 +121,9 @@ impl Reason {
         Reason::ChallengeProcessMismatch,
         Reason::ChallengeUnknown,
         Reason::ConstraintNotEnforceable,
+        Reason::ConstraintUnknown,
+        Reason::ConstraintViolated,
+        Reason::CounterMemoryFull,
         Reason::CredentialAmbiguous,
         Reason::CredentialLifetimeExceeded,
         Reason::CredentialMalformed,
@@ -147,6 +162,9 @@ impl Reason {
         Reason::ProofPredatesGate,
         Reason::ProofSignatureInvalid,
         Reason::PublicKeyMalformed,
+        Reason::RateLimitExceeded,
+        Reason::RecordQueueFull,
+        Reason::RecordUnacknowledged,
         Reason::ReplayMemoryFull,
         Reason::RequestReplayed,
         Reason::RevocationCheckFailed,
@@ -161,6 +179,8 @@ impl Reason {
         Reason::SimpleguardMalformed,
         Reason::SimpleguardNotYetValid,
         Reason::SimpleguardSignatureInvalid,
+        Reason::SpendLeasePending,
+        Reason::SpendLimitExceeded,
         Reason::TrustMaterialMissing,
         Reason::TrustMaterialStale,
         Reason::TrustTierInsufficient,
@@ -188,6 +208,13 @@ impl Reason {
         match self {
             Reason::AgentDisabled => {
                 ("agent_disabled", "The agent, or one that delegated to it, is disabled at this gate.")
+            }
+            Reason::AnonymousNotAllowed => (
+                "anonymous_not_allowed",
+                "The request carries no credential, and the gate's policy for such requests does not let it pass.",
+            ),
+            Reason::ApprovalRequired => {
+                ("approval_required", "A person must approve of the request before it may pass.")
             }
             Reason::AuthorityUnknown => (
                 "authority_unknown",
@@ -255,6 +282,18 @@ impl Reason {
             Reason::ConstraintNotEnforceable => (
                 "constraint_not_enforceable",
                 "The permission carries a constraint that this gate cannot judge, so it cannot be sure to keep it.",
+            ),
+            Reason::ConstraintUnknown => (
+                "constraint_unknown",
+                "The permission carries a constraint that this gate does not know or cannot read.",
+            ),
+            Reason::ConstraintViolated => (
+                "constraint_violated",
+                "The request does not keep to a constraint of its permission or of the gate.",
+            ),
+            Reason::CounterMemoryFull => (
+                "counter_memory_full",
+                "The gate can count no more agents, and so cannot tell whether a limit is reached.",
             ),
             Reason::CredentialAmbiguous => {
                 ("credential_ambiguous", "The request carries more than one credential.")
@@ -387,6 +426,18 @@ impl Reason {
             Reason::PublicKeyMalformed => {
                 ("public_key_malformed", "A public key in the passport is not the base64 of 32 bytes.")
             }
+            Reason::RateLimitExceeded => (
+                "rate_limit_exceeded",
+                "The request comes more often than its permission or the gate allows.",
+            ),
+            Reason::RecordQueueFull => (
+                "record_queue_full",
+                "The gate can keep no more records of decisions until its control service has taken some.",
+            ),
+            Reason::RecordUnacknowledged => (
+                "record_unacknowledged",
+                "The control service did not take the record of the decision in time, and the gate waits for that.",
+            ),
             Reason::ReplayMemoryFull => (
                 "replay_memory_full",
                 "The gate can remember no more of what may be used once, and so cannot tell whether this was.",
@@ -435,6 +486,14 @@ impl Reason {
             Reason::SimpleguardSignatureInvalid => {
                 ("simpleguard_signature_invalid", "The key that the signature names has not made it.")
             }
+            Reason::SpendLeasePending => (
+                "spend_lease_pending",
+                "The gate has asked for more of what may be spent, and has none at hand.",
+            ),
+            Reason::SpendLimitExceeded => (
+                "spend_limit_exceeded",
+                "The request costs more than its permission or the gate allows to be spent.",
+            ),
             Reason::TrustMaterialMissing => (
                 "trust_material_missing",
                 "The gate has not received yet whom to trust, and so cannot judge the request.",

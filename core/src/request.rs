@@ -17,6 +17,9 @@ pub struct RequestHead<'r> {
     pub path: &'r [u8],
     /// All other headers in order, names in lower case, doubled ones doubled.
     pub headers: &'r [(&'r [u8], &'r [u8])],
+    /// Where the request comes from, as far as the proxy knows: the address of its peer,
+    /// without port. For requests without a credential alone.
+    pub source: Option<&'r [u8]>,
 }
 
 /// A request that every reader reads the same way.
@@ -43,6 +46,19 @@ pub enum Method {
 }
 
 impl Method {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Delete => "DELETE",
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Options => "OPTIONS",
+            Method::Patch => "PATCH",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+        }
+    }
+
     /// The method of this name; names are case-sensitive (RFC 9110 section 9.1).
     pub fn from_name(name: &[u8]) -> Option<Self> {
         Some(match name {

@@ -4,7 +4,8 @@ use crate::config::{ConfigError, Mode, Repeats, RouteConfig};
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::request::Method;
-use crate::trust::is_action;
+use crate::snapshot::is_authority;
+use crate::trust::{ID_FORM, is_action, is_id};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -28,6 +29,9 @@ pub struct Route {
     keep_credential: bool,
     allow_upgrade: bool,
     repeats: Repeats,
+    cost_cents: u64,
+    target_domain: Option<String>,
+    model: Option<String>,
 }
 
 /// What a route asks for.
@@ -40,6 +44,15 @@ pub enum Access {
 }
 
 impl Routes {
+    /// The actions of all routes, some of them more than once.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
+        let methods = self.exact.iter().chain(self.prefixes.iter()).flat_map(|(_, methods)| methods);
+        methods.filter_map(|(_, route)| match &route.access {
+            Access::Action(action) => Some(action.as_str()),
+            Access::Public => None,
+        })
+    }
+
     pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
         // More than anybody writes by hand; each worker keeps its own copy.
         const MAX_ROUTES: usize = 4096;
@@ -87,7 +100,16 @@ impl Routes {
                 keep_credential: config.keep_credential,
                 allow_upgrade: config.allow_upgrade,
                 repeats: config.simpleguard_repeats.unwrap_or_default(),
+                cost_cents: config.cost_cents,
+                target_domain: config.target_domain.clone(),
+                model: config.model.clone(),
             });
+            if config.target_domain.as_deref().is_some_and(|target| !is_authority(target)) {
+                return Err(error(".target_domain", "must be a host, in lower case"));
+            }
+            if config.model.as_deref().is_some_and(|model| !is_id(model)) {
+                return Err(error(".model", ID_FORM));
+            }
             if config.methods.is_empty() {
                 return Err(error(".methods", "must name at least one method"));
             }
@@ -136,6 +158,24 @@ impl Route {
     /// Whether the credential's header stays for the upstream.
     pub fn keeps_credential(&self) -> bool {
         self.keep_credential
+    }
+
+    /// What a request costs, in cents.
+    pub fn cost_cents(&self) -> u64 {
+        self.cost_cents
+    }
+
+    /// The host that a request on this route is for: the one that the route names, or else
+    /// `authority` without its port.
+    pub fn target_domain<'t>(&'t self, authority: &'t str) -> &'t str {
+        let port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+        let host = || authority.rsplit_once(':').filter(port).map_or(authority, |(host, _)| host);
+        self.target_domain.as_deref().unwrap_or_else(host)
+    }
+
+    /// The model that a request leads to, if the route says so.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// What becomes of a SimpleGuard signature that comes again.

@@ -1,17 +1,22 @@
 //! What a gate decides by, checked and indexed.
 
-use crate::config::{Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
+use crate::anonymous::Anonymous;
+use crate::approval::{Approval, approvals};
+use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
+use crate::guardrails::GateRules;
 use crate::ordered;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What one gate decides by. Immutable: a change is a new snapshot.
 #[derive(Debug)]
 pub struct Snapshot {
     gate: String,
+    gate_name: Option<String>,
     profile: Profile,
     mode: Mode,
     reserved_headers: ReservedHeaders,
@@ -22,6 +27,11 @@ pub struct Snapshot {
     routes: Routes,
     trust: Trust,
     windows: Windows,
+    guardrails: GateRules,
+    anonymous: Option<Anonymous>,
+    attest: AttestPolicy,
+    approvals: Vec<Approval>,
+    keeps_spend: bool,
 }
 
 impl Snapshot {
@@ -36,7 +46,14 @@ impl Snapshot {
                  configuration from a control service (`service`)";
             return Err(ConfigError::new("profile", problem));
         }
-        Self::new(config)
+        let wrong = |path, problem| Err(ConfigError::new(path, problem));
+        if config.attest.is_some_and(|attest| attest.policy != AttestPolicy::Off) {
+            return wrong("attest.policy", "must be off, as records need a control service");
+        }
+        if !config.approvals.is_empty() {
+            return wrong("approvals", "are set by a control service alone");
+        }
+        Self::checked(config, config.spend.is_some(), AttestPolicy::Off)
     }
 
     /// Checks a configuration whole and indexes it. At L2 and L3 a
@@ -47,20 +64,39 @@ impl Snapshot {
     /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
     /// that must not be.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        if config.spend.is_some() {
+            return Err(ConfigError::new("spend", "is kept by the control service: leave it out"));
+        }
+        let attest = match config.profile {
+            Profile::L1 => AttestPolicy::BestEffort,
+            Profile::L2 | Profile::L3 => AttestPolicy::Required,
+        };
+        Self::checked(config, true, config.attest.map_or(attest, |attest| attest.policy))
+    }
+
+    fn checked(config: &Config, keeps_spend: bool, attest: AttestPolicy) -> Result<Self, ConfigError> {
         if !is_id(&config.gate.id) {
             return Err(ConfigError::new("gate.id", ID_FORM));
         }
         let authorities = authorities(&config.authorities)?;
+        let routes = Routes::new(&config.routes, config.mode)?;
+        let anonymous = config.anonymous.as_ref().filter(|policy| policy.enabled);
         Ok(Snapshot {
+            guardrails: guardrails(config, &routes, keeps_spend)?,
+            anonymous: anonymous.map(|policy| Anonymous::new(policy, &routes)).transpose()?,
+            approvals: approvals(&config.approvals)?,
+            attest,
+            keeps_spend,
             audiences: audiences(config.audiences.as_deref(), &authorities)?,
             max_body_bytes: config.max_body_bytes,
             nonce_authority: config.nonce_authority,
             gate: config.gate.id.clone(),
+            gate_name: config.gate.name.clone(),
             profile: config.profile,
             mode: config.mode,
             reserved_headers: config.reserved_headers,
             authorities,
-            routes: Routes::new(&config.routes, config.mode)?,
+            routes,
             trust: Trust::new(&config.trust, config.profile)?,
             windows: Windows::new(&config.windows.unwrap_or_default(), config.profile)?,
         })
@@ -69,6 +105,11 @@ impl Snapshot {
     /// The gate's id.
     pub fn gate(&self) -> &str {
         &self.gate
+    }
+
+    /// What people call the gate.
+    pub fn gate_name(&self) -> Option<&str> {
+        self.gate_name.as_deref()
     }
 
     /// How strictly the gate checks.
@@ -101,6 +142,40 @@ impl Snapshot {
         self.nonce_authority
     }
 
+    /// What the gate asks of requests beyond who makes them.
+    pub fn guardrails(&self) -> &GateRules {
+        &self.guardrails
+    }
+
+    /// What may be asked without a credential.
+    /// Whether anything may be asked without a credential that is not public.
+    pub fn admits_anonymous(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
+    pub(crate) fn anonymous(&self) -> Option<&Anonymous> {
+        self.anonymous.as_ref()
+    }
+
+    /// What becomes of requests whose decision cannot be recorded.
+    pub fn attest(&self) -> AttestPolicy {
+        self.attest
+    }
+
+    /// Whether somebody has approved a request, so that it matters which process asks.
+    pub fn has_approvals(&self) -> bool {
+        !self.approvals.is_empty()
+    }
+
+    pub(crate) fn approvals(&self) -> &[Approval] {
+        &self.approvals
+    }
+
+    /// Whether there is somebody who keeps what was spent.
+    pub(crate) fn keeps_spend(&self) -> bool {
+        self.keeps_spend
+    }
+
     /// The routes.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -120,6 +195,28 @@ impl Snapshot {
     pub fn is_own_authority(&self, authority: &str) -> bool {
         self.authorities.contains(authority)
     }
+}
+
+fn guardrails(config: &Config, routes: &Routes, keeps_spend: bool) -> Result<GateRules, ConfigError> {
+    let Some(written) = &config.guardrails else { return Ok(GateRules::default()) };
+    let wrong = |member: &str, problem| Err(ConfigError::new(format!("guardrails.{member}"), problem));
+    let rules = match GateRules::read(&written.0) {
+        Ok(rules) => rules,
+        Err(fault) => return wrong(&fault.member, fault.problem),
+    };
+    for (pattern, rules) in rules.iter() {
+        // What no route leads to is a slip of the pen, and would guard nothing.
+        if !routes.actions().any(|action| GateRules::fits(pattern, action)) && pattern != "*" {
+            return wrong(pattern, "is neither a guardrail nor an action that a route has");
+        }
+        if !rules.caps().is_empty() && !keeps_spend {
+            return wrong(
+                pattern,
+                "caps what is spent: this needs a control service, or `spend`: `in_memory`",
+            );
+        }
+    }
+    Ok(rules)
 }
 
 fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {

@@ -7,8 +7,8 @@ use portcullis_core::capiscio::{
 };
 use portcullis_core::json::Object;
 use portcullis_core::{
-    Config, CredentialCache, LocalReplay, Profile, Reason, ReplaySecret, RequestHead, SecretKey, Snapshot,
-    Step, Trust, TrustConfig, UnixTime, Verifier, base64, sha256,
+    Config, CredentialCache, LocalMemory, Process, Profile, Reason, RequestHead, SecretKey, Snapshot, Step,
+    Trust, TrustConfig, UnixTime, Verifier, base64, sha256,
 };
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ fn snapshot(more: &str) -> Snapshot {
 struct Gate {
     snapshot: Snapshot,
     cache: CredentialCache,
-    replay: LocalReplay,
+    replay: LocalMemory,
 }
 
 impl Gate {
@@ -75,7 +75,7 @@ impl Gate {
         Gate {
             snapshot: snapshot(""),
             cache: CredentialCache::new(1 << 20),
-            replay: LocalReplay::new(ReplaySecret::new([1; 32])),
+            replay: LocalMemory::new(&Process::new([1; 32], NOW)),
         }
     }
 
@@ -88,9 +88,10 @@ impl Gate {
             authority: b"api.example",
             path: path.as_bytes(),
             headers: &headers,
+            source: None,
         };
         let verifier = Verifier::new(&self.snapshot);
-        let step = match verifier.begin(&head, now, &mut self.cache) {
+        let step = match verifier.begin(&head, now, &mut self.cache, &mut self.replay) {
             Step::NeedBody(mut pending) => {
                 for chunk in body {
                     if let Err(refused) = pending.absorb(chunk) {
@@ -107,7 +108,7 @@ impl Gate {
                 "ok"
             }
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     }
 }
@@ -225,17 +226,28 @@ fn a_badge_that_expires_while_the_body_comes_is_refused() {
     let own = sign_request(&bob, "any", Object::default(), None, NOW);
     let headers: [(&[u8], &[u8]); 2] =
         [(b"x-capiscio-badge", token.as_bytes()), (b"x-capiscio-jws", own.as_bytes())];
-    let head = RequestHead { method: b"POST", authority: b"api.example", path: b"/once", headers: &headers };
+    let head = RequestHead {
+        method: b"POST",
+        authority: b"api.example",
+        path: b"/once",
+        headers: &headers,
+        source: None,
+    };
     let judged = |later: i64| {
         let verifier = Verifier::new(&gate.snapshot);
-        let Step::NeedBody(pending) = verifier.begin(&head, NOW, &mut CredentialCache::new(0)) else {
+        let Step::NeedBody(pending) = verifier.begin(
+            &head,
+            NOW,
+            &mut CredentialCache::new(0),
+            &mut LocalMemory::new(&Process::new([1; 32], NOW)),
+        ) else {
             panic!("the signature covers the body");
         };
-        let mut replay = LocalReplay::new(ReplaySecret::new([1; 32]));
+        let mut replay = LocalMemory::new(&Process::new([1; 32], NOW));
         match verifier.finish(pending, NOW.plus_millis(later), &mut replay) {
             Step::Permit(_) => "ok",
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     };
     assert_eq!(judged(9_999), "ok");

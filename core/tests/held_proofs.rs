@@ -6,7 +6,7 @@ mod common;
 
 use common::{NOW, SELF_ISSUED, chain, key, snapshot};
 use portcullis_core::{
-    CredentialCache, LocalReplay, ProofDraft, ReplaySecret, RequestHead, Snapshot, Step, UnixTime, Verifier,
+    CredentialCache, LocalMemory, Process, ProofDraft, RequestHead, Snapshot, Step, UnixTime, Verifier,
 };
 
 const BODY: &[u8] = b"window seat";
@@ -31,19 +31,24 @@ fn held(first: &Snapshot, second: &Snapshot, later: UnixTime, body: &[u8]) -> &'
     let proof = draft.sign(&key(1));
     let mut headers = vec![(&b"agent-passport"[..], credential.as_bytes())];
     headers.extend(proof.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-    let head =
-        RequestHead { method: b"POST", authority: b"api.example", path: b"/bookings/1", headers: &headers };
-    let begun = Verifier::new(first).begin(&head, NOW, &mut CredentialCache::new(1 << 16));
+    let head = RequestHead {
+        method: b"POST",
+        authority: b"api.example",
+        path: b"/bookings/1",
+        headers: &headers,
+        source: None,
+    };
+    let mut replay = LocalMemory::new(&Process::new([7; 32], NOW));
+    let begun = Verifier::new(first).begin(&head, NOW, &mut CredentialCache::new(1 << 16), &mut replay);
     let Step::NeedBody(mut pending) = begun else { panic!("{begun:?}") };
     pending.absorb(body).unwrap();
-    let mut replay = LocalReplay::new(ReplaySecret::new([7; 32]));
     match Verifier::new(second).finish(pending, later, &mut replay) {
         Step::Permit(permit) => {
             assert!(permit.once().is_some() && permit.wanted().is_none());
             "ok"
         }
         Step::Deny(refused) => refused.denial.reason.code(),
-        other @ Step::NeedBody(_) => panic!("{other:?}"),
+        other @ (Step::NeedBody(_) | Step::Hold(_)) => panic!("{other:?}"),
     }
 }
 

@@ -15,7 +15,7 @@ use portcullis_core::live::{
     RevocationPage, Revocations,
 };
 use portcullis_core::{
-    CredentialCache, LocalReplay, Reason, ReplaySecret, RequestHead, Step, UnixTime, Verifier, base64,
+    CredentialCache, LocalMemory, Process, Reason, RequestHead, Step, UnixTime, Verifier, base64,
 };
 use proptest::prelude::*;
 use service::{ECHO, FINGERPRINTS, GATE, MAX_AGE, Service, gate};
@@ -312,7 +312,7 @@ struct Judge {
     service: Service,
     gate: LiveTrust,
     cache: CredentialCache,
-    replay: LocalReplay,
+    replay: LocalMemory,
 }
 
 const REGISTRY: &str = "https://registry.example";
@@ -328,7 +328,7 @@ impl Judge {
             service,
             gate,
             cache: CredentialCache::new(1 << 20),
-            replay: LocalReplay::new(ReplaySecret::new([1; 32])),
+            replay: LocalMemory::new(&Process::new([1; 32], NOW)),
         }
     }
 
@@ -347,9 +347,12 @@ impl Judge {
             authority: b"api.example",
             path: path.as_bytes(),
             headers: &headers,
+            source: None,
         };
         let Current { snapshot, live } = self.gate.current().unwrap();
-        let step = match Verifier::new(snapshot).with_live(live).begin(&head, now, &mut self.cache) {
+        let begun =
+            Verifier::new(snapshot).with_live(live).begin(&head, now, &mut self.cache, &mut self.replay);
+        let step = match begun {
             Step::NeedBody(pending) => {
                 meanwhile(&mut self.service);
                 self.service.bring(&mut self.gate, NOW);
@@ -361,7 +364,7 @@ impl Judge {
         match step {
             Step::Permit(_) => "ok",
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     }
 
@@ -515,13 +518,17 @@ fn nothing_passes_by_material_that_is_too_old_not_even_a_public_route() {
     assert_eq!(judge.ask_while("/nowhere", ("a", "b"), stale, |_| ()), "route_unknown");
     // While the body comes.
     let headers = [(header.0.as_bytes(), header.1.as_bytes())];
-    let head =
-        RequestHead { method: b"GET", authority: b"api.example", path: b"/flights", headers: &headers };
+    let head = RequestHead {
+        method: b"GET",
+        authority: b"api.example",
+        path: b"/flights",
+        headers: &headers,
+        source: None,
+    };
     let Current { snapshot, live } = judge.gate.current().unwrap();
     let verifier = Verifier::new(snapshot).with_live(live);
-    let Step::NeedBody(pending) = verifier.begin(&head, NOW.plus_millis(MAX_AGE), &mut judge.cache) else {
-        panic!("it has a signature")
-    };
+    let begun = verifier.begin(&head, NOW.plus_millis(MAX_AGE), &mut judge.cache, &mut judge.replay);
+    let Step::NeedBody(pending) = begun else { panic!("it has a signature") };
     let Step::Deny(refused) = verifier.finish(pending, stale, &mut judge.replay) else { panic!("too old") };
     assert_eq!(refused.denial.reason, Reason::TrustMaterialStale);
 }

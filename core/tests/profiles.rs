@@ -14,7 +14,8 @@ use portcullis_core::json::Object;
 use portcullis_core::live::{Current, LiveTrust};
 use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, delegate, issue};
 use portcullis_core::{
-    Config, ConfigError, CredentialCache, RequestHead, Snapshot, Step, UnixTime, Verifier, Windows, base64,
+    Config, ConfigError, CredentialCache, LocalMemory, Process, RequestHead, Snapshot, Step, UnixTime,
+    Verifier, Windows, base64,
 };
 use proptest::prelude::*;
 use service::{MAX_AGE, Service, gate, service_config};
@@ -91,12 +92,17 @@ fn judge(
     cache: &mut CredentialCache,
 ) -> &'static str {
     let headers = [(header.0.as_bytes(), header.1.as_bytes())];
-    let head =
-        RequestHead { method: b"GET", authority: b"api.example", path: path.as_bytes(), headers: &headers };
-    match verifier.begin(&head, now, cache) {
+    let head = RequestHead {
+        method: b"GET",
+        authority: b"api.example",
+        path: path.as_bytes(),
+        headers: &headers,
+        source: None,
+    };
+    match verifier.begin(&head, now, cache, &mut LocalMemory::new(&Process::new([1; 32], NOW))) {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) => "need body",
+        Step::NeedBody(_) | Step::Hold(_) => "need body",
     }
 }
 

@@ -77,6 +77,7 @@ impl Request {
             authority: &self.authority,
             path: &self.path,
             headers: &headers,
+            source: None,
         };
         verify_proof(&head, "agent-passport", &Holder { key, id }, &WINDOWS, now)
     }

@@ -1,12 +1,16 @@
 //! A gate's configuration as it is written: JSON, every member known, every error
 //! naming its place. What it means is [`Snapshot`](crate::Snapshot)'s business.
 
+mod guardrails;
 mod read;
 mod read_trust;
 mod service;
 mod trust;
 mod windows;
 
+pub use guardrails::{
+    AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, SpendConfig,
+};
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
@@ -54,6 +58,25 @@ pub struct Config {
     /// repeats.
     #[serde(skip_serializing_if = "is_false")]
     pub nonce_authority: bool,
+    /// What the gate asks of requests beyond who makes them, in any of the three vocabularies
+    /// (see [`guardrails`](crate::guardrails)), and by action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrails: Option<GuardrailsConfig>,
+    /// What may be asked without a credential. Left out: only what is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<AnonymousConfig>,
+    /// What becomes of requests whose decision cannot be recorded. Left out: `required` at L2
+    /// and L3, `best_effort` at L1, `off` without a control service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attest: Option<AttestConfig>,
+    /// Requests that a person has approved, at most 1,000. The control service alone sets
+    /// them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalConfig>,
+    /// Where it is kept what was spent. Left out: at the control service; a gate without one
+    /// refuses whatever has caps on that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend: Option<SpendConfig>,
 }
 
 /// `gate`.
@@ -142,6 +165,16 @@ pub struct RouteConfig {
     /// What becomes of a SimpleGuard signature that comes again. Left out: `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub simpleguard_repeats: Option<Repeats>,
+    /// What a request costs, in cents. Left out: nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost_cents: u64,
+    /// The host that a request is for in the end, in lower case. Left out: the request's
+    /// authority, without its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_domain: Option<String>,
+    /// The model that a request leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// What becomes of a signature that comes again. Such a signature has times in whole
@@ -193,4 +226,9 @@ impl core::error::Error for ConfigError {}
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

@@ -1,5 +1,6 @@
 //! Reading a configuration from strict JSON.
 
+use super::guardrails::{anonymous, approval, attest, guardrails, spend};
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
@@ -38,16 +39,21 @@ impl TrustConfig {
 
 pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
     let members = place.members(&[
+        "anonymous",
+        "approvals",
+        "attest",
         "audiences",
         "authorities",
         "cache_bytes",
         "gate",
+        "guardrails",
         "max_body_bytes",
         "mode",
         "nonce_authority",
         "profile",
         "reserved_headers",
         "routes",
+        "spend",
         "trust",
         "windows",
     ])?;
@@ -76,6 +82,11 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
             .unwrap_or(DEFAULT_MAX_BODY_BYTES),
         windows: members.optional("windows", windows)?,
         nonce_authority: members.optional("nonce_authority", |place| place.flag())?.unwrap_or_default(),
+        guardrails: members.optional("guardrails", guardrails)?,
+        anonymous: members.optional("anonymous", anonymous)?,
+        attest: members.optional("attest", attest)?,
+        approvals: members.optional("approvals", |place| place.list(approval))?.unwrap_or_default(),
+        spend: members.optional("spend", spend)?,
     })
 }
 
@@ -92,13 +103,16 @@ fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
     let members = place.members(&[
         "action",
         "allow_upgrade",
+        "cost_cents",
         "keep_credential",
         "methods",
         "mode",
+        "model",
         "path",
         "path_prefix",
         "public",
         "simpleguard_repeats",
+        "target_domain",
     ])?;
     let flag = |name| members.optional(name, |place| place.flag()).map(Option::unwrap_or_default);
     Ok(RouteConfig {
@@ -113,6 +127,9 @@ fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
         simpleguard_repeats: members.optional("simpleguard_repeats", |place| {
             place.one_of(&[("refuse", Repeats::Refuse), ("same_second", Repeats::SameSecond)])
         })?,
+        cost_cents: members.optional("cost_cents", |place| place.whole_number())?.unwrap_or_default(),
+        target_domain: members.optional("target_domain", text)?,
+        model: members.optional("model", text)?,
     })
 }
 
@@ -165,6 +182,10 @@ impl<'v> Place<'v> {
     #[inline(never)]
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
+    }
+
+    pub(super) fn object(&self) -> Result<&'v Object<'v>, ConfigError> {
+        self.value.as_object().ok_or_else(|| self.wrong("must be an object"))
     }
 
     pub(super) fn flag(&self) -> Result<bool, ConfigError> {

@@ -32,6 +32,11 @@ impl ServiceKeys {
     fn get(&self, id: &str, now: UnixTime) -> Option<&PublicKey> {
         self.0.get(id, now)
     }
+
+    /// Those that are valid at this time.
+    pub(crate) fn at(&self, now: UnixTime) -> impl Iterator<Item = &PublicKey> {
+        self.0.at(now).map(|(_, key)| key)
+    }
 }
 
 /// One kind of document.
@@ -101,10 +106,10 @@ impl Kind {
 
 /// The members of an object, all of them known.
 #[derive(Clone, Copy)]
-pub(super) struct Members<'v>(&'v Object<'v>);
+pub(crate) struct Members<'v>(&'v Object<'v>);
 
 impl<'v> Members<'v> {
-    pub(super) fn of(value: &'v Value<'v>, known: &[&str]) -> Result<Self, LiveError> {
+    pub(crate) fn of(value: &'v Value<'v>, known: &[&str]) -> Result<Self, LiveError> {
         let object = value.as_object().ok_or(LiveError::Unreadable("an object is something else"))?;
         if object.iter().any(|(name, _)| !known.contains(&name)) {
             return Err(LiveError::Unreadable("a member is unknown"));
@@ -112,37 +117,37 @@ impl<'v> Members<'v> {
         Ok(Members(object))
     }
 
-    pub(super) fn optional(&self, name: &str) -> Option<&'v Value<'v>> {
+    pub(crate) fn optional(&self, name: &str) -> Option<&'v Value<'v>> {
         self.0.get(name)
     }
 
-    pub(super) fn required(&self, name: &'static str) -> Result<&'v Value<'v>, LiveError> {
+    pub(crate) fn required(&self, name: &'static str) -> Result<&'v Value<'v>, LiveError> {
         self.0.get(name).ok_or(LiveError::Member(name))
     }
 
-    pub(super) fn text(&self, name: &'static str) -> Result<&'v str, LiveError> {
+    pub(crate) fn text(&self, name: &'static str) -> Result<&'v str, LiveError> {
         self.required(name)?.as_str().ok_or(LiveError::Member(name))
     }
 
     /// A whole number of 0 to 2^53.
-    pub(super) fn number(&self, name: &'static str) -> Result<u64, LiveError> {
+    pub(crate) fn number(&self, name: &'static str) -> Result<u64, LiveError> {
         let number = self.required(name)?.as_integer().and_then(|number| u64::try_from(number).ok());
         number.ok_or(LiveError::Member(name))
     }
 
     /// A time as `2026-01-31T00:00:00.000Z`.
-    pub(super) fn time(&self, name: &'static str) -> Result<UnixTime, LiveError> {
+    pub(crate) fn time(&self, name: &'static str) -> Result<UnixTime, LiveError> {
         UnixTime::from_iso(self.text(name)?).ok_or(LiveError::Member(name))
     }
 
     /// base64url, without padding, of `N` bytes.
-    pub(super) fn base64url<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
+    pub(crate) fn base64url<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
         let bytes = base64::decode_url(self.text(name)?).and_then(|bytes| bytes.try_into().ok());
         bytes.ok_or(LiveError::Member(name))
     }
 
     /// Lower-case hex of `N` bytes.
-    pub(super) fn hex<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
+    pub(crate) fn hex<const N: usize>(&self, name: &'static str) -> Result<[u8; N], LiveError> {
         let mut bytes = [0; N];
         read_hex(self.text(name)?, &mut bytes).ok_or(LiveError::Member(name))?;
         Ok(bytes)
@@ -150,11 +155,11 @@ impl<'v> Members<'v> {
 }
 
 /// For members on the signing side: text that the payload owns.
-pub(super) fn owned(text: &str) -> Value<'static> {
+pub(crate) fn owned(text: &str) -> Value<'static> {
     Value::from(text).into_owned()
 }
 
 /// For members on the signing side: a number, at most 2^53.
-pub(super) fn whole(number: u64) -> Value<'static> {
+pub(crate) fn whole(number: u64) -> Value<'static> {
     Value::integer(i64::try_from(number).unwrap_or(i64::MAX))
 }

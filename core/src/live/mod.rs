@@ -1,11 +1,12 @@
 //! Live trust material: what a gate takes from its control service while it runs.
 //!
-//! Five kinds of signed documents. A [`Head`] says which snapshot and which revocations
+//! Six kinds of signed documents. A [`Head`] says which snapshot and which revocations
 //! are in force, and when that was so; a [`SnapshotDocument`] brings the gate's
 //! configuration; [`RevocationPage`]s and [`RevocationDelta`]s bring what is revoked, as
 //! keyed fingerprints. [`LiveTrust`] takes them up in the order of their dependence,
 //! never goes back, and judges nothing by what it has not verified against a head. The
-//! fifth is the answer to a [`NonceQuestion`], about one request.
+//! fifth is the answer to a [`NonceQuestion`], about one request; the sixth, to a
+//! [`SpendQuestion`], about what may be spent.
 //!
 //! All are compact JWS (RFC 7515) by EdDSA with the protected header
 //! `{"alg":"EdDSA","kid":…,"typ":…}` and nothing else in it, over RFC 8785 JSON. How
@@ -22,11 +23,13 @@ mod response;
 mod revocations;
 mod set;
 mod snapshot;
+mod spend;
 mod trust;
 mod view;
 
 pub use call::Call;
 pub use document::ServiceKeys;
+pub(crate) use document::{Members, owned, whole};
 pub use error::LiveError;
 pub use fingerprint::FingerprintKey;
 pub use head::{Head, RevocationState};
@@ -36,6 +39,7 @@ pub use response::TrustResponse;
 pub use revocations::{MAX_FINGERPRINTS, RevocationDelta, RevocationPage};
 pub use set::{MAX_REVOCATIONS, Revocations};
 pub use snapshot::{SignedSnapshot, SnapshotDocument, SnapshotDraft};
+pub use spend::{LeaseSpent, MAX_ACCOUNTS, MAX_LEASES, SpendAnswer, SpendAsk, SpendGrant, SpendQuestion};
 pub use trust::{Current, LiveTrust, Next};
 pub use view::LiveView;
 
@@ -50,7 +54,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads lower-case hex of exactly `bytes.len()` bytes.
-fn read_hex(text: &str, bytes: &mut [u8]) -> Option<()> {
+pub(crate) fn read_hex(text: &str, bytes: &mut [u8]) -> Option<()> {
     let mut digits = text.bytes().map(|digit| match digit {
         b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
         b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),

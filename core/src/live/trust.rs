@@ -142,6 +142,16 @@ impl LiveTrust {
         asked.read_answer(token, &self.gate, &self.keys, now)
     }
 
+    /// The gate's id.
+    pub fn gate(&self) -> &str {
+        &self.gate
+    }
+
+    /// The keys by which it believes its service: they sign checkpoints too.
+    pub fn service_keys(&self) -> &ServiceKeys {
+        &self.keys
+    }
+
     /// The last head that was accepted. What it announces need not have come yet.
     pub fn head(&self) -> Option<&Head> {
         self.announced.as_ref()

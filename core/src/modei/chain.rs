@@ -41,6 +41,7 @@ pub fn verify(passport: &SignedEnvelope, roots: &impl Roots) -> Result<Passport,
         Signer::Known(key) => *key.as_bytes(),
         Signer::Claimed(_) => checked.root_key,
     };
+    let (permissions, granted) = subset::effective(&leaf);
     Ok(Passport {
         form: passport.form(),
         agent_name: leaf.agent_name.map(ToString::to_string),
@@ -48,7 +49,8 @@ pub fn verify(passport: &SignedEnvelope, roots: &impl Roots) -> Result<Passport,
         root: Root { kind, issuer: root.issuer.id.to_string(), key_id: root.issuer.key_id.to_string(), key },
         hops: checked.hops,
         leaf: checked.leaf,
-        permissions: subset::effective(&leaf),
+        permissions,
+        granted,
     })
 }
 

@@ -1,6 +1,8 @@
 //! What is left of a passport once it is verified.
 
+use crate::guardrails::{Granted, RuleFault};
 use crate::json::Object;
+use crate::ordered::Named;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -18,6 +20,8 @@ pub struct Passport {
     pub(super) hops: Vec<Hop>,
     pub(super) leaf: Hop,
     pub(super) permissions: Permissions,
+    /// Of the permissions that have any.
+    pub(super) granted: Named<Result<Granted, RuleFault>>,
 }
 
 /// Permission keys, and for each the constraints in force: what the root set, with
@@ -109,6 +113,20 @@ impl Passport {
         self.hops.iter().chain(core::iter::once(&self.leaf))
     }
 
+    /// The ids from the root to this hop, with spaces between, which no id has. Each passport
+    /// was named by the holder of the one before it, so nobody can make up the path of a
+    /// passport that was not delegated to him.
+    pub(crate) fn path_to(&self, hop: usize) -> String {
+        let mut path = String::new();
+        for (index, passport) in self.hops().take(hop.saturating_add(1)).enumerate() {
+            if index > 0 {
+                path.push(' ');
+            }
+            path.push_str(&passport.passport_id);
+        }
+        path
+    }
+
     /// How often it was delegated: 0 to 5.
     pub fn depth(&self) -> usize {
         self.hops.len()
@@ -117,6 +135,12 @@ impl Passport {
     /// The permissions and their constraints, merged down the chain.
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// What the constraints of a permission ask, where it has some; or why they cannot be
+    /// kept.
+    pub fn constraints(&self, permission: &str) -> Option<&Result<Granted, RuleFault>> {
+        self.granted.get(permission)
     }
 
     /// Modei's derived tier.
@@ -167,8 +191,13 @@ impl Passport {
                 ENTRY.saturating_add(key.len()).saturating_add(constraints)
             })
             .sum();
+        let granted = self.granted.iter().map(|(key, granted)| {
+            let rules = granted.as_ref().map_or_else(|fault| fault.member.len(), Granted::weight);
+            ENTRY.saturating_add(key.len()).saturating_add(rules)
+        });
+        let granted = granted.fold(0, usize::saturating_add);
         let name = self.agent_name.as_deref().map_or(0, str::len);
-        [ENTRY, hops, permissions, name, self.root.issuer.len(), self.root.key_id.len()]
+        [ENTRY, hops, permissions, granted, name, self.root.issuer.len(), self.root.key_id.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }

@@ -2,8 +2,9 @@
 
 use super::envelope::Envelope;
 use super::passport::Permissions;
+use crate::guardrails::{Granted, RuleFault};
 use crate::json::{Object, Value, canonical_text};
-use crate::ordered;
+use crate::ordered::{self, Named};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -80,17 +81,22 @@ fn shown(name: &str) -> String {
 
 /// The leaf's permissions with the constraints in force: the root's, each dimension
 /// as the last hop that restated it has it. So a hop that leaves a constraint out
-/// does not escape it.
-pub(super) fn effective(leaf: &Envelope<'_>) -> Permissions {
+/// does not escape it. And what these ask, read once, of each permission that has any: two
+/// names of one guardrail, in one passport or in two of the chain, both hold.
+pub(super) fn effective(leaf: &Envelope<'_>) -> (Permissions, Named<Result<Granted, RuleFault>>) {
     let hops: Vec<_> = leaf.hops().map(|hop| ordered::map(hop.permissions.iter().copied())).collect();
-    let merge = |key: &str| {
+    let mut permissions = Permissions::new();
+    let mut granted = Named::new();
+    for (key, _) in &leaf.permissions {
+        let own: Vec<_> = hops.iter().map(|hop| hop.get(key).copied()).collect();
         let mut merged = Object::default();
-        for (dimension, value) in
-            hops.iter().filter_map(|hop| hop.get(key)).flat_map(|constraints| constraints.iter())
-        {
+        for (dimension, value) in own.iter().copied().flatten().flat_map(Object::iter) {
             merged.set(dimension, value.clone().into_owned());
         }
-        merged
-    };
-    ordered::map(leaf.permissions.iter().map(|(key, _)| (String::from(*key), merge(key))))
+        if !merged.is_empty() {
+            granted.insert(key, Granted::read(&merged, &own));
+        }
+        permissions.insert(String::from(*key), merged);
+    }
+    (permissions, granted)
 }

@@ -108,6 +108,7 @@ mod tests {
                 (b"content-type", b"application/json"),
                 (b"content-length", b"18"),
             ],
+            source: None,
         };
         let mut base = Base::default();
         for name in ["date", "@method", "@path", "@authority", "content-type", "content-length"] {
@@ -139,6 +140,7 @@ mod tests {
                 (b"x-a", b"two, three"),
                 (b"x-c", b"a\nb"),
             ],
+            source: None,
         };
         let of = |authority, path, name| {
             value(&head(authority, path), name).map(|value| String::from_utf8(value.into_owned()).unwrap())

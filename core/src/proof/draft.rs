@@ -56,6 +56,7 @@ impl ProofDraft<'_> {
             authority: self.authority.as_bytes(),
             path: target.as_bytes(),
             headers: &signed,
+            source: None,
         };
         let mut base = Base::default();
         for name in names {

@@ -121,6 +121,11 @@ impl Trust {
         Ok(())
     }
 
+    /// The tier of a badge's issuer, if it has one here.
+    pub(crate) fn badge_issuer_tier(&self, badge: &Badge) -> Option<Tier> {
+        self.badge_issuer(badge.issuer(), badge.level()).map(|issuer| issuer.tier)
+    }
+
     /// The tier of a badge's issuer, if holders of its badges may have `action`. A badge
     /// grants nothing itself (RFC-002 section 2): the ceiling is the grant.
     ///

@@ -57,8 +57,13 @@ impl Keys {
         self.0.get(id).and_then(|key| key.at(now))
     }
 
+    /// The key of this id, valid or not.
+    pub(crate) fn whenever(&self, id: &str) -> Option<&PublicKey> {
+        self.0.get(id).map(|key| &key.key)
+    }
+
     /// The keys that are valid now, in the order of their ids.
-    pub(super) fn at(&self, now: UnixTime) -> impl Iterator<Item = (&str, &PublicKey)> {
+    pub(crate) fn at(&self, now: UnixTime) -> impl Iterator<Item = (&str, &PublicKey)> {
         self.0.iter().filter_map(move |(id, key)| Some((id, key.at(now)?)))
     }
 }

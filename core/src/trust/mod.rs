@@ -192,7 +192,7 @@ impl Roots for RootsAt<'_> {
 }
 
 impl Tier {
-    const LOWEST: Tier = Tier(1);
+    pub(crate) const LOWEST: Tier = Tier(1);
 
     fn new(number: u8) -> Option<Self> {
         (1..=3).contains(&number).then_some(Tier(number))

@@ -1,12 +1,15 @@
 //! The order of checks for a request.
 
+mod asking;
+mod guard;
+mod hold;
 mod pending;
 mod permit;
 mod prove;
 mod wanted;
 
 pub use pending::Pending;
-pub use permit::{Credential, Identity, Permit, Refused, Step};
+pub use permit::{AccessMode, Credential, Held, Identity, Permit, Refused, Step};
 pub use wanted::Wanted;
 
 use crate::cache::{CredentialCache, Known};
@@ -15,12 +18,13 @@ use crate::config::{Profile, Repeats};
 use crate::denial::Denial;
 use crate::ed25519::{PublicKey, sha256};
 use crate::live::LiveView;
+use crate::memory::Memory;
 use crate::modei::{self, Passport};
 use crate::presented::{Kind, Presented, Token};
 use crate::process::Process;
 use crate::reason::Reason;
-use crate::replay::{Novelty, Once, Replay};
-use crate::request::RequestHead;
+use crate::replay::{Novelty, Once};
+use crate::request::{RequestHead, Unambiguous};
 use crate::route::{Access, Route};
 use crate::snapshot::Snapshot;
 use crate::time::UnixTime;
@@ -29,7 +33,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
+use asking::Asking;
 use pending::Body;
+use permit::Trail;
 
 /// Decides requests under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -64,32 +70,48 @@ impl<'s> Verifier<'s> {
     /// Decides a request by its head at the time `now`, as far as a head can decide.
     ///
     /// Checks, in this order: that the request can be read in one way only, that it has
-    /// a route, that its upgrade is allowed, that live trust material is recent enough; then, unless the route is public, that it
-    /// presents one credential, the credential itself in its standard's own order, its
-    /// window, revocation and signature of the body, the proof of the request, grant and
-    /// ceiling, and that every constraint can be kept. The first failure is the answer. A
-    /// credential that fails is never treated as absent.
-    pub fn begin(&self, head: &RequestHead<'_>, now: UnixTime, cache: &mut CredentialCache) -> Step {
-        let route = match self.route(head) {
-            Ok(route) => route,
+    /// a route, that its upgrade is allowed, that live trust material is recent enough; then,
+    /// unless the route is public, that it presents one credential, the credential itself in
+    /// its standard's own order, its window, revocation and signature of the body, the proof
+    /// of the request, grant and ceiling, and guardrails. The first failure is the answer. A
+    /// credential that fails is never treated as absent; where none is presented, the policy
+    /// for such requests decides. What passes without a look at its body is charged.
+    ///
+    /// A request that must be held always needs its body, as what is approved is bound to it.
+    pub fn begin(
+        &self,
+        head: &RequestHead<'_>,
+        now: UnixTime,
+        cache: &mut CredentialCache,
+        memory: &mut dyn Memory,
+    ) -> Step {
+        let mut trail = Trail::default();
+        let (request, route) = match self.route(head) {
+            Ok(found) => found,
             Err(denial) => {
-                return Step::Deny(Refused { denial, mode: self.snapshot.mode(), route: None, wanted: None });
+                return Step::Deny(Refused::new(denial, self.snapshot.mode(), None, trail));
             }
         };
-        let mut wanted = None;
-        let decided = self.check_age(now).and_then(|()| self.decide(head, route, now, cache, &mut wanted));
+        let asking = Asking::new(head, request);
+        let decided = self
+            .check_age(now)
+            .and_then(|()| self.decide(head, asking, route, now, cache, memory, &mut trail));
         decided.unwrap_or_else(|denial| {
-            Step::Deny(Refused { denial, mode: route.mode(), route: Some(Arc::clone(route)), wanted })
+            Step::Deny(Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail))
         })
     }
 
     /// Decides a request whose whole body `pending` has taken, by a snapshot of the profile
     /// that its head was judged by: all that time may have changed, that signature and proof
-    /// are of this body, and last that neither was used before. A request that is refused for
-    /// anything else uses nothing up.
-    pub fn finish(&self, pending: Box<Pending>, now: UnixTime, replay: &mut dyn Replay) -> Step {
-        self.conclude(&pending, now, replay)
-            .map_or_else(|denial| Step::Deny(pending.refused(denial)), Step::Permit)
+    /// are of this body, guardrails, that neither signature nor proof was used before, whether
+    /// somebody has approved where that is needed; then what the request uses is charged. A
+    /// request that is refused for anything else uses nothing up; one that is held uses up its
+    /// nonce.
+    pub fn finish(&self, pending: Box<Pending>, now: UnixTime, memory: &mut dyn Memory) -> Step {
+        let mut trail = pending.trail();
+        self.conclude(&pending, now, memory, &mut trail).unwrap_or_else(|denial| {
+            Step::Deny(Refused::new(denial, pending.route.mode(), Some(Arc::clone(&pending.route)), trail))
+        })
     }
 
     /// Routes are trust material too: what is public now may not be by a newer snapshot.
@@ -101,7 +123,7 @@ impl<'s> Verifier<'s> {
         }
     }
 
-    fn route(&self, head: &RequestHead<'_>) -> Result<&'s Arc<Route>, Denial> {
+    fn route<'r>(&self, head: &RequestHead<'r>) -> Result<(Unambiguous<'r>, &'s Arc<Route>), Denial> {
         let request = head.unambiguous(self.snapshot)?;
         let route = self
             .snapshot
@@ -111,23 +133,28 @@ impl<'s> Verifier<'s> {
         if request.is_upgrade && !route.allows_upgrade() {
             return Err(Denial::new(Reason::UpgradeRefused, "the request asks to switch protocols"));
         }
-        Ok(route)
+        Ok((request, route))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what is judged, by what, and what is found")]
     fn decide(
         &self,
         head: &RequestHead<'_>,
+        asking: Asking<'_>,
         route: &Arc<Route>,
         now: UnixTime,
         cache: &mut CredentialCache,
-        wanted: &mut Option<Wanted>,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
     ) -> Result<Step, Denial> {
         let Access::Action(action) = route.access() else {
-            let route = Arc::clone(route);
-            return Ok(Step::Permit(Permit { route, identity: None, once: None, wanted: None }));
+            trail.access = AccessMode::Public;
+            return Ok(Step::Permit(Permit::new(route, None, trail)));
         };
-        let Presented { carrier, credential, signature } = Presented::find(head)?
-            .ok_or_else(|| Denial::new(Reason::CredentialMissing, "the route asks for a credential"))?;
+        // INVARIANT: whoever presents a credential is judged by it, and by nothing less.
+        let Some(Presented { carrier, credential, signature }) = Presented::find(head)? else {
+            return self.admit_anonymous(&asking, head.source, route, now, memory, trail);
+        };
         let (credential, signed) = match credential.kind {
             Kind::Passport | Kind::PassportJwt => {
                 (Credential::Passport(credential.kind, self.passport(credential, now, cache)?), None)
@@ -144,15 +171,29 @@ impl<'s> Verifier<'s> {
                 (Credential::SimpleGuard(key_id), Some(signed))
             }
         };
-        let proven = self.prove(head, carrier, &credential, now, wanted)?;
-        let tier = self.grant(&credential, action)?;
-        let route = Arc::clone(route);
-        if signed.is_none() && proven.is_none() {
-            let identity = Some(Identity { credential, tier, route: Arc::clone(&route) });
-            return Ok(Step::Permit(Permit { route, identity, once: None, wanted: None }));
+        if let Some(tier) = self.tier(&credential) {
+            *trail = Trail::of(Identity { credential: credential.clone(), tier, route: Arc::clone(route) });
         }
-        let (body, wanted) = (Body::new(self.snapshot.max_body_bytes()), wanted.take());
-        Ok(Step::NeedBody(Box::new(Pending { route, credential, signed, proven, wanted, body })))
+        let proven = self.prove(head, carrier, &credential, now, &mut trail.wanted)?;
+        let tier = self.grant(&credential, action)?;
+        let guards = self.guards(&credential, action)?;
+        let held = Self::look(&guards, &asking, route, now, memory, trail)?;
+        if signed.is_none() && proven.is_none() && held.is_none() {
+            Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
+            trail.wanted = None;
+            return Ok(Step::Permit(Permit::new(route, None, trail)));
+        }
+        drop(guards);
+        let is_hashed = signed.is_some() || held.is_some();
+        Ok(Step::NeedBody(Box::new(Pending {
+            route: Arc::clone(route),
+            identity: Identity { credential, tier, route: Arc::clone(route) },
+            asking: asking.into_owned(),
+            signed,
+            proven,
+            wanted: trail.wanted.take(),
+            body: Body::new(self.snapshot.max_body_bytes(), is_hashed),
+        })))
     }
 
     /// The passport of a credential, known or verified now; its standing judged now.
@@ -224,6 +265,16 @@ impl<'s> Verifier<'s> {
         Signed::verify(token, &key, now)
     }
 
+    /// The tier of who vouches for the holder of this credential.
+    fn tier(&self, credential: &Credential) -> Option<Tier> {
+        let trust = self.snapshot.trust();
+        match credential {
+            Credential::Badge(badge) => trust.badge_issuer_tier(badge),
+            Credential::SimpleGuard(_) => Some(Tier::LOWEST),
+            Credential::Passport(_, passport) => trust.tier(passport.root()),
+        }
+    }
+
     /// The tier of who grants `action` to the holder of this credential.
     fn grant(&self, credential: &Credential, action: &str) -> Result<Tier, Denial> {
         let trust = self.snapshot.trust();
@@ -234,18 +285,11 @@ impl<'s> Verifier<'s> {
                 .simpleguard_tier(key_id, action)
                 .map_err(|reason| Denial::new(reason, format!("the agent may not have {action} here"))),
             Credential::Passport(_, passport) => {
-                let constraints = passport.permissions().get(action).ok_or_else(|| {
-                    Denial::new(Reason::PermissionDenied, format!("the passport does not grant {action}"))
-                })?;
-                trust.check_ceiling(passport.root(), action).map_err(by_issuer)?;
-                // Absence refuses: a limit that nobody enforces would be none.
-                if !constraints.is_empty() {
-                    let count = constraints.len();
-                    let detail = format!(
-                        "{action} is granted with {count} constraint(s), and this gate enforces none"
-                    );
-                    return Err(Denial::new(Reason::ConstraintNotEnforceable, detail));
+                if !passport.permissions().contains_key(action) {
+                    let detail = format!("the passport does not grant {action}");
+                    return Err(Denial::new(Reason::PermissionDenied, detail));
                 }
+                trust.check_ceiling(passport.root(), action).map_err(by_issuer)?;
                 trust.tier(passport.root()).ok_or_else(|| {
                     Denial::new(Reason::SignatureKeyUnavailable, "the root's issuer is unknown")
                 })
@@ -253,8 +297,15 @@ impl<'s> Verifier<'s> {
         }
     }
 
-    fn conclude(&self, pending: &Pending, now: UnixTime, replay: &mut dyn Replay) -> Result<Permit, Denial> {
-        let Pending { route, credential, signed, proven, wanted, body } = pending;
+    fn conclude(
+        &self,
+        pending: &Pending,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<Step, Denial> {
+        let Pending { route, identity, asking, signed, proven, body, .. } = pending;
+        let credential = &identity.credential;
         // A body may take its time to come.
         self.check_age(now)?;
         match credential {
@@ -284,12 +335,34 @@ impl<'s> Verifier<'s> {
             Access::Public => "",
         };
         let tier = self.grant(credential, action)?;
+        let guards = self.guards(credential, action)?;
+        let hold = match Self::look(&guards, asking, route, now, memory, trail)? {
+            Some(_) if !body.is_hashed && body.length > 0 => {
+                let detail = "guardrails changed while the body came: send the request again";
+                return Err(Denial::new(Reason::TrustMaterialStale, detail));
+            }
+            Some(detail) => Some(self.hold(pending, detail, now)?),
+            None => None,
+        };
         let signature =
-            signed.as_ref().map(|signed| signed.spend(route.repeats(), now, replay)).transpose()?;
-        let nonce = proven.as_ref().map(|proven| proven.spend(now, replay)).transpose()?;
-        let identity = Identity { credential: credential.clone(), tier, route: Arc::clone(route) };
-        let wanted = wanted.clone().filter(|_| self.snapshot.profile() == Profile::L3);
-        Ok(Permit { route: Arc::clone(route), identity: Some(identity), once: nonce.or(signature), wanted })
+            signed.as_ref().map(|signed| signed.spend(route.repeats(), now, memory)).transpose()?;
+        let nonce = proven.as_ref().map(|proven| proven.spend(now, memory)).transpose()?;
+        if let Some(hold) = hold {
+            let approval = self.approval(&hold, now);
+            let is_approved = match approval {
+                Some(approval) => Self::use_approval(approval, &hold, now, memory)?,
+                None => false,
+            };
+            if !is_approved {
+                return Ok(Step::Hold(hold.answer(pending, core::mem::take(trail))));
+            }
+        }
+        Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
+        trail.identity = Some(Identity { tier, ..identity.clone() });
+        if self.snapshot.profile() != Profile::L3 {
+            trail.wanted = None;
+        }
+        Ok(Step::Permit(Permit::new(route, nonce.or(signature), trail)))
     }
 }
 
@@ -307,7 +380,7 @@ impl Signed {
     }
 
     /// Uses the signature, and answers what was used.
-    fn spend(&self, repeats: Repeats, now: UnixTime, replay: &mut dyn Replay) -> Result<Once, Denial> {
+    fn spend(&self, repeats: Repeats, now: UnixTime, replay: &mut dyn Memory) -> Result<Once, Denial> {
         let Signed { signature, signer } = self;
         let token = *signature.digest();
         let once = Once { key: *signer, token, until: signature.last_moment(), self_issued: false };

@@ -1,6 +1,7 @@
 //! A request whose head is good so far, and whose body is awaited.
 
-use super::permit::{Credential, Refused};
+use super::asking::Asking;
+use super::permit::{Identity, Refused, Trail};
 use super::prove::Proven;
 use super::{Signed, Wanted};
 use crate::capiscio::unsigned_body;
@@ -8,6 +9,7 @@ use crate::denial::Denial;
 use crate::ed25519::Hasher;
 use crate::reason::Reason;
 use crate::route::Route;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 
@@ -16,7 +18,8 @@ use alloc::sync::Arc;
 #[derive(Debug)]
 pub struct Pending {
     pub(super) route: Arc<Route>,
-    pub(super) credential: Credential,
+    pub(super) identity: Identity,
+    pub(super) asking: Asking<'static>,
     /// Of the body only.
     pub(super) signed: Option<Signed>,
     /// Of the request.
@@ -30,8 +33,10 @@ pub struct Pending {
 pub(super) struct Body {
     pub(super) length: u64,
     pub(super) limit: u64,
-    /// For the signature of the body, if there is one.
+    /// For the signature of the body, if there is one, and for an approval of the request.
     pub(super) hasher: Hasher,
+    /// Whether it takes the bytes.
+    pub(super) is_hashed: bool,
 }
 
 impl Pending {
@@ -40,8 +45,8 @@ impl Pending {
     /// # Errors
     /// As soon as it is clear that no rest of the body could mend it: `body_too_large`,
     /// `body_not_signed`.
-    pub fn absorb(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        self.take(chunk).map_err(|denial| self.refused(denial))
+    pub fn absorb(&mut self, chunk: &[u8]) -> Result<(), Box<Refused>> {
+        self.take(chunk).map_err(|denial| Box::new(self.refused(denial)))
     }
 
     /// How many bytes of the body it has taken.
@@ -51,10 +56,13 @@ impl Pending {
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         self.body.count(chunk)?;
-        if let Some(signed) = &self.signed {
-            if self.body.length > 0 && signed.signature.body_hash().is_none() {
-                return Err(unsigned_body());
-            }
+        if let Some(signed) = &self.signed
+            && self.body.length > 0
+            && signed.signature.body_hash().is_none()
+        {
+            return Err(unsigned_body());
+        }
+        if self.body.is_hashed {
             self.body.hasher.update(chunk);
         }
         if let Some(proven) = &mut self.proven {
@@ -64,18 +72,18 @@ impl Pending {
     }
 
     pub(super) fn refused(&self, denial: Denial) -> Refused {
-        Refused {
-            denial,
-            mode: self.route.mode(),
-            route: Some(Arc::clone(&self.route)),
-            wanted: self.wanted.clone(),
-        }
+        Refused::new(denial, self.route.mode(), Some(Arc::clone(&self.route)), self.trail())
+    }
+
+    /// What is known of the request before it is judged again.
+    pub(super) fn trail(&self) -> Trail {
+        Trail { wanted: self.wanted.clone(), ..Trail::of(self.identity.clone()) }
     }
 }
 
 impl Body {
-    pub(super) fn new(limit: u32) -> Self {
-        Body { length: 0, limit: limit.into(), hasher: Hasher::default() }
+    pub(super) fn new(limit: u32, is_hashed: bool) -> Self {
+        Body { length: 0, limit: limit.into(), hasher: Hasher::default(), is_hashed }
     }
 
     fn count(&mut self, chunk: &[u8]) -> Result<(), Denial> {

@@ -5,6 +5,7 @@ use super::wanted::Wanted;
 use crate::capiscio::Badge;
 use crate::config::Mode;
 use crate::denial::Denial;
+use crate::guardrails::Evaluation;
 use crate::modei::Passport;
 use crate::presented::Kind;
 use crate::replay::Once;
@@ -14,12 +15,15 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// The answer to a request's head, or to its whole.
 #[derive(Debug)]
 pub enum Step {
     /// It is refused.
     Deny(Refused),
+    /// A person must approve of it first.
+    Hold(Held),
     /// Its body must be seen before it goes anywhere.
     NeedBody(Box<Pending>),
     /// It may pass.
@@ -33,10 +37,12 @@ pub struct Permit {
     pub(super) identity: Option<Identity>,
     pub(super) once: Option<Once>,
     pub(super) wanted: Option<Wanted>,
+    pub(super) access: AccessMode,
+    pub(super) evaluations: Vec<Evaluation>,
 }
 
-/// Who was let through, for what.
-#[derive(Debug)]
+/// Who asks, for what.
+#[derive(Clone, Debug)]
 pub struct Identity {
     pub(super) credential: Credential,
     pub(super) tier: Tier,
@@ -55,7 +61,7 @@ pub enum Credential {
 }
 
 /// A request that is refused, and what that means where it was refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refused {
     /// Why.
     pub denial: Denial,
@@ -66,15 +72,116 @@ pub struct Refused {
     pub route: Option<Arc<Route>>,
     /// What a proof must be like, where the credential is good and a proof is asked for.
     pub wanted: Option<Wanted>,
+    /// Who asks, where the credential is good, whatever was refused then.
+    pub identity: Option<Identity>,
+    /// How the request came in.
+    pub access: AccessMode,
+    /// What became of each guardrail.
+    pub evaluations: Vec<Evaluation>,
+    /// When it is worth trying again, in seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+/// A request that a person must approve first.
+#[derive(Debug)]
+pub struct Held {
+    /// As which it is answered until then: `approval_required`.
+    pub refused: Refused,
+    /// What an approval must be for: SHA-256 over the RFC 8785 text of action, agent key,
+    /// body, cost, gate, method and target, as lower-case hexadecimal digits.
+    pub binding: String,
+    /// The SHA-256 thumbprint of the agent's key.
+    pub agent_key: [u8; 32],
+    /// What is asked, for the person who decides.
+    pub summary: String,
+}
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AccessMode {
+    /// Without a credential, by the gate's policy for such.
+    Anonymous,
+    /// With one that is good.
+    Credential,
+    /// It was refused before anything was known of who asks.
+    #[default]
+    None,
+    /// On a public route.
+    Public,
+}
+
+/// What is found out of a request on its way to a decision.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    pub(super) wanted: Option<Wanted>,
+    pub(super) identity: Option<Identity>,
+    pub(super) access: AccessMode,
+    pub(super) evaluations: Vec<Evaluation>,
+    pub(super) retry_after_s: Option<u32>,
+}
+
+impl Trail {
+    /// Of a request whose credential is good.
+    pub(super) fn of(identity: Identity) -> Self {
+        Trail { identity: Some(identity), access: AccessMode::Credential, ..Trail::default() }
+    }
+}
+
+impl AccessMode {
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            AccessMode::Anonymous => "anonymous",
+            AccessMode::Credential => "credential",
+            AccessMode::None => "none",
+            AccessMode::Public => "public",
+        }
+    }
+}
+
+impl Refused {
+    /// The refusal of a request of which nothing is known.
+    pub fn of_unknown(denial: Denial) -> Self {
+        Self::new(denial, Mode::Enforce, None, Trail::default())
+    }
+
+    #[inline(never)]
+    pub(super) fn new(denial: Denial, mode: Mode, route: Option<Arc<Route>>, trail: Trail) -> Self {
+        let Trail { wanted, identity, access, evaluations, retry_after_s } = trail;
+        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s }
+    }
 }
 
 impl Permit {
+    #[inline(never)]
+    pub(super) fn new(route: &Arc<Route>, once: Option<Once>, trail: &mut Trail) -> Self {
+        let Trail { wanted, identity, access, evaluations, .. } = core::mem::take(trail);
+        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations }
+    }
+
+    /// The refusal of a request that had this permit.
+    pub fn refuse(self, denial: Denial) -> Refused {
+        let Permit { route, identity, wanted, access, evaluations, .. } = self;
+        let (mode, route) = (route.mode(), Some(route));
+        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s: None }
+    }
+
+    /// How the request came in.
+    pub fn access(&self) -> AccessMode {
+        self.access
+    }
+
+    /// What became of each guardrail.
+    pub fn evaluations(&self) -> &[Evaluation] {
+        &self.evaluations
+    }
+
     /// The route.
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// Who was let through; `None` on a public route.
+    /// Who was let through; `None` on a public route, and for a request without a credential.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }

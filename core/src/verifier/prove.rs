@@ -6,12 +6,13 @@ use crate::capiscio::Level;
 use crate::config::Profile;
 use crate::denial::Denial;
 use crate::ed25519::{PublicKey, sha256};
+use crate::memory::Memory;
 use crate::modei::RootKind;
 use crate::presented::Carrier;
 use crate::process::Process;
 use crate::proof::{self, BodyDigest, Holder, Proof, ProofWindows};
 use crate::reason::Reason;
-use crate::replay::{Novelty, Once, Replay};
+use crate::replay::{Novelty, Once};
 use crate::request::RequestHead;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use alloc::format;
@@ -140,7 +141,7 @@ impl Proven {
     ///
     /// # Errors
     /// `request_replayed`, `replay_memory_full` or `host_fault`.
-    pub(super) fn spend(&self, now: UnixTime, replay: &mut dyn Replay) -> Result<Once, Denial> {
+    pub(super) fn spend(&self, now: UnixTime, replay: &mut dyn Memory) -> Result<Once, Denial> {
         match replay.insert(&self.once, now) {
             Ok(Novelty::New) => Ok(self.once),
             Ok(Novelty::Seen { first }) => {

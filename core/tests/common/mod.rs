@@ -4,7 +4,9 @@
 
 use portcullis_core::json::{Object, Value};
 use portcullis_core::modei::{Draft, Signed, delegate, self_issue};
-use portcullis_core::{Config, CredentialCache, RequestHead, SecretKey, Snapshot, Step, UnixTime, Verifier};
+use portcullis_core::{
+    Config, CredentialCache, LocalMemory, Process, RequestHead, SecretKey, Snapshot, Step, UnixTime, Verifier,
+};
 
 /// 2026-06-01T12:00:00.000Z
 pub const NOW: UnixTime = UnixTime::from_millis(1_780_315_200_000);
@@ -90,11 +92,13 @@ pub fn decide(
         authority: request.authority.as_bytes(),
         path: request.path.as_bytes(),
         headers: &headers,
+        source: None,
     };
-    match Verifier::new(snapshot).begin(&head, now, cache) {
+    match Verifier::new(snapshot).begin(&head, now, cache, &mut LocalMemory::new(&Process::new([1; 32], NOW)))
+    {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) => "need body",
+        Step::NeedBody(_) | Step::Hold(_) => "need body",
     }
 }
 

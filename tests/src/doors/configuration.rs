@@ -3,7 +3,8 @@
 use super::gate::NOW;
 use super::{Answer, RequestText};
 use portcullis_core::{
-    Config, ConfigError, CredentialCache, Profile, Reason, RouteConfig, Snapshot, Step, Verifier,
+    Config, ConfigError, CredentialCache, LocalMemory, Process, Profile, Reason, RouteConfig, Snapshot, Step,
+    Verifier,
 };
 use serde_json::Value;
 
@@ -56,17 +57,23 @@ fn check_route(config: &Config, snapshot: &Snapshot, route: &RouteConfig) {
     let is_exact =
         route.path.is_some() || !config.routes.iter().any(|other| other.path.as_ref() == Some(path));
     let mut cache = CredentialCache::new(0);
-    request.with(|head| match Verifier::new(snapshot).begin(head, NOW, &mut cache) {
+    let mut memory = LocalMemory::new(&Process::new([1; 32], NOW));
+    request.with(|head| match Verifier::new(snapshot).begin(head, NOW, &mut cache, &mut memory) {
         Step::Permit(permit) => {
             assert!(permit.identity().is_none());
             assert!(route.public || !is_exact, "{path:?} is not public");
         }
         Step::Deny(refused) if is_exact => {
-            assert_eq!(refused.denial.reason, Reason::CredentialMissing, "{path:?}");
+            let policy = config.anonymous.as_ref().is_some_and(|policy| policy.enabled);
+            // It is not said where the request comes from.
+            let expected = if policy { Reason::AnonymousNotAllowed } else { Reason::CredentialMissing };
+            assert_eq!(refused.denial.reason, expected, "{path:?}");
             assert!(!route.public, "{path:?} is public");
         }
         Step::Deny(refused) => assert_ne!(refused.denial.reason, Reason::PathAmbiguous, "{path:?}"),
-        Step::NeedBody(_) => panic!("{path:?} asks for the body of a request without a credential"),
+        Step::NeedBody(_) | Step::Hold(_) => {
+            panic!("{path:?} asks for the body of a request without a credential")
+        }
     });
 }
 

@@ -4,8 +4,8 @@ use super::gate::{GATE, NOW};
 use super::passport::contents;
 use super::{Answer, RequestText, altered};
 use portcullis_core::{
-    Carrier, CredentialCache, Identity, Kind, Permit, Reason, RouteConfig, Snapshot, Step, UnixTime,
-    Verifier, check_window,
+    Carrier, CredentialCache, Identity, Kind, LocalMemory, Permit, Process, Reason, RouteConfig, Snapshot,
+    Step, UnixTime, Verifier, check_window,
 };
 
 /// Decides a request, with nothing remembered, with itself remembered, and with no room
@@ -32,7 +32,7 @@ pub fn headers(input: &[u8]) -> Answer {
             check_refusal(&request, refused.denial.reason);
             Answer::Refused
         }
-        Step::NeedBody(_) => panic!("this gate trusts nobody who signs bodies"),
+        Step::NeedBody(_) | Step::Hold(_) => panic!("this gate trusts nobody who signs bodies"),
     })
 }
 
@@ -43,7 +43,10 @@ fn decide<T>(
     cache: &mut CredentialCache,
     then: impl FnOnce(Step) -> T,
 ) -> T {
-    request.with(|head| then(Verifier::new(snapshot).begin(head, now, cache)))
+    request.with(|head| {
+        let mut memory = LocalMemory::new(&Process::new([1; 32], NOW));
+        then(Verifier::new(snapshot).begin(head, now, cache, &mut memory))
+    })
 }
 
 fn refusal(
@@ -55,7 +58,7 @@ fn refusal(
     decide(snapshot, request, now, cache, |step| match step {
         Step::Deny(refused) => Some(refused.denial.reason),
         Step::Permit(_) => None,
-        Step::NeedBody(_) => panic!("this gate trusts nobody who signs bodies"),
+        Step::NeedBody(_) | Step::Hold(_) => panic!("this gate trusts nobody who signs bodies"),
     })
 }
 

@@ -4,8 +4,9 @@ use super::gate::NOW;
 use super::{Answer, altered, key};
 use portcullis_core::live::{
     Head, LiveError, NonceQuestion, RevocationDelta, RevocationPage, Revocations, ServiceKeys,
-    SnapshotDocument, TrustResponse,
+    SnapshotDocument, SpendQuestion, TrustResponse,
 };
+use portcullis_core::spend::Leases;
 use portcullis_core::{KeyConfig, Snapshot, base64, sha256};
 use std::sync::LazyLock;
 
@@ -26,6 +27,13 @@ pub fn live(input: &[u8]) -> Answer {
     if let Ok(question) = NonceQuestion::read(input) {
         assert_eq!(NonceQuestion::read(question.to_json().as_bytes()), Ok(question));
     }
+    if let Ok(question) = SpendQuestion::read(input) {
+        assert_eq!(SpendQuestion::read(question.to_json().as_bytes()), Ok(question));
+    }
+    // A page comes from other workers of the same proxy.
+    if let Ok(page) = Leases::decode(input) {
+        assert_eq!(Leases::decode(&page.encode()), Ok(page));
+    }
     let as_it_stands = read(input);
     let made = made_of(input).map(|token| read(token.as_bytes()));
     as_it_stands.or(made.unwrap_or(Answer::Refused))
@@ -34,7 +42,7 @@ pub fn live(input: &[u8]) -> Answer {
 type Reader = fn(&[u8]) -> Result<(), LiveError>;
 
 fn read(token: &[u8]) -> Answer {
-    const READERS: [Reader; 5] = [head, snapshot, page, delta, nonce];
+    const READERS: [Reader; 6] = [head, snapshot, page, delta, nonce, spend];
     let accepted = READERS.iter().filter(|reader| reader(token).is_ok()).count();
     assert!(accepted <= 1, "a document is read as two kinds");
     if accepted == 0 {
@@ -86,6 +94,12 @@ fn delta(token: &[u8]) -> Result<(), LiveError> {
     let again = delta.sign(&key(SIGNER), KEY_ID);
     assert_eq!(RevocationDelta::read(again.as_bytes(), GATE, &KEYS, NOW), Ok(delta));
     Ok(())
+}
+
+/// The answer to a question about nothing.
+fn spend(token: &[u8]) -> Result<(), LiveError> {
+    let asked = SpendQuestion { accounts: Vec::new(), lane: [1; 16], random: [2; 16] };
+    asked.read_answer(token, GATE, &KEYS, NOW).map(drop)
 }
 
 /// The answer to the question of the vectors.

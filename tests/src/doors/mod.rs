@@ -2,11 +2,13 @@
 //! that goes through it and checks what must hold whatever the bytes are. The fuzz
 //! targets call them with what the fuzzer makes up, the tests with what it kept.
 
+mod attestation;
 mod capiscio;
 mod configuration;
 mod delegation;
 mod envelope;
 mod gate;
+mod guardrails;
 mod headers;
 mod json;
 mod jwt;
@@ -20,11 +22,13 @@ mod plugin_pairs;
 mod proof;
 mod request_text;
 
+pub use attestation::attestation;
 pub use capiscio::capiscio;
 pub use configuration::configuration;
 pub use delegation::delegation;
 pub use envelope::envelope;
 pub use gate::{NOW, issuers};
+pub use guardrails::guardrails;
 pub use headers::headers;
 pub use json::json;
 pub use jwt::jwt;
@@ -57,11 +61,13 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 10] = [
+pub const DOORS: [Door; 12] = [
+    Door { name: "attestation", open: attestation },
     Door { name: "capiscio", open: capiscio },
     Door { name: "configuration", open: configuration },
     Door { name: "delegation", open: delegation },
     Door { name: "envelope", open: envelope },
+    Door { name: "guardrails", open: guardrails },
     Door { name: "headers", open: headers },
     Door { name: "json", open: json },
     Door { name: "jwt", open: jwt },

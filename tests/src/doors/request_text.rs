@@ -38,6 +38,7 @@ impl RequestText {
             authority: &self.authority,
             path: &self.path,
             headers: &headers,
+            source: None,
         })
     }
 

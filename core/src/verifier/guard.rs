@@ -1,0 +1,244 @@
+//! Guardrails of a request: which there are, what they say, and what is charged.
+
+use super::Verifier;
+use super::asking::Asking;
+use super::permit::{AccessMode, Credential, Permit, Step, Trail};
+use crate::anonymous::Anonymous;
+use crate::capiscio::Level;
+use crate::counters::{Charged, CounterClass, CounterKey, seconds_left};
+use crate::denial::Denial;
+use crate::guardrails::{
+    Counted, Limits, Outcome, Rules, SpendAccount, SpendFault, Taken, evaluate, push_counted, push_spent,
+};
+use crate::memory::Memory;
+use crate::modei::RootKind;
+use crate::reason::Reason;
+use crate::route::Route;
+use crate::time::UnixTime;
+use crate::trust::SIMPLEGUARD_ISSUER;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// All that is asked of a request beyond who makes it: by its permission, and by the gate.
+#[derive(Default)]
+pub(super) struct Guards<'g> {
+    sources: Vec<&'g Rules>,
+    counted: Vec<(CounterKey, Limits)>,
+    accounts: Vec<SpendAccount>,
+}
+
+impl Verifier<'_> {
+    /// What is asked of the holder of a credential for an action that it was granted.
+    #[inline(never)]
+    pub(super) fn guards<'g>(
+        &'g self,
+        credential: &'g Credential,
+        action: &'g str,
+    ) -> Result<Guards<'g>, Denial> {
+        let mut guards = Guards::default();
+        let (issuer, agent, class) = who(credential);
+        if let Credential::Passport(_, passport) = credential
+            && let Some(granted) = passport.constraints(action)
+        {
+            let granted = granted.as_ref().map_err(|fault| Denial::from(fault.clone()))?;
+            guards.sources.push(granted.rules());
+            for level in granted.levels() {
+                let passports = passport.path_to(level.hop);
+                guards.count(|| CounterKey::of_passport(issuer, &passports, action, class), &level.limits);
+                if level.caps.is_empty() {
+                    continue;
+                }
+                if !self.snapshot.keeps_spend() {
+                    let detail = format!("{action} has a cap on what is spent, and nobody here keeps that");
+                    return Err(Denial::new(Reason::ConstraintNotEnforceable, detail));
+                }
+                guards.accounts.push(SpendAccount {
+                    issuer: issuer.to_string(),
+                    passport_id: passports,
+                    permission: action.to_string(),
+                    caps: level.caps,
+                });
+            }
+        }
+        for (pattern, rules) in self.snapshot.guardrails().of(action) {
+            guards.sources.push(rules);
+            guards.count(|| CounterKey::of_agent(issuer, agent, pattern, class), rules.limits());
+            if !rules.caps().is_empty() {
+                guards.accounts.push(SpendAccount {
+                    issuer: issuer.to_string(),
+                    passport_id: agent.to_string(),
+                    // No permission of a passport is called so.
+                    permission: if pattern.ends_with('*') {
+                        pattern.to_string()
+                    } else {
+                        [pattern, "*"].concat()
+                    },
+                    caps: *rules.caps(),
+                });
+            }
+        }
+        Ok(guards)
+    }
+
+    /// Looks at all guardrails, and answers why the request must be held, if it must.
+    #[inline(never)]
+    pub(super) fn look(
+        guards: &Guards<'_>,
+        asking: &Asking<'_>,
+        route: &Route,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<Option<String>, Denial> {
+        trail.evaluations.clear();
+        if guards.sources.is_empty() {
+            return Ok(None);
+        }
+        let mut counted = Vec::with_capacity(guards.counted.len());
+        for (key, limits) in &guards.counted {
+            counted.push(Counted { limits: *limits, used: memory.usage(key, now)? });
+        }
+        let target_domain = asking.target_domain(route);
+        let verdict = evaluate(&guards.sources, &counted, &asking.facts(route, &target_domain, now));
+        trail.evaluations = verdict.evaluations;
+        match verdict.outcome {
+            Outcome::Allow => Ok(None),
+            Outcome::Hold { detail } => Ok(Some(detail)),
+            Outcome::Block { reason, detail, retry_after_s } => {
+                trail.retry_after_s = retry_after_s;
+                Err(Denial::new(reason, detail))
+            }
+        }
+    }
+
+    /// Charges counters, and then what is spent. What others have used up since it was looked
+    /// at refuses.
+    #[inline(never)]
+    pub(super) fn charge(
+        guards: &Guards<'_>,
+        cents: u64,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<(), Denial> {
+        for (key, limits) in &guards.counted {
+            if let Charged::Over { window, used } = memory.charge(key, limits, now)? {
+                trail.retry_after_s = Some(seconds_left(window, now));
+                let detail = push_counted(&mut trail.evaluations, window, &Counted { limits: *limits, used });
+                return Err(Denial::new(Reason::RateLimitExceeded, detail));
+            }
+        }
+        if cents == 0 {
+            return Ok(());
+        }
+        for (index, account) in guards.accounts.iter().enumerate() {
+            let fault = match memory.take(account, cents, now) {
+                Ok(taken) => {
+                    push_spent(&mut trail.evaluations, taken, false);
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            for taken in guards.accounts.iter().take(index) {
+                memory.give_back(taken, cents, now);
+            }
+            return Err(match fault {
+                SpendFault::Pending => {
+                    trail.retry_after_s = Some(1);
+                    Denial::new(Reason::SpendLeasePending, "the gate has asked for more: try again")
+                }
+                SpendFault::Exhausted { spent, cap } => {
+                    let detail = push_spent(&mut trail.evaluations, Taken { spent, cap }, true);
+                    Denial::new(Reason::SpendLimitExceeded, detail)
+                }
+                SpendFault::Unavailable(problem) => Denial::new(Reason::HostFault, problem),
+            });
+        }
+        Ok(())
+    }
+
+    /// Decides a request that presents no credential at all.
+    pub(super) fn admit_anonymous(
+        &self,
+        asking: &Asking<'_>,
+        source: Option<&[u8]>,
+        route: &Arc<Route>,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<Step, Denial> {
+        let Some(policy) = self.snapshot.anonymous() else {
+            return Err(Denial::new(Reason::CredentialMissing, "the route asks for a credential"));
+        };
+        trail.access = AccessMode::Anonymous;
+        self.judge_anonymous(policy, asking, source, route, now, memory, trail).map_err(|denial| {
+            // What a credential would mend is told as that.
+            let reason = match denial.reason {
+                Reason::ConstraintViolated => Reason::AnonymousNotAllowed,
+                reason => reason,
+            };
+            let separator = if policy.upgrade().is_empty() { "" } else { ". " };
+            Denial::new(reason, [&denial.detail, separator, policy.upgrade()].concat())
+        })?;
+        Ok(Step::Permit(Permit::new(route, None, trail)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is judged, by what, and what is found")]
+    fn judge_anonymous(
+        &self,
+        policy: &Anonymous,
+        asking: &Asking<'_>,
+        source: Option<&[u8]>,
+        route: &Route,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<(), Denial> {
+        let refused = |detail: &'static str| Err(Denial::new(Reason::AnonymousNotAllowed, detail));
+        let action = asking.facts(route, "", now).action;
+        if !policy.allows(action) {
+            return refused("this needs a credential");
+        }
+        let Some(source) = source.filter(|source| !source.is_empty()) else {
+            return refused("it is not known where the request comes from");
+        };
+        let mut guards = Guards::default();
+        guards.sources.push(policy.rules());
+        let mut limits = *policy.limits();
+        for (_, rules) in self.snapshot.guardrails().of(action) {
+            guards.sources.push(rules);
+            limits.tighten_all(rules.limits());
+            if route.cost_cents() > 0 && !rules.caps().is_empty() {
+                return refused("what it costs is capped by agent, and it names none");
+            }
+        }
+        guards.count(|| CounterKey::of_source(source), &limits);
+        if Self::look(&guards, asking, route, now, memory, trail)?.is_some() {
+            return refused("it needs approval, and nobody asks for that");
+        }
+        Self::charge(&guards, 0, now, memory, trail)
+    }
+}
+
+impl Guards<'_> {
+    fn count(&mut self, key: impl FnOnce() -> CounterKey, limits: &Limits) {
+        if !limits.is_empty() {
+            self.counted.push((key(), *limits));
+        }
+    }
+}
+
+/// Issuer, agent, and who can make up such.
+fn who(credential: &Credential) -> (&str, &str, CounterClass) {
+    let (issuer, agent, self_issued) = match credential {
+        Credential::Passport(_, passport) => {
+            let root = passport.root();
+            (root.issuer(), passport.agent_id(), root.kind() == RootKind::SelfIssued)
+        }
+        Credential::Badge(badge) => (badge.issuer(), badge.subject(), badge.level() == Level::SelfSigned),
+        Credential::SimpleGuard(key_id) => (SIMPLEGUARD_ISSUER, key_id.as_str(), false),
+    };
+    (issuer, agent, if self_issued { CounterClass::SelfIssued } else { CounterClass::Vouched })
+}

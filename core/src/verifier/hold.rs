@@ -1,0 +1,112 @@
+//! Requests that a person must approve first.
+
+use super::Verifier;
+use super::pending::Pending;
+use super::permit::{Credential, Held, Identity, Refused, Trail};
+use crate::approval::Approval;
+use crate::base64;
+use crate::denial::Denial;
+use crate::ed25519::sha256;
+use crate::guardrails::cost_detail;
+use crate::json::{Object, Value, canonical_text};
+use crate::live::hex;
+use crate::memory::Memory;
+use crate::reason::Reason;
+use crate::replay::{Novelty, Once};
+use crate::time::UnixTime;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// What a request is held for.
+pub(super) struct Hold {
+    binding: String,
+    agent_key: [u8; 32],
+    detail: String,
+}
+
+impl Verifier<'_> {
+    /// What an approval of this request must be for: its action, method, target, cost and
+    /// body, by this agent at this gate, and nothing else.
+    pub(super) fn hold(&self, pending: &Pending, detail: String, now: UnixTime) -> Result<Hold, Denial> {
+        let Pending { identity, asking, body, route, .. } = pending;
+        let agent_key = match &identity.credential {
+            Credential::Passport(_, passport) => sha256(passport.public_key()),
+            Credential::Badge(badge) => sha256(badge.key()),
+            Credential::SimpleGuard(id) => {
+                sha256(self.snapshot.trust().simpleguard_key_with(id, self.live, now)?.as_bytes())
+            }
+        };
+        let (key, body) = (base64::encode_url(&agent_key), hex(&body.hasher.digest()));
+        let cents = i64::try_from(route.cost_cents()).unwrap_or(i64::MAX);
+        let bound = Object::from([
+            ("action", Value::from(identity.action())),
+            ("agent_key", key.as_str().into()),
+            ("body", body.as_str().into()),
+            ("cost_cents", Value::integer(cents)),
+            ("gate", self.snapshot.gate().into()),
+            ("method", asking.method.name().into()),
+            ("target", asking.target.as_ref().into()),
+            ("v", 1.into()),
+        ]);
+        Ok(Hold { binding: hex(&sha256(canonical_text(&bound.into()).as_bytes())), agent_key, detail })
+    }
+
+    /// The approval of what is held, if there is one for this process.
+    pub(super) fn approval(&self, hold: &Hold, now: UnixTime) -> Option<&Approval> {
+        let lane = base64::encode_url(&self.process?.lane(self.snapshot.gate()));
+        self.snapshot.approvals().iter().find(|approval| approval.is_for(&hold.binding, &lane, now))
+    }
+
+    /// Uses an approval, and answers whether it was there to use.
+    pub(super) fn use_approval(
+        approval: &Approval,
+        hold: &Hold,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+    ) -> Result<bool, Denial> {
+        let once = Once {
+            key: sha256(hold.binding.as_bytes()),
+            token: sha256(approval.id.as_bytes()),
+            until: approval.expires_at,
+            self_issued: false,
+        };
+        Ok(memory.insert(&once, now)? == Novelty::New)
+    }
+}
+
+impl Hold {
+    /// The answer to a request that is held.
+    pub(super) fn answer(self, pending: &Pending, trail: Trail) -> Held {
+        let Hold { binding, agent_key, detail } = self;
+        let summary = summary(&pending.identity, pending, &detail);
+        let denial = Denial::new(Reason::ApprovalRequired, detail);
+        let refused = Refused::new(denial, pending.route.mode(), Some(Arc::clone(&pending.route)), trail);
+        Held { refused, binding, agent_key, summary }
+    }
+}
+
+/// What a person reads who is to decide.
+fn summary(identity: &Identity, pending: &Pending, detail: &str) -> String {
+    // It is read on a telephone.
+    const LONGEST_PATH: usize = 100;
+    let path: String = pending.asking.path.chars().take(LONGEST_PATH).collect();
+    let cost = cost_detail(pending.route.cost_cents(), 0, "");
+    let cost = cost.split('/').next().unwrap_or_default();
+    let domain = pending.asking.target_domain(&pending.route);
+    let parts = [
+        identity.agent_id(),
+        " asks for ",
+        identity.action(),
+        ": ",
+        pending.asking.method.name(),
+        " ",
+        &domain,
+        &path,
+        " for ",
+        cost,
+        " (",
+        detail,
+        ")",
+    ];
+    parts.concat()
+}
