@@ -5,7 +5,9 @@ use crate::keys::{self, Purpose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outside::Fetcher;
+use crate::records::stream::Followers;
 use crate::settings::{Settings, Storage};
+use crate::spend::Spend;
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
 use crate::trust::nonces::Nonces;
@@ -32,6 +34,10 @@ pub struct App {
     pub trust: Arc<TrustFeed>,
     /// What was used once at gates.
     pub nonces: Arc<Nonces>,
+    /// What passports spend at gates.
+    pub spend: Arc<Spend>,
+    /// Who follows decisions as they are recorded.
+    pub followers: Arc<Followers>,
     /// What reaches hosts of others.
     pub outside: Fetcher,
 }
@@ -56,10 +62,23 @@ impl App {
         tx.commit().await?;
         let trust = Arc::new(TrustFeed::open(&db, &vault).await?);
         let nonces = Arc::new(Nonces::open(&db, settings.most_nonces).await?);
-        let limits = Arc::new(Limits::new(settings.rate, settings.nonce_rate, settings.failed_rate));
+        let spend = Arc::new(Spend::open(&db, settings.most_spend_accounts).await?);
+        let limits =
+            Limits::new(settings.rate, settings.nonce_rate, settings.record_rate, settings.failed_rate);
         let metrics = Arc::new(Metrics::new());
         let outside = Fetcher::new(&settings.outside)?;
-        Ok(App { db, vault, settings: Arc::new(settings), limits, metrics, trust, nonces, outside })
+        Ok(App {
+            db,
+            vault,
+            settings: Arc::new(settings),
+            limits: Arc::new(limits),
+            metrics,
+            trust,
+            nonces,
+            spend,
+            followers: Arc::default(),
+            outside,
+        })
     }
 }
 

@@ -33,6 +33,12 @@ macro_rules! scopes {
 scopes! {
     /// See and make API keys, none with more scopes than one's own.
     ApiKeys = "api_keys";
+    /// Read the records of what gates decided, and their proofs.
+    Audit = "audit";
+    /// Add records of what was decided elsewhere.
+    AuditRecord = "audit:record";
+    /// See requests that wait for a person, and answer them.
+    Approve = "approve";
     /// Read what was changed by whom.
     AuditRead = "audit:read";
     /// Ask a gate for a decision, without passing it.

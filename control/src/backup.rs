@@ -25,6 +25,12 @@ const TABLES: &[&str] = &[
     "issuers",
     "gates",
     "gate_keys",
+    "attestation_keys",
+    "record_logs",
+    "record_lanes",
+    "records",
+    "record_tiles",
+    "checkpoints",
     "enrolment_tokens",
     "passports",
     "used_assertions",
@@ -36,6 +42,10 @@ const TABLES: &[&str] = &[
     "followed_issuers",
     "followed_agents",
     "did_documents",
+    "spend_accounts",
+    "spend_days",
+    "spend_leases",
+    "approvals",
     "audit",
 ];
 

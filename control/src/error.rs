@@ -19,6 +19,8 @@ pub struct ApiError {
     pub field: Option<String>,
     /// Whole seconds after which to try again.
     pub retry_after: Option<u64>,
+    /// The number with which a lane of records goes on.
+    pub next: Option<u64>,
 }
 
 /// The body of every answer that is no success. `error` and `message` are strings at the
@@ -34,6 +36,9 @@ pub struct ErrorBody {
     /// The member of the body that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The number with which a lane of records goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
     /// The id under which the service's log has this request.
     pub request_id: String,
 }
@@ -44,7 +49,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// An error with a status, a code and a message.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        ApiError { status, code, message: message.into(), field: None, retry_after: None }
+        ApiError { status, code, message: message.into(), field: None, retry_after: None, next: None }
     }
 
     /// 401.
@@ -126,6 +131,7 @@ impl ApiError {
             message: self.message.clone(),
             code: self.code.to_owned(),
             field: self.field.clone(),
+            next: self.next,
             request_id: request_id.to_owned(),
         })
     }

@@ -18,8 +18,10 @@ pub enum Purpose {
     Passports,
     /// Trust Badges of the registry.
     Badges,
-    /// Heads, snapshots and revocations.
+    /// Heads, snapshots, revocations, and checkpoints of logs.
     Trust,
+    /// Records that the service makes itself, of a gate.
+    Attestations,
 }
 
 /// The owner of keys that are the service's own.
@@ -55,12 +57,15 @@ impl Purpose {
             Purpose::Passports => "passports",
             Purpose::Badges => "badges",
             Purpose::Trust => "trust",
+            Purpose::Attestations => "attestations",
         }
     }
 
     /// The purpose of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Purpose::Passports, Purpose::Badges, Purpose::Trust].into_iter().find(|one| one.name() == name)
+        [Purpose::Passports, Purpose::Badges, Purpose::Trust, Purpose::Attestations]
+            .into_iter()
+            .find(|one| one.name() == name)
     }
 }
 

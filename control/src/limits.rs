@@ -15,6 +15,8 @@ pub struct Limits {
     limiter: DefaultKeyedRateLimiter<String>,
     domains: DefaultKeyedRateLimiter<String>,
     nonces: DefaultKeyedRateLimiter<String>,
+    spend: DefaultKeyedRateLimiter<String>,
+    records: DefaultKeyedRateLimiter<String>,
     failures_per_minute: u32,
     failures: Mutex<HashMap<(IpAddr, Credential), Failures>>,
 }
@@ -49,9 +51,15 @@ const KEPT_CALLERS: usize = 10_000;
 const WINDOW: Duration = Duration::from_secs(60);
 
 impl Limits {
-    /// Limits of so many requests a second for a caller, so many questions about nonces a
-    /// second for a gate, and so many failed requests a minute for an address.
-    pub fn new(per_second: u32, nonces_per_second: u32, failures_per_minute: u32) -> Self {
+    /// Limits of so many requests a second for a caller, so many questions about nonces, as
+    /// many about spending, and batches of records a second for a gate, and so many failed
+    /// requests a minute for an address.
+    pub fn new(
+        per_second: u32,
+        nonces_per_second: u32,
+        batches_per_second: u32,
+        failures_per_minute: u32,
+    ) -> Self {
         let quota = |per_second| {
             let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
             let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
@@ -61,6 +69,8 @@ impl Limits {
             limiter: RateLimiter::keyed(quota(per_second)),
             domains: RateLimiter::keyed(Quota::per_minute(DOMAIN_CHECKS)),
             nonces: RateLimiter::keyed(quota(nonces_per_second)),
+            spend: RateLimiter::keyed(quota(nonces_per_second)),
+            records: RateLimiter::keyed(quota(batches_per_second)),
             failures_per_minute,
             failures: Mutex::default(),
         }
@@ -88,6 +98,22 @@ impl Limits {
     /// 429 with the seconds to wait.
     pub fn check_nonces(&self, gate: &str) -> ApiResult<()> {
         check(&self.nonces, gate)
+    }
+
+    /// Counts a question of `gate` about spending.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_spend(&self, gate: &str) -> ApiResult<()> {
+        check(&self.spend, gate)
+    }
+
+    /// Counts a call of `gate` that brings records.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_records(&self, gate: &str) -> ApiResult<()> {
+        check(&self.records, gate)
     }
 
     /// Counts a call from an address that says nothing of who sends it.
@@ -168,7 +194,7 @@ mod tests {
 
     #[test]
     fn neighbours_in_an_ipv6_network_share_their_failures_and_others_do_not() {
-        let limits = Limits::new(1, 1, 1);
+        let limits = Limits::new(1, 1, 1, 1);
         let address = |text: &str| text.parse::<IpAddr>().unwrap_or(IpAddr::from([0, 0, 0, 0]));
         limits.failed(address("2001:db8::1"), Credential::Key);
         assert!(limits.check_failures(address("2001:db8::2"), Credential::Key).is_err());

@@ -2,6 +2,7 @@
 //! as they are written, methods, classes of status, and gates that exist.
 
 use crate::App;
+use crate::spend::Tally;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +30,13 @@ pub struct Metrics {
     trust_number: Gauge,
     nonces: Family<AnswerLabels, Counter>,
     nonces_kept: Family<GateLabels, Gauge>,
+    spend: Family<AnswerLabels, Counter>,
+    spend_accounts: Family<GateLabels, Gauge>,
+    records: Family<DecisionLabels, Counter>,
+    batches_refused: Family<CodeLabels, Counter>,
+    records_waiting: Family<GateLabels, Gauge>,
+    records_dropped: Family<GateLabels, Counter>,
+    waiting: Mutex<HashMap<(String, [u8; 16]), Waiting>>,
     gates_connected: Gauge,
     snapshot_age: Family<GateLabels, Gauge<f64, AtomicU64>>,
     gate_number: Family<GateLabels, Gauge>,
@@ -42,6 +50,17 @@ struct Seen {
     head_age: Duration,
     at: Instant,
 }
+
+/// What a lane of a gate last said of itself.
+#[derive(Clone, Copy)]
+struct Waiting {
+    records: u64,
+    at: Instant,
+}
+
+/// A lane that has brought nothing for so long has nothing that waits, or does not reach
+/// this instance.
+const WAITED: Duration = Duration::from_secs(120);
 
 /// A gate asks at least every 30 seconds, the longest that it may wait; half of that again
 /// may be the network's.
@@ -79,6 +98,16 @@ struct AnswerLabels {
     answer: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct DecisionLabels {
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CodeLabels {
+    code: &'static str,
+}
+
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 #[expect(non_camel_case_types, reason = "the names are the labels")]
 enum ConnectionState {
@@ -100,6 +129,13 @@ impl Metrics {
             trust_number: Gauge::default(),
             nonces: Family::default(),
             nonces_kept: Family::default(),
+            spend: Family::default(),
+            spend_accounts: Family::default(),
+            records: Family::default(),
+            batches_refused: Family::default(),
+            records_waiting: Family::default(),
+            records_dropped: Family::default(),
+            waiting: Mutex::default(),
             gates_connected: Gauge::default(),
             snapshot_age: Family::default(),
             gate_number: Family::default(),
@@ -124,6 +160,28 @@ impl Metrics {
             "nonces_kept",
             "Nonces of a gate that are kept, as this instance counts them",
             metrics.nonces_kept.clone(),
+        );
+        registry.register("spend_leases", "Leases of spending that gates asked for", metrics.spend.clone());
+        registry.register(
+            "spend_accounts",
+            "Accounts of a gate whose spending is kept, as this instance counts them",
+            metrics.spend_accounts.clone(),
+        );
+        registry.register("records", "Records that were taken, by decision", metrics.records.clone());
+        registry.register(
+            "record_batches_refused",
+            "Batches of records that were refused, by code",
+            metrics.batches_refused.clone(),
+        );
+        registry.register(
+            "records_waiting",
+            "Records that still waited in a gate's proxies when these last brought some to this instance",
+            metrics.records_waiting.clone(),
+        );
+        registry.register(
+            "records_dropped",
+            "Decisions that a gate said it could not record",
+            metrics.records_dropped.clone(),
         );
         registry.register(
             "gates_connected",
@@ -191,6 +249,53 @@ impl Metrics {
         self.nonces.get_or_create(&AnswerLabels { answer: decision.unwrap_or("refused") }).inc();
     }
 
+    /// A gate has asked about spending; `None` where it got no answer.
+    pub fn spend_asked(&self, tally: Option<Tally>) {
+        let count = |answer, number| {
+            if number > 0 {
+                self.spend.get_or_create(&AnswerLabels { answer }).inc_by(number);
+            }
+        };
+        let Some(tally) = tally else { return count("refused", 1) };
+        count("granted", tally.granted);
+        count("exhausted", tally.exhausted);
+        count("full", tally.full);
+    }
+
+    /// A gate has brought a batch, in this lane: so many records still wait there, and so many
+    /// decisions were newly told to have none.
+    pub fn batch_taken(
+        &self,
+        gate: &str,
+        lane: [u8; 16],
+        decisions: &[&'static str],
+        waiting: u64,
+        dropped: u64,
+    ) {
+        for decision in decisions {
+            self.recorded(decision);
+        }
+        if dropped > 0 {
+            self.records_dropped.get_or_create(&GateLabels { gate: gate.to_owned() }).inc_by(dropped);
+        }
+        let mut lanes = self.lanes();
+        lanes.retain(|_, lane| lane.at.elapsed() < WAITED);
+        // As with gates: one that is not shown is better than memory without end.
+        if lanes.len() < MOST_SEEN {
+            lanes.insert((gate.to_owned(), lane), Waiting { records: waiting, at: Instant::now() });
+        }
+    }
+
+    /// A record was taken.
+    pub fn recorded(&self, decision: &'static str) {
+        self.records.get_or_create(&DecisionLabels { decision }).inc();
+    }
+
+    /// A batch was refused with this code.
+    pub fn batch_refused(&self, code: &'static str) {
+        self.batches_refused.get_or_create(&CodeLabels { code }).inc();
+    }
+
     /// All of it, in the text format of OpenMetrics.
     ///
     /// # Errors
@@ -211,6 +316,13 @@ impl Metrics {
                 .get_or_create(&GateLabels { gate })
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        self.spend_accounts.clear();
+        for (gate, count) in app.spend.kept() {
+            self.spend_accounts
+                .get_or_create(&GateLabels { gate })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.show_waiting();
         let mut seen = self.seen();
         seen.retain(|gate, _| state.gates.contains_key(gate));
         self.show_gates(&seen);
@@ -218,6 +330,16 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)
+    }
+
+    fn show_waiting(&self) {
+        self.records_waiting.clear();
+        let mut lanes = self.lanes();
+        lanes.retain(|_, lane| lane.at.elapsed() < WAITED);
+        for ((gate, _), lane) in lanes.iter() {
+            let records = i64::try_from(lane.records).unwrap_or(i64::MAX);
+            self.records_waiting.get_or_create(&GateLabels { gate: gate.clone() }).inc_by(records);
+        }
     }
 
     fn show_gates(&self, seen: &HashMap<String, Seen>) {
@@ -238,6 +360,10 @@ impl Metrics {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<(String, [u8; 16]), Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {

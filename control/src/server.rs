@@ -4,7 +4,7 @@ use crate::api;
 use crate::error::{ApiError, ApiResult};
 use crate::follow;
 use crate::limits::Credential;
-use crate::{App, Settings, trust};
+use crate::{App, Settings, approvals, trust};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
@@ -142,7 +142,12 @@ pub async fn serve(settings: Settings) -> Result<()> {
         async move { app.trust.watch_database(&app.db, &app.vault).await }
     });
     let following = tokio::spawn(follow::run(app.clone()));
+    let records = tokio::spawn({
+        let app = app.clone();
+        async move { app.followers.watch_database(&app).await }
+    });
     let upkeep = tokio::spawn(trust::upkeep::run(app.clone()));
+    let waiting = tokio::spawn(approvals::run(app.clone()));
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let header_time = Duration::from_secs(u64::from(settings.request_seconds));
@@ -165,7 +170,9 @@ pub async fn serve(settings: Settings) -> Result<()> {
     served.with_context(|| format!("cannot serve on {}", settings.listen))?;
     background.abort();
     following.abort();
+    records.abort();
     upkeep.abort();
+    waiting.abort();
     ender.abort();
     app.db.close().await;
     tracing::info!("ended");

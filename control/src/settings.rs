@@ -118,12 +118,24 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_RATE", default_value_t = 100, overrides_with = "rate")]
     pub rate: u32,
     /// Questions about nonces per second that one gate may ask in the long run, of its
-    /// proxies together
+    /// proxies together; and as many about spending
     #[arg(long, env = "PORTCULLIS_NONCE_RATE", default_value_t = 1000)]
     pub nonce_rate: u32,
     /// Nonces of one gate that are kept, about; a quarter of them for one agent key
     #[arg(long, env = "PORTCULLIS_MOST_NONCES", default_value_t = 1_000_000)]
     pub most_nonces: u32,
+    /// Accounts of one gate whose spending is kept, about; a quarter of them of passports
+    /// that agents sign for themselves
+    #[arg(long, env = "PORTCULLIS_MOST_SPEND_ACCOUNTS", default_value_t = 100_000)]
+    pub most_spend_accounts: u32,
+    /// Batches of records per second that one gate may bring in the long run, of its
+    /// proxies together; a batch has 256 records at most
+    #[arg(long, env = "PORTCULLIS_RECORD_RATE", default_value_t = 100)]
+    pub record_rate: u32,
+    /// Days that records of decisions are kept, for gates that say nothing else; left out:
+    /// for ever
+    #[arg(long, env = "PORTCULLIS_KEEP_RECORDS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub keep_records: Option<u32>,
     /// Requests with wrong credentials per minute that one address may make
     #[arg(long, env = "PORTCULLIS_FAILED_RATE", default_value_t = 60)]
     pub failed_rate: u32,

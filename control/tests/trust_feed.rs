@@ -6,7 +6,7 @@
 mod common;
 
 use common::Bench;
-use common::gates::{configure, enrol, enrolled, signed, text, token};
+use common::gates::{bringing, configure, enrol, enrolled, signed, text, token};
 use common::passports::now;
 use portcullis_core::live::{Call, LiveTrust, Next, TrustResponse};
 use portcullis_core::modei::{RootKind, Roots};
@@ -223,7 +223,7 @@ fn a_token_enrols_one_gate_once_and_only_its_bearers_key(database: Option<&str>)
     let (status, _) = bench.call("POST", "/api/v1/gates/gate_none/enrolment-tokens", Some(json!({})));
     assert_eq!(status, 404);
     // Signed by the key that it brings, but over another body.
-    let body = json!({"token": "x", "public_key": base64::encode(&key.public_key())}).to_string();
+    let body = bringing(json!({"token": "x"}), &key).to_string();
     let call = Call {
         method: "POST",
         authority: &bench.service.address.to_string(),

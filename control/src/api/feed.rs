@@ -161,6 +161,8 @@ struct Enrolment {
     token: String,
     /// Standard base64 of the 32 bytes of the gate's Ed25519 key, which signs this request.
     public_key: String,
+    /// The same of the key that signs the gate's records.
+    attestation_key: String,
 }
 
 /// What an enrolled gate needs to know.
@@ -189,7 +191,8 @@ async fn enrol(State(app): State<App>, request: Request) -> ApiResult<(StatusCod
             ApiError::new(rejection.status(), "unreadable", "the body is too large or did not come whole")
         })?;
     let asked: Enrolment = read(&body)?;
-    let key = enrolment::read_key(&asked.public_key)?;
+    let key = enrolment::read_key("public_key", &asked.public_key)?;
+    let records = enrolment::read_key("attestation_key", &asked.attestation_key)?;
     let signature = Signature::read(&parts).map_err(ApiError::unauthorized)?;
     if signature.key_id != keys::thumbprint(key.as_bytes()) {
         return Err(ApiError::unauthorized("keyid is not the thumbprint of public_key"));
@@ -198,7 +201,7 @@ async fn enrol(State(app): State<App>, request: Request) -> ApiResult<(StatusCod
     let mut tx = app.db.write().await?;
     let gate_id = enrolment::spend_token(&mut tx, &asked.token).await?;
     enrolment::must_exist(&mut tx, &gate_id).await?;
-    let key_id = enrolment::add_key(&mut tx, &gate_id, &key).await?;
+    let key_id = enrolment::add_key(&mut tx, &gate_id, &key, &records).await?;
     audit::record(&mut tx, &gate_id, "gate.enrol", &gate_id, json!({"key_id": key_id})).await?;
     let service_keys = snapshot::published(&mut tx, Purpose::Trust, keys::SERVICE, now_ms()).await?;
     tx.commit().await?;
@@ -210,6 +213,8 @@ async fn enrol(State(app): State<App>, request: Request) -> ApiResult<(StatusCod
 struct NextKey {
     /// Standard base64 of the 32 bytes of an Ed25519 key.
     public_key: String,
+    /// The same of the key that will sign the gate's records.
+    attestation_key: String,
 }
 
 /// That a gate has a new key.
@@ -238,10 +243,11 @@ async fn bring_key(
 ) -> ApiResult<(StatusCode, Json<KeyBrought>)> {
     caller.must_be(&gate)?;
     let asked: NextKey = read(&caller.body)?;
-    let key = enrolment::read_key(&asked.public_key)?;
+    let key = enrolment::read_key("public_key", &asked.public_key)?;
+    let records = enrolment::read_key("attestation_key", &asked.attestation_key)?;
     let until = now_ms().saturating_add(KEY_OVERLAP_MS);
     let mut tx = app.db.write().await?;
-    let key_id = enrolment::add_key(&mut tx, &gate, &key).await?;
+    let key_id = enrolment::add_key(&mut tx, &gate, &key, &records).await?;
     // A key that was to end sooner still does.
     let ended = enrolment::end_key(&mut tx, &gate, &caller.key_id, until).await;
     let former_until = if ended.is_ok() { until } else { now_ms() };

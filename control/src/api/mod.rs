@@ -1,7 +1,9 @@
 //! Everything that is served, by subject. Each handler's annotation is its line in the
 //! OpenAPI document; the scope that it asks for is the `Caller` that it takes.
 
+pub mod anonymous;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod checks;
 pub mod domains;
@@ -14,9 +16,11 @@ pub mod issuers;
 pub mod metrics;
 pub mod nonces;
 pub mod passports;
+pub mod records;
 pub mod registry;
 mod shapes;
 pub mod signing_keys;
+pub mod spend;
 
 use crate::App;
 use crate::error::{ApiError, ApiResult};
@@ -28,7 +32,9 @@ use utoipa_axum::router::OpenApiRouter;
 /// All routes, and the document that describes them.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .merge(anonymous::routes())
         .merge(api_keys::routes())
+        .merge(approvals::routes())
         .merge(audit::routes())
         .merge(domains::routes())
         .merge(feed::routes())
@@ -40,9 +46,11 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(issuers::routes())
         .merge(nonces::routes())
         .merge(passports::routes())
+        .merge(records::routes())
         .merge(registry::routes())
         .merge(metrics::routes())
         .merge(signing_keys::routes())
+        .merge(spend::routes())
 }
 
 /// What any request may be answered by what stands before the handlers.

@@ -33,8 +33,10 @@ enum PurposeName {
     Passports,
     /// Trust Badges of the registry.
     Badges,
-    /// What running gates are told.
+    /// What running gates are told, and checkpoints of their logs.
     Trust,
+    /// Records that the service makes itself, of a gate.
+    Attestations,
 }
 
 impl PurposeName {
@@ -43,6 +45,7 @@ impl PurposeName {
             PurposeName::Passports => Purpose::Passports,
             PurposeName::Badges => Purpose::Badges,
             PurposeName::Trust => Purpose::Trust,
+            PurposeName::Attestations => Purpose::Attestations,
         }
     }
 
@@ -51,6 +54,7 @@ impl PurposeName {
             Some(Purpose::Passports) => Ok(PurposeName::Passports),
             Some(Purpose::Badges) => Ok(PurposeName::Badges),
             Some(Purpose::Trust) => Ok(PurposeName::Trust),
+            Some(Purpose::Attestations) => Ok(PurposeName::Attestations),
             None => Err(anyhow::anyhow!("a signing key has an unknown purpose").into()),
         }
     }
@@ -60,7 +64,7 @@ impl PurposeName {
     /// somebody must write them.
     fn lead_seconds(self) -> i64 {
         match self {
-            PurposeName::Passports | PurposeName::Badges => 10,
+            PurposeName::Passports | PurposeName::Badges | PurposeName::Attestations => 10,
             PurposeName::Trust => DAY,
         }
     }
@@ -72,6 +76,8 @@ impl PurposeName {
             PurposeName::Passports => 400 * DAY,
             PurposeName::Badges => DAY,
             PurposeName::Trust => 3600,
+            // Records are judged by the time at which the log took them: at once.
+            PurposeName::Attestations => 60,
         }
     }
 }
@@ -240,7 +246,7 @@ struct Rotation {
     #[schema(minimum = 0, maximum = 2_678_400)]
     lead_seconds: Option<i64>,
     /// For so many seconds more, what the former keys signed is taken. Left out: 400 days
-    /// for passports, a day for badges, an hour for trust material.
+    /// for passports, a day for badges, an hour for trust material, a minute for records.
     #[schema(minimum = 0, maximum = 316_224_000)]
     overlap_seconds: Option<i64>,
 }

@@ -2,7 +2,7 @@
 //! it bring the next.
 
 use crate::auth;
-use crate::db::Tx;
+use crate::db::{Tx, is_conflict};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::thumbprint;
 use crate::time::now_ms;
@@ -57,11 +57,14 @@ pub async fn spend_token(tx: &mut Tx, token: &str) -> ApiResult<String> {
     Ok(row.try_get("gate_id")?)
 }
 
-/// Adds a key to a gate. Answers its id.
+/// Adds a key to a gate, with the key that signs its records. Answers the first one's id.
 ///
 /// # Errors
-/// 409 where the gate has too many keys, or a gate has this one.
-pub async fn add_key(tx: &mut Tx, gate: &str, key: &PublicKey) -> ApiResult<String> {
+/// 409 where the gate has too many keys, or a gate has this one; 422 where both are one.
+pub async fn add_key(tx: &mut Tx, gate: &str, key: &PublicKey, records: &PublicKey) -> ApiResult<String> {
+    if key.as_bytes() == records.as_bytes() {
+        return Err(ApiError::invalid("attestation_key", "must be another key than public_key"));
+    }
     let key_id = thumbprint(key.as_bytes());
     let (others,): (i64,) = sqlx::query_as(
         "SELECT COUNT(*) FROM gate_keys WHERE gate_id = $1 AND (not_after IS NULL OR not_after > $2)",
@@ -87,7 +90,24 @@ pub async fn add_key(tx: &mut Tx, gate: &str, key: &PublicKey) -> ApiResult<Stri
         .bind(now_ms())
         .execute(&mut **tx)
         .await?;
-    Ok(key_id)
+    let added = sqlx::query(
+        "INSERT INTO attestation_keys (gate_id, key_id, gate_key_id, public_key, created_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(gate)
+    .bind(thumbprint(records.as_bytes()))
+    .bind(&key_id)
+    .bind(base64::encode(records.as_bytes()))
+    .bind(now_ms())
+    .execute(&mut **tx)
+    .await;
+    match added {
+        Ok(_) => Ok(key_id),
+        Err(error) if is_conflict(&error) => {
+            Err(ApiError::conflict("the gate has or had this attestation_key: make a new one"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends a key of a gate at `at`, in milliseconds since 1970.
@@ -111,14 +131,15 @@ pub async fn end_key(tx: &mut Tx, gate: &str, key_id: &str, at: i64) -> ApiResul
     Ok(())
 }
 
-/// Reads a gate's public key: standard base64 of 32 bytes, and a point that may sign.
+/// Reads a gate's public key from the member `field`: standard base64 of 32 bytes, and a
+/// point that may sign.
 ///
 /// # Errors
 /// 422.
-pub fn read_key(text: &str) -> ApiResult<PublicKey> {
-    base64::decode_array(text).and_then(|bytes| PublicKey::from_bytes(&bytes)).ok_or_else(|| {
-        ApiError::invalid("public_key", "must be standard base64 of an Ed25519 key's 32 bytes")
-    })
+pub fn read_key(field: &str, text: &str) -> ApiResult<PublicKey> {
+    base64::decode_array(text)
+        .and_then(|bytes| PublicKey::from_bytes(&bytes))
+        .ok_or_else(|| ApiError::invalid(field, "must be standard base64 of an Ed25519 key's 32 bytes"))
 }
 
 /// That a gate is there.

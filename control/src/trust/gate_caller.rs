@@ -43,6 +43,15 @@ impl GateCaller {
 #[derive(Debug)]
 pub struct NonceCaller(pub GateCaller);
 
+/// A gate that asks about spending; counted apart for the same reason.
+#[derive(Debug)]
+pub struct SpendCaller(pub GateCaller);
+
+/// A gate that brings records, which is counted apart too: it must learn of revocations
+/// however much it has to tell.
+#[derive(Debug)]
+pub struct RecordCaller(pub GateCaller);
+
 impl FromRequest<App> for GateCaller {
     type Rejection = ApiError;
 
@@ -60,6 +69,26 @@ impl FromRequest<App> for NonceCaller {
         let caller = GateCaller::verified(request, app).await?;
         app.limits.check_nonces(&caller.gate)?;
         Ok(NonceCaller(caller))
+    }
+}
+
+impl FromRequest<App> for SpendCaller {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let caller = GateCaller::verified(request, app).await?;
+        app.limits.check_spend(&caller.gate)?;
+        Ok(SpendCaller(caller))
+    }
+}
+
+impl FromRequest<App> for RecordCaller {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let caller = GateCaller::verified(request, app).await?;
+        app.limits.check_records(&caller.gate)?;
+        Ok(RecordCaller(caller))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
 use crate::{App, Settings};
-use crate::{follow, issuers};
+use crate::{approvals, follow, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::live::{SignedSnapshot, SnapshotDraft};
 use portcullis_core::{Config, ConfigError, KeyConfig, Snapshot, UnixTime};
@@ -91,8 +91,8 @@ impl Content {
     /// 404 for no gate.
     pub async fn read(tx: &mut Tx, settings: &Settings, gate: &str) -> ApiResult<Option<Self>> {
         let row = sqlx::query(
-            "SELECT name, profile, allow_self_issued, config, snapshot_number, snapshot_at FROM gates \
-             WHERE gate_id = $1 AND deleted_at IS NULL",
+            "SELECT name, profile, allow_self_issued, config, anonymous_policy, snapshot_number, snapshot_at \
+             FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
         )
         .bind(gate)
         .fetch_optional(&mut **tx)
@@ -109,6 +109,14 @@ impl Content {
         let configured: Value =
             serde_json::from_str(&configured).context("a gate's configuration is unreadable")?;
         let mut config = base.with(configured)?;
+        if let Some(policy) = row.try_get::<Option<String>, _>("anonymous_policy")? {
+            let policy: Value = serde_json::from_str(&policy).context("a gate's policy is unreadable")?;
+            add_policy(policy, &mut config);
+        }
+        let approvals = approvals::in_force(tx, gate, at).await?;
+        if !approvals.is_empty() {
+            config.insert("approvals".to_owned(), Value::Array(approvals));
+        }
         add_trust(tx, settings, gate, at, &mut config).await?;
         Ok(Some(Content {
             number: row.try_get("snapshot_number")?,
@@ -148,7 +156,7 @@ impl Base<'_> {
         let Value::Object(mut config) = configured else {
             return Err(ApiError::invalid("config", "must be an object"));
         };
-        for member in ["gate", "profile", "service"] {
+        for member in ["anonymous", "approvals", "gate", "profile", "service"] {
             if config.contains_key(member) {
                 return Err(ApiError::invalid(member, "is set by the service: leave it out"));
             }
@@ -164,6 +172,15 @@ impl Base<'_> {
             trust.remove("self_issued");
         }
         Ok(config)
+    }
+}
+
+/// Adds what callers without a credential may do, where they may do anything.
+fn add_policy(policy: Value, config: &mut Map<String, Value>) {
+    let Value::Object(mut policy) = policy else { return };
+    policy.retain(|_, value| !value.is_null());
+    if policy.get("enabled") == Some(&Value::Bool(true)) {
+        config.insert("anonymous".to_owned(), Value::Object(policy));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::changes;
 use crate::App;
+use crate::approvals;
+use crate::records::retention;
 use crate::time::now_ms;
 use anyhow::Result;
 use std::time::Duration;
@@ -47,6 +49,9 @@ async fn once(app: &App) -> Result<()> {
         .execute(app.db.pool())
         .await?;
     app.nonces.upkeep(&app.db).await?;
+    app.spend.upkeep(&app.db).await?;
+    approvals::forget(app).await?;
+    retention::prune(app).await?;
     app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
     Ok(())
 }

@@ -61,8 +61,17 @@ pub fn token(bench: &Bench, gate: &str) -> String {
     answer.get("token").and_then(Value::as_str).unwrap().to_owned()
 }
 
+/// With a gate's key, and the key that signs its records.
+pub fn bringing(mut body: Value, key: &SecretKey) -> Value {
+    let members = body.as_object_mut().unwrap();
+    for (name, key) in [("public_key", key), ("attestation_key", &key.attestation_key())] {
+        members.insert(name.to_owned(), json!(base64::encode(&key.public_key())));
+    }
+    body
+}
+
 /// Enrols with the public half of `key`, signed by `signer`.
 pub fn enrol(bench: &Bench, token: &str, key: &SecretKey, signer: &SecretKey) -> Response {
-    let body = json!({"token": token, "public_key": base64::encode(&key.public_key())}).to_string();
+    let body = bringing(json!({"token": token}), key).to_string();
     signed(bench.service.address, signer, ("POST", "/gate/v1/enrol", "", body.as_bytes()), now(), [1; 16])
 }

@@ -4,6 +4,7 @@
 
 pub mod gates;
 pub mod passports;
+pub mod records;
 
 use serde_json::Value;
 use std::path::Path;

@@ -308,6 +308,7 @@ async fn delete_gate(
         }
     }
     keys::end(&mut tx, Purpose::Passports, &gate_id).await?;
+    keys::end(&mut tx, Purpose::Attestations, &gate_id).await?;
     let now = now_ms();
     sqlx::query(
         "UPDATE gate_keys SET not_after = $1 WHERE gate_id = $2 AND (not_after IS NULL OR not_after > $3)",
