@@ -3,6 +3,8 @@
 //! Every rule is the core's; here are files, words and exit codes: 0 for valid or done,
 //! 1 for refused, 2 for input that cannot be used.
 
+mod approvals;
+mod audit;
 mod badge;
 mod bundle;
 mod bundle_badges;
@@ -22,6 +24,7 @@ mod trust;
 mod trust_store;
 mod verify;
 mod verify_capiscio;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +32,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let answer = match cli.command {
+        Command::Approvals(command) => approvals::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Badge(command) => badge::run(&command),
         Command::Bundle(args) => bundle::run(&args),
         Command::Delegate(args) => delegate::run(&args),
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         Command::Sign(args) => sign::run(&args),
         Command::Trust(args) => trust_store::run(&args),
         Command::Verify(args) => verify::run(&args, credential::Asked::Any),
+        Command::Watch(args) => watch::run(&args, cli.json),
     };
     output::print(answer, cli.json)
 }
@@ -72,4 +78,9 @@ enum Command {
     Trust(trust_store::Args),
     #[command(subcommand)]
     Gate(gate::Command),
+    #[command(subcommand)]
+    Approvals(approvals::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
+    Watch(watch::Args),
 }

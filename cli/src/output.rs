@@ -30,6 +30,11 @@ impl Answer {
         Ok(Answer { verdict, text, json: serde_json::to_string_pretty(json)?, notes: Vec::new() })
     }
 
+    /// An answer that was given already, line by line.
+    pub(crate) fn given(verdict: Verdict) -> Self {
+        Answer { verdict, text: String::new(), json: String::new(), notes: Vec::new() }
+    }
+
     /// The same answer with something to be told beside it, on standard error.
     pub(crate) fn noting(mut self, notes: Vec<String>) -> Self {
         self.notes.extend(notes);
@@ -43,7 +48,10 @@ pub(crate) fn print(answer: anyhow::Result<Answer>, as_json: bool) -> ExitCode {
         for note in &answer.notes {
             warn(note);
         }
-        write_out(if as_json { &answer.json } else { &answer.text })?;
+        let text = if as_json { &answer.json } else { &answer.text };
+        if !text.is_empty() {
+            write_out(text)?;
+        }
         Ok(answer.verdict)
     });
     let verdict = answer.unwrap_or_else(|error| {
@@ -62,6 +70,17 @@ pub(crate) fn print(answer: anyhow::Result<Answer>, as_json: bool) -> ExitCode {
         Verdict::Refused => ExitCode::from(1),
         Verdict::Unusable => ExitCode::from(2),
     }
+}
+
+/// Writes a line that does not wait for the rest. Answers whether anybody reads on.
+pub(crate) fn line(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Says on standard error what a command that goes on has met.
+pub(crate) fn note(text: &str) {
+    warn(&shown(text));
 }
 
 /// Writes to standard output, ending in a newline. That nobody reads on is no error.

@@ -232,6 +232,7 @@ fn check(draft: &ProofDraft<'_>, headers: &[(&str, String)], key: &SecretKey) ->
         authority: draft.authority.as_bytes(),
         path: path.as_bytes(),
         headers: &headers,
+        source: None,
     };
     let key =
         PublicKey::from_bytes(&key.public_key()).context("the key is none that can be verified with")?;

@@ -52,7 +52,11 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let key = keygen::fresh()?;
     // Before it is enrolled: a key that cannot be kept must not be.
     service::save_key(&args.env, &key, existing)?;
-    let body = json!({"token": token, "public_key": base64::encode(&key.public_key())});
+    let body = json!({
+        "token": token,
+        "public_key": base64::encode(&key.public_key()),
+        "attestation_key": base64::encode(&key.attestation_key().public_key()),
+    });
     let answer = args.reach.post("/gate/v1/enrol", &body, &key).inspect_err(|_| {
         // What was not enrolled is of no use to anybody.
         let _ = std::fs::remove_file(&args.env);

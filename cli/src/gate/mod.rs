@@ -4,6 +4,8 @@ mod enrol;
 mod rotate;
 mod service;
 
+pub(crate) use service::Reach;
+
 use crate::output::Answer;
 use anyhow::Result;
 use clap::Subcommand;

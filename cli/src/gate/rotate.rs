@@ -38,7 +38,10 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let present = service::read_key(&args.env)?;
     let next = keygen::fresh()?;
     service::save_key(&args.out, &next, Existing::Keep)?;
-    let body = json!({"public_key": base64::encode(&next.public_key())});
+    let body = json!({
+        "public_key": base64::encode(&next.public_key()),
+        "attestation_key": base64::encode(&next.attestation_key().public_key()),
+    });
     let path = format!("/gate/v1/gates/{}/keys", args.gate);
     let answer = args.reach.post(&path, &body, &present).inspect_err(|_| {
         // What was not brought is of no use to anybody.

@@ -1,4 +1,4 @@
-//! Calls to a control service, signed with a gate's key.
+//! Calls to a control service, signed with a gate's key or with an API key.
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -7,7 +7,11 @@ use portcullis_core::{SecretKey, base64};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use ureq::RequestBuilder;
+use ureq::typestate::{AgentScope, WithoutBody};
 
 use crate::draft;
 use crate::files::{self, Existing, Readers};
@@ -15,9 +19,13 @@ use crate::files::{self, Existing, Readers};
 /// The variable in a gate's environment that holds its key.
 pub(super) const VARIABLE: &str = "PORTCULLIS_GATE_KEY";
 
+/// The variable in the environment of whoever calls that holds an API key. On a command
+/// line others would see it.
+const API_KEY: &str = "PORTCULLIS_API_KEY";
+
 /// Which service, and how to trust its certificate.
 #[derive(Args)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// The service's URL: http only for this machine and for networks of your own
     #[arg(long, value_name = "URL")]
     service: String,
@@ -26,13 +34,15 @@ pub(super) struct Reach {
     ca: Option<PathBuf>,
 }
 
-/// The longest answer: some keys.
-const MAX_ANSWER: u64 = 64 * 1024;
+/// The longest answer: a thousand requests that wait.
+const MAX_ANSWER: u64 = 4 * 1024 * 1024;
 
 /// The largest file of certificates: the public ones are some 200 KiB.
 const MAX_CA: usize = 1024 * 1024;
 
 const DEADLINE: Duration = Duration::from_secs(30);
+
+type AgentConfig = ConfigBuilder<AgentScope>;
 
 impl Reach {
     /// The service's host, or host:port, in lower case.
@@ -52,32 +62,60 @@ impl Reach {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
         let call = Call { method: "POST", authority: &authority, path, query: "", body: body.as_bytes() };
-        let scheme = if self.service.starts_with("https://") { "https" } else { "http" };
         let mut request = self
-            .agent()?
-            .post(format!("{scheme}://{authority}{path}"))
+            .agent(|config| config.timeout_global(Some(DEADLINE)))?
+            .post(self.url(path)?)
             .header("content-type", "application/json");
         for (name, value) in call.sign(key, draft::now()?, &nonce) {
             request = request.header(name, value);
         }
-        let mut answer = request.send(&body).with_context(|| format!("no answer from {authority}"))?;
-        let status = answer.status();
-        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-        let text = text.with_context(|| format!("no whole answer from {authority}"))?;
-        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            let message = value.get("message").and_then(Value::as_str).unwrap_or("it does not say why");
-            bail!("{authority} refuses ({}): {message}", status.as_u16());
-        }
-        Ok(value)
+        let answer = request.send(&body).with_context(|| format!("no answer from {authority}"))?;
+        read(answer, &authority)
     }
 
-    fn agent(&self) -> Result<ureq::Agent> {
-        let mut config = ureq::Agent::config_builder()
-            .timeout_global(Some(DEADLINE))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None);
+    /// Asks with the API key of the environment; posts JSON where there is some. Gives the
+    /// answer.
+    pub(crate) fn ask(&self, path: &str, body: Option<&Value>) -> Result<Value> {
+        let authority = self.authority()?;
+        let key = std::env::var(API_KEY).ok().filter(|key| !key.trim().is_empty());
+        let key = key.with_context(|| format!("{API_KEY} is not set: it holds the API key to call with"))?;
+        let bearer = format!("Bearer {}", key.trim());
+        let (agent, url) = (self.agent(|config| config.timeout_global(Some(DEADLINE)))?, self.url(path)?);
+        let answer = match body {
+            None => agent.get(url).header("authorization", bearer).call(),
+            Some(body) => agent
+                .post(url)
+                .header("authorization", bearer)
+                .header("content-type", "application/json")
+                .send(body.to_string()),
+        };
+        read(answer.with_context(|| format!("no answer from {authority}"))?, &authority)
+    }
+
+    /// A request whose answer may take any time, but for so much silence.
+    pub(crate) fn get(
+        &self,
+        path: &str,
+        query: &str,
+        silence: Duration,
+    ) -> Result<RequestBuilder<WithoutBody>> {
+        let agent = self.agent(|config| {
+            config
+                .timeout_connect(Some(DEADLINE))
+                .timeout_recv_response(Some(DEADLINE))
+                .timeout_per_read(Some(silence))
+        })?;
+        Ok(agent.get(format!("{}?{query}", self.url(path)?)))
+    }
+
+    fn url(&self, path: &str) -> Result<String> {
+        let scheme = if self.service.starts_with("https://") { "https" } else { "http" };
+        Ok(format!("{scheme}://{}{path}", self.authority()?))
+    }
+
+    fn agent(&self, with: impl FnOnce(AgentConfig) -> AgentConfig) -> Result<ureq::Agent> {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
+        let mut config = with(config);
         if let Some(file) = &self.ca {
             let pem = files::read(file, MAX_CA)?.bytes;
             let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
@@ -94,6 +132,18 @@ impl Reach {
         }
         Ok(config.build().new_agent())
     }
+}
+
+fn read(mut answer: ureq::http::Response<ureq::Body>, authority: &str) -> Result<Value> {
+    let status = answer.status();
+    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+    let text = text.with_context(|| format!("no whole answer from {authority}"))?;
+    let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if !status.is_success() {
+        let message = value.get("message").and_then(Value::as_str).unwrap_or("it does not say why");
+        bail!("{authority} refuses ({}): {message}", status.as_u16());
+    }
+    Ok(value)
 }
 
 /// Writes a gate's key as a line of an environment file, for its owner only.

@@ -7,6 +7,7 @@
     reason = "a test's helpers end it as the test itself would"
 )]
 
+mod audit;
 mod bad_input;
 mod badge;
 mod bundle;
@@ -15,6 +16,15 @@ mod explain;
 mod inspect;
 mod issue;
 mod keygen;
+#[path = "../../../core/tests/common/log.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "the core's own tests use it too"
+)]
+mod log;
 mod modei_sdk;
 mod sign;
 mod support;

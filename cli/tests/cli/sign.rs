@@ -27,6 +27,7 @@ fn proof(headers: &[(String, String)], method: &str, id: &str, key: &str) -> Opt
         authority: b"api.example:8443",
         path: b"/flights?from=BER",
         headers: &headers,
+        source: None,
     };
     let key = PublicKey::from_bytes(&base64::decode_array(key).expect("a key")).expect("a key");
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
