@@ -16,6 +16,7 @@ pub(crate) enum FaultAnswer {
     Data(Vec<u8>),
     Number(u64),
     Pointer { address: u32, length: u32 },
+    Trap,
 }
 
 impl Fault {
@@ -42,6 +43,11 @@ impl Fault {
     /// whether or not anything is there.
     pub fn pointer(call: &str, address: u32, length: u32) -> Self {
         Self::new(call, FaultAnswer::Pointer { address, length })
+    }
+
+    /// `call` is not made: the VM dies there.
+    pub fn trap(call: &str) -> Self {
+        Self::new(call, FaultAnswer::Trap)
     }
 
     /// Only the `n`th such call from now on, counted from 1, over all VMs of the host.

@@ -2,6 +2,7 @@
 
 use crate::host::{self, HostFault};
 use crate::pairs::Pair;
+use alloc::boxed::Box;
 use portcullis_core::{Denial, Pending, Refused};
 
 /// Takes what has come of the body, `size` bytes in all, as far as it was not taken yet.
@@ -9,7 +10,7 @@ use portcullis_core::{Denial, Pending, Refused};
 /// # Errors
 /// A host that does not keep what it holds back: the digest would be of something else
 /// than what the upstream gets. Inside, what the core refuses.
-pub(crate) fn take(pending: &mut Pending, size: usize) -> Result<Result<(), Refused>, HostFault> {
+pub(crate) fn take(pending: &mut Pending, size: usize) -> Result<Result<(), Box<Refused>>, HostFault> {
     // At most so much of the body is in the VM at a time.
     const PIECE: usize = 64 * 1024;
     let mut taken = usize::try_from(pending.taken()).unwrap_or(usize::MAX);

@@ -84,6 +84,19 @@ fn with_request(id: u32, work: impl FnOnce(&mut Request) -> Action) -> Action {
     .unwrap_or(Action::Pause)
 }
 
+/// Lets requests look whether the records that they wait for were taken, where this root's gate
+/// has any wait.
+fn tell_waiting(root: u32) {
+    let Some(now) = with_root(root, |root| root.recorded_at()).flatten() else { return };
+    with_contexts(|contexts| {
+        for (id, context) in contexts {
+            if let Context::Request(request) = context {
+                request.on_news(*id, now);
+            }
+        }
+    });
+}
+
 /// What the host calls. The names are the ABI's.
 // Unit tests link the SDK for its types, and its exports have the same names.
 #[cfg_attr(not(test), expect(unsafe_code, reason = "an export has a name that others could take"))]
@@ -173,6 +186,7 @@ mod exports {
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_tick(id: u32) {
         with_root(id, Root::on_tick);
+        tell_waiting(id);
     }
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
@@ -187,6 +201,7 @@ mod exports {
         });
         if answered == Some(None) {
             with_root(id, |root| root.on_call_answered(token, size));
+            tell_waiting(id);
         }
     }
 

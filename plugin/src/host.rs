@@ -238,6 +238,20 @@ pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), HostFault> {
     Ok((value, cas))
 }
 
+/// The address of the request's peer, without its port.
+pub(crate) fn source() -> Result<Vec<u8>, HostFault> {
+    // A property's path, as the ABI has it.
+    const PATH: &[u8] = b"source\0address";
+    // SAFETY: the host reads the path during the call, writes to both places and keeps none.
+    let mut address = buffer("proxy_get_property", |data, size| unsafe {
+        abi::proxy_get_property(PATH.as_ptr(), PATH.len(), data, size)
+    })?;
+    if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
+        address.truncate(colon);
+    }
+    Ok(address)
+}
+
 /// Fills `bytes` with randomness.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HostFault> {
     // SAFETY: the host writes as many bytes as there are.
@@ -338,6 +352,12 @@ mod abi {
         ) -> u32;
         pub(super) fn proxy_get_current_time_nanoseconds(nanoseconds: *mut u64) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_get_shared_data(
             key: *const u8,
             key_size: usize,

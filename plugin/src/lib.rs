@@ -18,15 +18,19 @@ pub mod reply;
 mod allocator;
 mod body;
 mod callbacks;
+mod counters;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod live;
 mod metrics;
 mod nonce;
+mod prepare;
+mod records;
 mod replay;
 mod request;
 mod root;
 mod shared;
+mod spend;
 
 /// What cannot happen, as lints deny what panics. Nothing of it is formatted: that
 /// would bring the formatting of every check in every library into the file.

@@ -20,7 +20,7 @@ const TRIES: u32 = 8;
 /// The memory that workers share.
 #[derive(Debug)]
 pub(crate) struct SharedReplay<S> {
-    store: S,
+    pub(crate) store: S,
     /// Names carry the layout, so that two versions side by side leave each other alone.
     process_name: String,
 }

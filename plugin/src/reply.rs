@@ -1,7 +1,7 @@
 //! What a client is told about a refusal: one table, and RFC 9457.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use portcullis_core::json::{Value, canonical_text};
@@ -20,11 +20,36 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What a client is told beside the reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Told {
+    /// What the gate asks for; said with 401 (RFC 9110 section 11.6.1).
+    pub profile: Profile,
+    /// What a proof must be like; said with 401 (RFC 9421 section 5.1).
+    pub wanted: Option<String>,
+    /// When to try again, in seconds (RFC 9110 section 10.2.3).
+    pub retry_after_s: Option<u32>,
+    /// The decision's record, if there is one.
+    pub attestation_id: Option<String>,
+    /// What a person must approve.
+    pub approval_id: Option<String>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Told {
+            profile: Profile::L1,
+            wanted: None,
+            retry_after_s: None,
+            attestation_id: None,
+            approval_id: None,
+        }
+    }
+}
+
 impl Reply {
-    /// The reply of a gate of this profile to a client whose request is refused. With 401 it
-    /// says what is asked for: the profile (RFC 9110 section 11.6.1), and in `wanted` the
-    /// proof (RFC 9421 section 5.1).
-    pub fn refusing(denial: &Denial, profile: Profile, wanted: Option<String>) -> Self {
+    /// The reply to a client whose request is refused.
+    pub fn refusing(denial: &Denial, told: Told) -> Self {
         // Evaluated when compiled, so that the plugin carries no other advice.
         const OF_HOST_FAULT: &str = Reason::HostFault.explanation().remedy;
         let detail = match denial.reason {
@@ -35,19 +60,24 @@ impl Reply {
         let status = status(denial.reason);
         let mut headers = vec![("content-type", String::from("application/problem+json"))];
         if status == 401 {
-            headers.push(("www-authenticate", format!(r#"AgentPassport profile="{}""#, profile.name())));
-            headers.extend(wanted.map(|wanted| ("accept-signature", wanted)));
+            let profile = told.profile.name();
+            headers.push(("www-authenticate", format!(r#"AgentPassport profile="{profile}""#)));
+            headers.extend(told.wanted.map(|wanted| ("accept-signature", wanted)));
         }
-        let body = problem(status, denial.reason.code(), detail);
+        headers.extend(told.retry_after_s.map(|seconds| ("retry-after", seconds.to_string())));
+        let ids = [("attestation_id", told.attestation_id), ("approval_request_id", told.approval_id)];
+        let body = problem(status, denial.reason.code(), detail, ids);
         Reply { status, code: denial.reason.code(), headers, body }
     }
 }
 
 /// 400 for what can be read in more than one way, 401 for no credential or one that
-/// fails, 403 for a good credential that is not enough and for what nobody may do, 503 for
-/// what is no fault of the request.
+/// fails, 403 for a good credential that is not enough and for what nobody may do, 429 for what
+/// comes too often, 503 for what is no fault of the request; 202 for what waits for a person.
 fn status(reason: Reason) -> u16 {
     match reason {
+        Reason::ApprovalRequired => 202,
+
         Reason::AuthorityUnknown
         | Reason::CredentialAmbiguous
         | Reason::HeaderAmbiguous
@@ -55,7 +85,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::PathAmbiguous
         | Reason::ProofAmbiguous => 400,
 
-        Reason::BadgeAgentDisabled
+        Reason::AnonymousNotAllowed
+        | Reason::BadgeAgentDisabled
         | Reason::BadgeAudienceMismatch
         | Reason::BadgeClaimsInvalid
         | Reason::BadgeExpired
@@ -112,6 +143,8 @@ fn status(reason: Reason) -> u16 {
         Reason::AgentDisabled
         | Reason::BadgeLevelInsufficient
         | Reason::ConstraintNotEnforceable
+        | Reason::ConstraintUnknown
+        | Reason::ConstraintViolated
         | Reason::CredentialLifetimeExceeded
         | Reason::IssuerCeilingExceeded
         | Reason::IssuerDomainUnverified
@@ -119,15 +152,22 @@ fn status(reason: Reason) -> u16 {
         | Reason::RouteUnknown
         | Reason::SelfIssuedNotAllowed
         | Reason::SelfIssuedPlatformCeilingExceeded
+        | Reason::SpendLimitExceeded
         | Reason::TrustTierInsufficient
         | Reason::UpgradeRefused => 403,
 
         Reason::BodyTooLarge => 413,
 
-        Reason::HostFault
+        Reason::RateLimitExceeded => 429,
+
+        Reason::CounterMemoryFull
+        | Reason::HostFault
         | Reason::NonceAuthorityUnavailable
+        | Reason::RecordQueueFull
+        | Reason::RecordUnacknowledged
         | Reason::ReplayMemoryFull
         | Reason::RevocationCheckFailed
+        | Reason::SpendLeasePending
         | Reason::TrustMaterialMissing
         | Reason::TrustMaterialStale => 503,
     }
@@ -135,15 +175,22 @@ fn status(reason: Reason) -> u16 {
 
 /// The title is the code in words: what each means at length is `portcullis explain`'s to say,
 /// and would be 8 KB of the plugin's file.
-fn problem(status: u16, code: &str, detail: &str) -> Vec<u8> {
+fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 2]) -> Vec<u8> {
     let title = code.replace('_', " ").to_ascii_lowercase();
     let detail = canonical_text(&Value::String(detail.into()));
+    let decision = if status == 202 { "request_hold" } else { "block" };
     let r#type = format!("urn:portcullis:reason:{code}");
-    // INVARIANT: a code has nothing that JSON escapes.
-    format!(
-        r#"{{"type":"{type}","title":"{title}","status":{status},"detail":{detail},"reason_code":"{code}","decision":"block"}}"#
-    )
-    .into_bytes()
+    // INVARIANT: codes and ids have nothing that JSON escapes.
+    let mut text = format!(
+        r#"{{"type":"{type}","title":"{title}","status":{status},"detail":{detail},"reason_code":"{code}","decision":"{decision}""#
+    );
+    for (name, id) in ids {
+        if let Some(id) = id {
+            text.push_str(&[",\"", name, "\":\"", &id, "\""].concat());
+        }
+    }
+    text.push('}');
+    text.into_bytes()
 }
 
 #[cfg(test)]
@@ -152,7 +199,7 @@ mod tests {
     use serde_json::Value;
 
     fn refusing(denial: &Denial) -> Reply {
-        Reply::refusing(denial, Profile::L1, None)
+        Reply::refusing(denial, Told::default())
     }
 
     fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
@@ -168,13 +215,17 @@ mod tests {
         for reason in Reason::ALL {
             let reply = refusing(&Denial::new(reason, "what was found"));
             let body = body(&reply);
-            assert!((400..600).contains(&reply.status), "{reason:?}");
+            let held = reason == Reason::ApprovalRequired;
+            assert!(
+                if held { reply.status == 202 } else { (400..600).contains(&reply.status) },
+                "{reason:?}"
+            );
             assert_eq!(body["type"], format!("urn:portcullis:reason:{}", reason.code()));
             assert!(!body["title"].as_str().unwrap().is_empty());
             assert_eq!(body["status"], reply.status);
             assert_eq!(body["detail"] == "what was found", reason != Reason::HostFault);
             assert_eq!(body["reason_code"], reason.code());
-            assert_eq!(body["decision"], "block");
+            assert_eq!(body["decision"], if held { "request_hold" } else { "block" });
             assert_eq!(header(&reply, "content-type"), Some("application/problem+json"));
         }
     }
@@ -183,7 +234,9 @@ mod tests {
     fn a_client_is_asked_for_what_the_profile_asks_with_401_and_only_then() {
         for reason in Reason::ALL {
             for (profile, asked) in [(Profile::L1, "L1"), (Profile::L2, "L2"), (Profile::L3, "L3")] {
-                let reply = Reply::refusing(&Denial::new(reason, ""), profile, Some("agent=()".to_owned()));
+                let wanted = Some("agent=()".to_owned());
+                let told = Told { profile, wanted, ..Told::default() };
+                let reply = Reply::refusing(&Denial::new(reason, ""), told);
                 let asked = format!("AgentPassport profile=\"{asked}\"");
                 let (challenge, proof) =
                     if reply.status == 401 { (Some(asked.as_str()), Some("agent=()")) } else { (None, None) };
@@ -191,6 +244,16 @@ mod tests {
                 assert_eq!(header(&reply, "accept-signature"), proof, "{reason:?}");
             }
         }
+    }
+
+    #[test]
+    fn when_to_try_again_is_told_in_seconds_and_a_hold_is_no_refusal() {
+        let denial = Denial::new(Reason::RateLimitExceeded, "60/60 requests used this minute");
+        let reply = Reply::refusing(&denial, Told { retry_after_s: Some(17), ..Told::default() });
+        assert_eq!((reply.status, header(&reply, "retry-after")), (429, Some("17")));
+        assert_eq!(header(&refusing(&denial), "retry-after"), None);
+        let held = refusing(&Denial::new(Reason::ApprovalRequired, ""));
+        assert_eq!((held.status, body(&held)["decision"].as_str()), (202, Some("request_hold")));
     }
 
     #[test]

@@ -2,20 +2,21 @@
 
 use crate::body;
 use crate::callbacks::Action;
-use crate::headers;
 use crate::host::{self, HostFault, Level, Map};
 use crate::metrics::Outcome;
 use crate::nonce::Asked;
-use crate::pairs::{self, Head, Pair};
-use crate::reply::Reply;
+use crate::pairs::{self, Head};
+use crate::prepare::{check_reserved, clean, clean_trailers, malformed, set_identity};
+use crate::records::{Kept, Target};
+use crate::reply::{Reply, Told};
 use crate::root::{Entrance, Gate};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::{
-    Denial, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault, RequestHead,
-    ReservedHeaders, Step, UnixTime, Verifier, Wanted,
+    AttestPolicy, Denial, Held, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault,
+    RequestHead, Step, UnixTime, Verifier, Wanted,
 };
 
 /// One request.
@@ -33,12 +34,28 @@ enum State {
     Holding(Box<Pending>),
     /// It may pass once the control service has said that it is no other's repetition.
     Waiting(Box<(Permit, Asked)>),
+    /// It may pass once the control service has its record, the one of this position.
+    Recorded(Box<Recorded>),
     /// It goes on to the upstream; the answer carries the agent's next challenge, if the gate
     /// asks for such.
     Admitted(Option<Box<Wanted>>),
     /// It was answered, or could not even be: it never goes on.
     Refused,
 }
+
+/// A request whose permit waits for its record to be taken.
+#[derive(Debug)]
+struct Recorded {
+    permit: Permit,
+    position: u64,
+    /// Until when, in milliseconds since 1970.
+    until: i64,
+}
+
+/// How long a permit waits for its record: a batch takes milliseconds, and where another worker
+/// has one on its way it comes with the next. A service that has not answered by then is as good as
+/// none.
+const RECORD_MS: i64 = 2000;
 
 // INVARIANT: `Continue` is answered, and a paused request resumed, only in the state
 // `Admitted`, whatever order the host calls in; and a reply is made once.
@@ -47,7 +64,7 @@ impl Request {
         match self.state {
             State::New | State::Admitted(_) => self.advance(|gate, _| Self::judge(gate, ends)),
             State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
-            State::Refused => Action::Pause,
+            State::Recorded(_) | State::Refused => Action::Pause,
         }
     }
 
@@ -57,7 +74,8 @@ impl Request {
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
             State::Waiting(_) => self.stop(late("proxy_on_request_body")),
             State::Admitted(_) => Action::Continue,
-            State::Refused => Action::Pause,
+            // Of a request that is not judged by its body, the proxy keeps what comes.
+            State::Recorded(_) | State::Refused => Action::Pause,
         }
     }
 
@@ -67,15 +85,22 @@ impl Request {
             // A body that trailers follow ends without saying so.
             State::Holding(_) => self.advance(|gate, pending| {
                 let state = Self::finish(gate, pending.ok_or_else(lost)?)?;
-                Self::clean_trailers(gate, count)?;
+                clean_trailers(gate, count)?;
                 Ok(state)
             }),
             State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
             State::Admitted(ref mut wanted) => {
                 let wanted = wanted.take();
                 self.advance(|gate, _| {
-                    Self::clean_trailers(gate, count)?;
+                    clean_trailers(gate, count)?;
                     Ok(State::Admitted(wanted))
+                })
+            }
+            State::Recorded(_) => {
+                let state = core::mem::replace(&mut self.state, State::Refused);
+                self.advance(|gate, _| {
+                    clean_trailers(gate, count)?;
+                    Ok(state)
                 })
             }
             State::Refused => Action::Pause,
@@ -114,12 +139,39 @@ impl Request {
             let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice()));
             let decided = asked.judge(answer.map_err(|fault| *fault), gate);
             let mut map = host::headers(Map::RequestHeaders)?;
-            let headers = pairs::head(&mut map).map_err(malformed)?.headers;
+            let head = pairs::head(&mut map).map_err(malformed)?;
             match decided {
-                Ok(()) => Self::admit(gate, &headers, &permit),
-                Err(denial) => Self::refused_or_reported(gate, &headers, &permit, denial),
+                Ok(()) => Self::admit(gate, &head, permit),
+                Err(denial) => Self::refused(gate, &head, permit.refuse(denial)),
             }
         });
+        self.resume(action);
+    }
+
+    /// Looks whether the record that it waits for was taken; `id` is its own context's.
+    pub(crate) fn on_news(&mut self, id: u32, now: UnixTime) {
+        let (State::Recorded(recorded), Entrance::Open(gate)) = (&self.state, &self.entrance) else {
+            return;
+        };
+        let is_taken = gate.is_recorded(recorded.position);
+        if is_taken == Ok(false) && now.as_millis() < recorded.until {
+            return;
+        }
+        let state = core::mem::replace(&mut self.state, State::Refused);
+        let State::Recorded(recorded) = state else { return };
+        let action = self.advance(|gate, _| {
+            host::set_effective_context(id)?;
+            if is_taken? {
+                return Ok(Self::admitted(gate, &recorded.permit));
+            }
+            let detail = "the control service did not take the record of the decision in time";
+            let denial = Denial::new(Reason::RecordUnacknowledged, detail);
+            Err(recorded.permit.refuse(denial).into())
+        });
+        self.resume(action);
+    }
+
+    fn resume(&mut self, action: Action) {
         if action == Action::Continue
             && let Err(fault) = host::resume_request()
         {
@@ -181,17 +233,21 @@ impl Request {
         let outcome = {
             let mut cache = gate.works.cache.try_borrow_mut().map_err(|_| REENTERED)?;
             let Head { method, authority, path, ref headers } = head;
-            let head = RequestHead { method, authority, path, headers };
+            let source = gate.source()?;
+            let head = RequestHead { method, authority, path, headers, source: source.as_deref() };
             let process = gate.process()?;
-            gate.with_verifier(process.as_ref(), |verifier| verifier.begin(&head, now, &mut cache))?
+            let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+            gate.with_verifier(process.as_ref(), |verifier| {
+                verifier.begin(&head, now, &mut cache, &mut *memory)
+            })?
         };
         match outcome {
             Step::NeedBody(pending) if ends => {
                 body::check_absent(&head.headers)?;
-                Self::act(gate, &head.headers, Self::conclude(gate, pending, now)?)
+                Self::act(gate, &head, Self::conclude(gate, pending, now)?)
             }
             Step::NeedBody(pending) => Ok(State::Holding(pending)),
-            decided => Self::act(gate, &head.headers, decided),
+            decided => Self::act(gate, &head, decided),
         }
     }
 
@@ -201,7 +257,7 @@ impl Request {
         match body::take(&mut pending, size)? {
             Ok(()) if ends => Self::finish(gate, pending),
             Ok(()) => Ok(State::Holding(pending)),
-            Err(refused) => Self::act_on_held(gate, Step::Deny(refused)),
+            Err(refused) => Self::act_on_held(gate, Step::Deny(*refused)),
         }
     }
 
@@ -212,82 +268,79 @@ impl Request {
     }
 
     fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
-        let mut replay = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
-        // What the process has to say of it was asked at its head.
-        gate.with_verifier(None, |verifier| verifier.finish(pending, now, &mut *replay))
+        // For what proofs ask of it, it was asked at the head.
+        let process = if gate.snapshot.has_approvals() { gate.process()? } else { None };
+        let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+        gate.with_verifier(process.as_ref(), |verifier| verifier.finish(pending, now, &mut *memory))
     }
 
     /// Acts on a request whose headers were held, and must be fetched again.
     fn act_on_held(gate: &Gate, decided: Step) -> Result<State, Refusal> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
-        Self::act(gate, &head.headers, decided)
+        Self::act(gate, &head, decided)
     }
 
     /// Makes the headers ready for the upstream, if the request goes there.
-    fn act(gate: &Gate, headers: &[Pair<'_>], decided: Step) -> Result<State, Refusal> {
+    fn act(gate: &Gate, head: &Head<'_>, decided: Step) -> Result<State, Refusal> {
         match decided {
             Step::Permit(permit) => match permit.once() {
                 Some(once) if gate.snapshot.asks_nonce_authority() => match Asked::about(once, gate) {
                     Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
-                    Err(denial) => Self::refused_or_reported(gate, headers, &permit, denial),
+                    Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
                 },
-                _ => Self::admit(gate, headers, &permit),
+                _ => Self::admit(gate, head, permit),
             },
-            Step::Deny(Refused { denial, mode: Mode::Report, route, .. }) => {
-                Self::report(gate, headers, route.is_some_and(|route| route.keeps_credential()), &denial)
+            Step::Deny(refused) => Self::refused(gate, head, refused),
+            Step::Hold(Held { refused, .. }) if refused.mode == Mode::Report => {
+                Self::refused(gate, head, refused)
             }
-            Step::Deny(Refused { denial, wanted, .. }) => Err(Refusal { denial, wanted }),
+            Step::Hold(held) => Err(Refusal::Held(Box::new(held))),
             Step::NeedBody(_) => Err(lost().into()),
         }
     }
 
-    fn admit(gate: &Gate, headers: &[Pair<'_>], permit: &Permit) -> Result<State, Refusal> {
-        clean(Map::RequestHeaders, headers, permit.route().keeps_credential())?;
-        set_identity(permit)?;
-        gate.works.metrics.count(Outcome::Allowed);
-        Ok(State::Admitted(permit.wanted().cloned().map(Box::new)))
-    }
-
-    /// What becomes of a request that is refused although it had a permit.
-    fn refused_or_reported(
-        gate: &Gate,
-        headers: &[Pair<'_>],
-        permit: &Permit,
-        denial: Denial,
-    ) -> Result<State, Refusal> {
-        match permit.route().mode() {
-            Mode::Report => Self::report(gate, headers, permit.route().keeps_credential(), &denial),
-            Mode::Enforce => Err(Refusal { denial, wanted: permit.wanted().cloned() }),
+    fn admit(gate: &Gate, head: &Head<'_>, permit: Permit) -> Result<State, Refusal> {
+        clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
+        set_identity(&permit)?;
+        // Last, so that nothing is recorded which then fails.
+        match gate.record_permit(&permit, head)? {
+            Kept::At(position) if gate.snapshot.attest() == AttestPolicy::BeforeAllow => {
+                let until = host::now()?.plus_millis(RECORD_MS).as_millis();
+                Ok(State::Recorded(Box::new(Recorded { permit, position, until })))
+            }
+            Kept::At(_) | Kept::Off => Ok(Self::admitted(gate, &permit)),
+            Kept::NoRoom if gate.snapshot.attest() == AttestPolicy::BestEffort => {
+                Ok(Self::admitted(gate, &permit))
+            }
+            Kept::NoRoom => {
+                let detail = "no more decisions can be recorded until the control service takes some";
+                Self::refused(gate, head, permit.refuse(Denial::new(Reason::RecordQueueFull, detail)))
+            }
         }
     }
 
-    fn report(
-        gate: &Gate,
-        headers: &[Pair<'_>],
-        keeps_credential: bool,
-        denial: &Denial,
-    ) -> Result<State, Refusal> {
-        clean(Map::RequestHeaders, headers, keeps_credential)?;
-        gate.works.metrics.count(Outcome::Reported(denial.reason));
-        log("report", denial);
+    fn admitted(gate: &Gate, permit: &Permit) -> State {
+        gate.works.metrics.count(Outcome::Allowed);
+        State::Admitted(permit.wanted().cloned().map(Box::new))
+    }
+
+    /// What becomes of a request that is refused: it goes on all the same where that is only
+    /// reported.
+    fn refused(gate: &Gate, head: &Head<'_>, refused: Refused) -> Result<State, Refusal> {
+        if refused.mode == Mode::Enforce {
+            return Err(refused.into());
+        }
+        let keeps_credential = refused.route.as_ref().is_some_and(|route| route.keeps_credential());
+        clean(Map::RequestHeaders, &head.headers, keeps_credential)?;
+        gate.record_refusal(&Refusal::from(refused.clone()), &Target::of(head))?;
+        gate.works.metrics.count(Outcome::Reported(refused.denial.reason));
+        log("report", &refused.denial);
         Ok(State::Admitted(None))
     }
 
-    /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
-    fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
-        let mut map = host::headers(Map::RequestTrailers)?;
-        let trailers = pairs::decode(&mut map).map_err(malformed)?;
-        if trailers.is_empty() && count > 0 {
-            return Err(malformed(pairs::Malformed("returned no trailers where there are some")).into());
-        }
-        check_reserved(gate, &trailers)?;
-        // A credential in a trailer was never looked at, so no route keeps it.
-        clean(Map::RequestTrailers, &trailers, false)
-    }
-
     fn refuse(&self, refusal: &Refusal) {
-        let Refusal { denial, wanted } = refusal;
+        let Refused { denial, wanted, retry_after_s, .. } = refusal.refused();
         log("block", denial);
         let works = match &self.entrance {
             Entrance::Open(gate) => Some(&gate.works),
@@ -297,15 +350,27 @@ impl Request {
         if let Some(works) = works {
             works.metrics.count(Outcome::Blocked(denial.reason));
         }
-        let (profile, wanted) = match (&self.entrance, wanted) {
-            (Entrance::Open(gate), Some(wanted)) => {
+        let mut told = Told { retry_after_s: *retry_after_s, ..Told::default() };
+        if let Entrance::Open(gate) = &self.entrance {
+            told.profile = gate.snapshot.profile();
+            if let Some(wanted) = wanted {
                 let wanted = gate.accept_signature(wanted);
-                (gate.snapshot.profile(), wanted.inspect_err(|denial| log("no challenge", denial)).ok())
+                told.wanted = wanted.inspect_err(|denial| log("no challenge", denial)).ok();
             }
-            (Entrance::Open(gate), None) => (gate.snapshot.profile(), None),
-            _ => (Profile::L1, None),
-        };
-        let reply = Reply::refusing(denial, profile, wanted);
+            // Once more, as what was held may be refused long after it was seen.
+            let target = host::headers(Map::RequestHeaders).ok().and_then(|mut map| {
+                let head = pairs::head(&mut map).ok()?;
+                Some(Target::of(&head))
+            });
+            match gate.record_refusal(refusal, &target.unwrap_or_default()) {
+                Ok((attestation_id, approval_id)) => {
+                    told.attestation_id = attestation_id;
+                    told.approval_id = approval_id;
+                }
+                Err(fault) => host::log(Level::Warn, &format!("a refusal has no record: {fault}")),
+            }
+        }
+        let reply = Reply::refusing(denial, told);
         let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         if let Err(fault) = host::reply(reply.status.into(), reply.code, &headers, &reply.body) {
             // The request hangs until the proxy gives it up; it does not go on.
@@ -314,15 +379,36 @@ impl Request {
     }
 }
 
-/// Why a request is refused, and what to ask of the next.
-struct Refusal {
-    denial: Denial,
-    wanted: Option<Wanted>,
+/// Why a request does not go on.
+pub(crate) enum Refusal {
+    Refused(Box<Refused>),
+    Held(Box<Held>),
 }
 
-impl<T: Into<Denial>> From<T> for Refusal {
-    fn from(denial: T) -> Self {
-        Refusal { denial: denial.into(), wanted: None }
+impl Refusal {
+    pub(crate) fn refused(&self) -> &Refused {
+        match self {
+            Refusal::Refused(refused) => refused,
+            Refusal::Held(held) => &held.refused,
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Refusal::Refused(Box::new(refused))
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Refused::of_unknown(denial).into()
+    }
+}
+
+impl From<HostFault> for Refusal {
+    fn from(fault: HostFault) -> Self {
+        Denial::from(fault).into()
     }
 }
 
@@ -342,9 +428,14 @@ impl Gate {
         Ok(decide(verifier.with_live(trust.current()?.live)))
     }
 
-    /// The process, for profiles that ask when it began.
+    /// Where a request comes from, for a policy for those without a credential.
+    fn source(&self) -> Result<Option<Vec<u8>>, HostFault> {
+        if self.snapshot.admits_anonymous() { host::source().map(Some) } else { Ok(None) }
+    }
+
+    /// The process, for profiles that ask when it began, and for approvals, which are its own.
     fn process(&self) -> Result<Option<Process>, Denial> {
-        if self.snapshot.profile() == Profile::L1 {
+        if self.snapshot.profile() == Profile::L1 && !self.snapshot.has_approvals() {
             return Ok(None);
         }
         let mut replay = self.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
@@ -361,51 +452,6 @@ impl Gate {
         let nonce = process.challenge(self.snapshot.gate(), wanted.agent(), expires, &random);
         Ok(wanted.accept_signature(Some(&nonce)))
     }
-}
-
-/// Refuses reserved headers where the configuration says that the host cannot be
-/// trusted to take them out.
-fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {
-    let is_refused = gate.snapshot.reserved_headers() == ReservedHeaders::Refuse
-        && headers.iter().any(|(name, _)| headers::is_reserved(name));
-    if is_refused {
-        let detail = "the request carries a header that only the gate may set";
-        return Err(Denial::new(Reason::HeaderAmbiguous, detail));
-    }
-    Ok(())
-}
-
-/// Takes out what a client may not send, and its credential unless the route keeps it.
-fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Denial> {
-    let mut gone = Vec::new();
-    for (name, value) in headers {
-        let must_go =
-            headers::is_reserved(name) || (!keeps_credential && headers::is_credential(name, value));
-        // A call takes out all headers of a name.
-        if must_go && !gone.contains(name) {
-            host::remove_header(map, name)?;
-            gone.push(*name);
-        }
-    }
-    if gone.iter().any(|name| headers::is_reserved(name)) { check_cleaned(map) } else { Ok(()) }
-}
-
-/// Looks again, where a client sent what is reserved: rare, and worth a call more than
-/// a host's word.
-fn check_cleaned(map: Map) -> Result<(), Denial> {
-    let mut left = host::headers(map)?;
-    if pairs::decode(&mut left).map_err(malformed)?.iter().any(|(name, _)| headers::is_reserved(name)) {
-        return Err(HostFault::Answer("proxy_remove_header_map_value", "took nothing out").into());
-    }
-    Ok(())
-}
-
-fn set_identity(permit: &Permit) -> Result<(), Denial> {
-    let Some(identity) = permit.identity() else { return Ok(()) };
-    for (name, value) in headers::identity(identity) {
-        host::set_request_header(name, value)?;
-    }
-    Ok(())
 }
 
 fn log(decision: &str, denial: &Denial) {
@@ -431,10 +477,6 @@ fn unseen(callback: &'static str) -> HostFault {
 
 fn late(callback: &'static str) -> HostFault {
     HostFault::Answer(callback, "came after the request's end")
-}
-
-fn malformed(error: pairs::Malformed) -> HostFault {
-    HostFault::Answer("proxy_get_header_map_pairs", error.0)
 }
 
 /// What fails at the host is a reason to refuse, in `report` mode too: nothing was judged.

@@ -3,9 +3,11 @@
 use crate::host::{self, HostFault, Level};
 use crate::live::{self, Line, Live};
 use crate::metrics::Metrics;
+use crate::records::Records;
 use crate::replay::SharedReplay;
 use crate::request::Request;
 use crate::shared::HostStore;
+use crate::spend::SpendAsker;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -13,7 +15,7 @@ use alloc::sync::Arc;
 use core::cell::RefCell;
 use core::fmt;
 use portcullis_core::live::LiveTrust;
-use portcullis_core::{ConfigError, CredentialCache, GateConfiguration, Snapshot};
+use portcullis_core::{AttestPolicy, ConfigError, CredentialCache, GateConfiguration, Snapshot, UnixTime};
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Gate {
     pub(crate) trust: Option<Rc<RefCell<LiveTrust>>>,
     /// To the control service, if there is one.
     pub(crate) line: Option<Rc<Line>>,
+    /// What is decided, where a control service keeps it.
+    pub(crate) records: Option<Rc<RefCell<Records>>>,
     pub(crate) works: Rc<Works>,
 }
 
@@ -51,6 +55,8 @@ pub(crate) enum Entrance {
 pub(crate) struct Root {
     entrance: Entrance,
     live: Option<Live>,
+    records: Option<Rc<RefCell<Records>>>,
+    spend: SpendAsker,
 }
 
 impl Root {
@@ -77,14 +83,39 @@ impl Root {
             live.tick();
             self.renew();
         }
+        self.deliver();
     }
 
     /// Takes the answer to an HTTP call, of `size` bytes.
     pub(crate) fn on_call_answered(&mut self, token: u32, size: usize) {
-        if let Some(live) = &mut self.live {
-            live.answered(token, size);
-            self.renew();
+        let Some(live) = &mut self.live else { return };
+        let records = self.records.as_ref().and_then(|records| records.try_borrow_mut().ok());
+        if records.is_some_and(|mut records| records.answered(token, size, live.trust(), live.line()))
+            || self.spend.answered(token, size, live.trust())
+        {
+            return;
         }
+        live.answered(token, size);
+        self.renew();
+    }
+
+    /// Sends records that wait, and asks for what may be spent.
+    fn deliver(&mut self) {
+        if let (Some(live), Some(records)) = (&self.live, &self.records)
+            && let (Ok(mut records), Ok(now)) = (records.try_borrow_mut(), host::now())
+        {
+            records.deliver(live.line(), now, 1);
+            if live.has_lease() {
+                self.spend.ask(live.line(), records.lane(), now);
+            }
+        }
+    }
+
+    /// The time, if requests may wait for their records to be taken.
+    pub(crate) fn recorded_at(&self) -> Option<UnixTime> {
+        let Entrance::Open(gate) = &self.entrance else { return None };
+        let waits = gate.snapshot.attest() == AttestPolicy::BeforeAllow;
+        waits.then(|| host::now().ok()).flatten()
     }
 
     /// A request that begins now.
@@ -123,13 +154,19 @@ impl Root {
         match configuration {
             GateConfiguration::Static(config) => {
                 let snapshot = Arc::new(Snapshot::of_static(&config).map_err(Obstacle::Config)?);
-                self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, works }));
+                self.entrance =
+                    Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, records: None, works }));
                 Ok(config.gate.id.clone())
             }
             GateConfiguration::Live(config) => {
                 let gate = config.gate.id.clone();
+                let live = Live::open(config, metrics).map_err(Obstacle::Live)?;
+                let process = works.replay.try_borrow_mut().ok().and_then(|mut replay| replay.process().ok());
+                let process = process.ok_or(Obstacle::Host(LOST, "a memory that workers share"))?;
+                let records = Records::of(&gate, &live.line().key, &process);
+                self.records = Some(Rc::new(RefCell::new(records)));
                 self.entrance = Entrance::Waiting(works);
-                self.live = Some(Live::open(config, metrics).map_err(Obstacle::Live)?);
+                self.live = Some(live);
                 self.renew();
                 Ok(gate)
             }
@@ -146,10 +183,19 @@ impl Root {
             Entrance::Waiting(works) => Rc::clone(works),
             Entrance::Unconfigured => return,
         };
+        let waits = snapshot.attest() == AttestPolicy::BeforeAllow;
+        if let Err(fault) = host::set_tick_period(if waits { WAITING_TICK_MS } else { live::TICK_MS }) {
+            host::log(Level::Warn, &format!("permits wait longer for their records: {fault}"));
+        }
         let (trust, line) = (Some(Rc::clone(live.trust())), Some(Rc::clone(live.line())));
-        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, line, works }));
+        let records = self.records.clone();
+        self.entrance = Entrance::Open(Rc::new(Gate { snapshot, trust, line, records, works }));
     }
 }
+
+/// How often a worker looks whether records were taken that requests wait for: what it costs them
+/// on average is half of it, where another worker sent them.
+const WAITING_TICK_MS: u32 = 20;
 
 /// What keeps a gate from starting.
 enum Obstacle {
@@ -157,6 +203,8 @@ enum Obstacle {
     Host(HostFault, &'static str),
     Live(live::Obstacle),
 }
+
+const LOST: HostFault = HostFault::Answer("proxy_get_shared_data", "returned another value than was set");
 
 /// Tries what a gate depends on and what hosts have been seen to lack or to feign. Some
 /// of it only higher profiles use; a host that lacks it is no host for a gate.

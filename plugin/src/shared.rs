@@ -3,6 +3,9 @@
 //! Hosts differ in what a CAS of 0 means, and in what one does that fits nothing; what is
 //! here works on both of the kinds that are known.
 
+#[cfg(test)]
+pub(crate) mod model;
+
 use crate::host::{self, HostFault};
 use alloc::vec::Vec;
 
@@ -66,6 +69,26 @@ pub(crate) fn create(store: &mut impl Store, name: &str, value: &[u8]) -> Result
         set(store, name, value, 0)?;
     }
     Ok(())
+}
+
+/// Writes a value in the place of what was read with this CAS, `None` for nothing. Whether it was
+/// written; otherwise somebody else was first. Of nothing, on Envoy the first of the two steps
+/// makes something, on nginx the second.
+pub(crate) fn replace(
+    store: &mut impl Store,
+    name: &str,
+    value: &[u8],
+    cas: Option<u32>,
+) -> Result<bool, HostFault> {
+    match cas {
+        // That would be blindly, on Envoy.
+        Some(0) => Err(HostFault::Answer("proxy_get_shared_data", "returned no CAS")),
+        Some(cas) => set(store, name, value, cas),
+        None => {
+            Ok(set(store, name, value, NO_CAS)?
+                || (get(store, name)?.is_none() && set(store, name, value, 0)?))
+        }
+    }
 }
 
 /// Writes a value over whatever is there. Whether it was written; otherwise somebody else

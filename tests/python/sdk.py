@@ -9,7 +9,13 @@ from typing import Any, Iterator, Optional
 import mutations
 import oracle
 import passports
+from modei import verify_attestation_signature
 from modei.passport import AgentCredentials, canonicalize_strict, derive_self_agent_id
+
+
+def attestation(text: str, signature: str, public_key: str) -> Iterator[Any]:
+    """Whether the client takes this for what the key has signed."""
+    yield {"valid": verify_attestation_signature(text, signature, public_key)}
 
 
 def canonical(texts: list[str]) -> Iterator[Any]:
@@ -63,7 +69,7 @@ def verify(text: str) -> Iterator[Any]:
 
 OPERATIONS = {
     operation.__name__: operation
-    for operation in (canonical, derive, identity, issue, mutant, mutants, verify)
+    for operation in (attestation, canonical, derive, identity, issue, mutant, mutants, verify)
 }
 
 for line in sys.stdin:

@@ -30,6 +30,11 @@ fn play(name: &str) {
 }
 
 #[test]
+fn the_corpus_of_attestations_holds() {
+    play("attestation");
+}
+
+#[test]
 fn the_corpus_of_badges_and_signatures_holds() {
     play("capiscio");
 }
@@ -47,6 +52,11 @@ fn the_corpus_of_delegation_recipes_holds() {
 #[test]
 fn the_corpus_of_envelopes_holds() {
     play("envelope");
+}
+
+#[test]
+fn the_corpus_of_guardrails_holds() {
+    play("guardrails");
 }
 
 #[test]
@@ -101,10 +111,12 @@ fn write_seeds(door: &Door) {
 fn seeds(door: &str) -> Vec<Vec<u8>> {
     let texts = |all: Vec<String>| all.into_iter().map(String::into_bytes).collect();
     match door {
+        "attestation" => attestations(),
         "capiscio" => texts(tokens()),
         "configuration" => texts(configurations()),
         "delegation" => recipes(),
         "envelope" => texts(credentials().filter(|text| text.starts_with('{')).collect()),
+        "guardrails" => texts(guardrails()),
         "headers" => heads(),
         "json" => texts(credentials().take(1).chain(TEXTS.map(Into::into)).collect()),
         "jwt" => texts(jwts()),
@@ -118,6 +130,13 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
 /// The vectors' credentials, without those that are large only to be too large.
 fn credentials() -> impl Iterator<Item = String> {
     vectors::passports().into_iter().map(|vector| vector.credential).filter(|text| text.len() < 30_000)
+}
+
+/// What the vectors of guardrails write.
+fn guardrails() -> Vec<String> {
+    let text = include_str!("../vectors/guardrails/keys.json");
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+    vectors.into_iter().map(|vector| vector["rules"].to_string()).collect()
 }
 
 /// Badges and signatures as they stand, and as header and payload.
@@ -136,6 +155,45 @@ fn tokens() -> Vec<String> {
     }
     seeds
 }
+
+/// A record of each kind, what carries records, and texts of checkpoints.
+fn attestations() -> Vec<Vec<u8>> {
+    let hash = "A".repeat(43);
+    let mut seeds: Vec<_> = RECORDS.iter().map(|draft| draft.replace('#', &hash)).collect();
+    let root = base64::encode(&[0; 32]);
+    for size in ["0", "9007199254740993", "07"] {
+        seeds.push(format!("control.example/gate_flights\n{size}\n{root}\ntime 2026-06-01T12:00:00.000Z\n"));
+    }
+    seeds.push(format!("control.example/other\n1\n{root}\ntime 2026-06-01T12:00:00.000Z\n"));
+    seeds.extend([
+        r#"{"attestation_key_id":"k","lane":"BwcHBwcHBwcHBwcHBwcHBw"}"#.into(),
+        format!(r#"{{"checkpoint":"note","next":1,"previous":"{}"}}"#, "0".repeat(64)),
+        r#"{"dropped":1,"known_root":null,"known_size":0,"lane":"BwcHBwcHBwcHBwcHBwcHBw","waiting":9}"#
+            .into(),
+        format!(
+            "{}\n{{}}\n",
+            r#"{"dropped":1,"known_root":null,"known_size":0,"lane":"BwcHBwcHBwcHBwcHBwcHBw","waiting":9}"#
+        ),
+        format!(r#"{{"checkpoint":"note","consistency":["{hash}"],"first_index":1,"frontier":["{hash}"]}}"#),
+        r#"{"complete":true,"export":"portcullis-attestations","first_index":0,"gate":"g","version":1}"#
+            .into(),
+        r#"{"checkpoint":"note"}"#.into(),
+        format!(r#"{{"lane":"BwcHBwcHBwcHBwcHBwcHBw","previous":"{}"}}"#, "0".repeat(64)),
+        format!(r#"{{"pruned":{{"from":0,"frontier":"3 {hash} {hash}","to":3}}}}"#),
+        r#"{"checkpoint":"note","count":1,"keys":[]}"#.into(),
+        format!("3 {hash} {hash}"),
+    ]);
+    let mut bytes: Vec<_> = seeds.into_iter().map(String::into_bytes).collect();
+    bytes.push([&[2, 0, 4, 0, 6, 0], b"{}{}{}{}".as_slice()].concat());
+    bytes
+}
+
+const RECORDS: [&str; 4] = [
+    r##"{"access_mode":"credential","agent":{"agent_id":"a","agent_name":null,"issuer_id":"i","passport_id":"p","trust_tier":"L3"},"attestation_id":"att_00000000000000000000000000000000","chain_hash":"0000000000000000000000000000000000000000000000000000000000000000","decision":"allow","detail":null,"gate":{"gate_id":"g","gate_name":"é\n"},"guardrails_evaluated":[{"detail":"48/60","name":"core:rate:max_per_minute","result":"pass"}],"lane":"AAAAAAAAAAAAAAAAAAAAAA","mode":"enforce","reason_code":null,"request":{"action":"a:b","cost_cents":1250,"estimated_cost_usd":12.5,"method":"GET","path":"/","target_domain":null},"sequence_number":1,"signature":{"algorithm":"EdDSA","key_id":"#","value":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"timestamp":"2026-06-01T12:00:00.000Z","version":"1.0"}"##,
+    r##"{"access_mode":"none","agent":null,"attestation_id":"att_ffffffffffffffffffffffffffffffff","chain_hash":"0000000000000000000000000000000000000000000000000000000000000000","decision":"gap","detail":null,"dropped":{"count":3,"first_at":"2026-06-01T12:00:00.000Z","last_at":"2026-06-01T12:00:00.000Z"},"gate":{"gate_id":"g","gate_name":null},"guardrails_evaluated":[],"lane":"AAAAAAAAAAAAAAAAAAAAAA","mode":"report","reason_code":null,"request":null,"sequence_number":2,"signature":{"algorithm":"EdDSA","key_id":"#","value":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"timestamp":"2026-06-01T12:00:00.000Z","version":"1.0"}"##,
+    r##"{"access_mode":"anonymous","agent":null,"approval_request_id":"appr_1","attestation_id":"att_00000000000000000000000000000000","chain_hash":"0000000000000000000000000000000000000000000000000000000000000000","decision":"request_hold","detail":"why","gate":{"gate_id":"g","gate_name":null},"guardrails_evaluated":[],"hold":{"agent_key":"k","binding":"0000000000000000000000000000000000000000000000000000000000000000","expires_at":"2026-06-01T12:00:00.000Z","summary":"s"},"lane":"AAAAAAAAAAAAAAAAAAAAAA","mode":"enforce","reason_code":"approval_required","request":{"action":null,"cost_cents":0,"estimated_cost_usd":0,"method":"POST","path":"/x","target_domain":"d"},"sequence_number":9007199254740992,"signature":{"algorithm":"EdDSA","key_id":"#","value":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"timestamp":"2026-06-01T12:00:00.000Z","version":"1.0"}"##,
+    r##"{"access_mode":"public","version":"1.0"}"##,
+];
 
 /// Documents as they stand, and as header and payload; and answers with them.
 fn documents() -> Vec<String> {

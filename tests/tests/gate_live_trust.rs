@@ -32,7 +32,7 @@ static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
     Plugin::from_file(path).expect("the plugin compiles")
 });
 
-const CONFIG: &str = r#"{"gate":{"id":"gate_test"},"profile":"L1","authorities":["127.0.0.1:10000"],
+const CONFIG: &str = r#"{"gate":{"id":"gate_test"},"profile":"L1","attest":{"policy":"off"},"authorities":["127.0.0.1:10000"],
     "routes":[{"path":"/flights","methods":["GET"],"action":"flights:search"},
               {"path":"/public","methods":["GET"],"public":true}],
     "trust":{"self_issued":{"actions":["flights:*"]}}}"#;

@@ -14,6 +14,7 @@ on_every_database!(
     every_method_of_passports_answers_as_the_clients_types_say,
     issued_passports_verify_with_the_clients_offline_verifier,
     checks_and_dry_runs_are_decisions,
+    what_passports_spent_and_what_callers_without_one_may_do_is_told_and_set,
     api_keys_are_made_listed_and_revoked,
     each_error_is_of_its_class,
     too_many_requests_say_when_to_come_back,
@@ -140,6 +141,35 @@ fn every_method_of_passports_answers_as_the_clients_types_say(database: Option<&
         let revoked = scene.call("revoke_passport", json!([gate, new["passport_id"]]), json!({}));
         assert_eq!(revoked, json!({"revoked": true}));
         assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([]));
+    });
+}
+
+fn what_passports_spent_and_what_callers_without_one_may_do_is_told_and_set(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let passport = scene.issue(gate, json!({}));
+        let id = &passport["passport_id"];
+        let state = scene.call("get_cumulative_state", json!([id]), json!({}));
+        assert_eq!((&state["passport_id"], &state["window_type"]), (id, &json!("daily")));
+        assert_eq!((&state["cost_cumulative_cents"], &state["sequence_number"]), (&json!(0), &json!(0)));
+        assert!(
+            state["window_start"].as_str().is_some_and(|start| start.ends_with("T00:00:00.000Z")),
+            "{state}"
+        );
+        for asked in [json!({}), json!({"window_type": "daily"})] {
+            assert_eq!(scene.call("reset_cumulative_state", json!([id]), asked), json!({"reset": true}));
+        }
+        let wrong = scene.error("reset_cumulative_state", json!([id]), json!({"window_type": "hourly"}));
+        assert_eq!(wrong, ("ValidationError".to_owned(), 422));
+        let unknown = scene.error("get_cumulative_state", json!(["pp_unknown"]), json!({}));
+        assert_eq!(unknown, ("NotFoundError".to_owned(), 404));
+
+        let policy = scene.call("get_anonymous_policy", json!([gate]), json!({}));
+        assert_eq!((&policy["enabled"], &policy["rate_limit_per_hour"]), (&json!(false), &json!(50)));
+        let asked = json!({"enabled": true, "allowed_actions": ["read"], "rate_limit_per_minute": 3});
+        let set = scene.call("set_anonymous_policy", json!([gate]), asked);
+        assert_eq!((&set["rate_limit_per_minute"], &set["read_only"]), (&json!(3), &json!(true)));
+        assert_eq!(scene.call("get_anonymous_policy", json!([gate]), json!({})), set);
+        assert_eq!(scene.call("get_anonymous_log", json!([gate]), json!({})), json!([]));
     });
 }
 

@@ -40,7 +40,7 @@ const BODY: &[u8] = b"window seat";
 
 fn config(more: &str) -> String {
     format!(
-        r#"{{"gate":{{"id":"{GATE}"}},"profile":"L1","authorities":["127.0.0.1:10000"],
+        r#"{{"gate":{{"id":"{GATE}"}},"profile":"L1","attest":{{"policy":"off"}},"authorities":["127.0.0.1:10000"],
         "routes":[{{"path":"/bookings","methods":["POST"],"action":"a"}},
                   {{"path":"/twice","methods":["POST"],"action":"a","simpleguard_repeats":"same_second"}},
                   {{"path":"/watched","methods":["POST"],"action":"a","mode":"report"}},

@@ -162,6 +162,7 @@ impl Request {
             authority: self.authority.as_bytes(),
             path: target.as_bytes(),
             headers: &headers,
+            source: None,
         };
         let key = public_key();
         let holder = Holder { key: &key, id: AGENT };

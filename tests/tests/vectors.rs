@@ -91,18 +91,31 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         .flat_map(|scenario| scenario.cases)
         .filter_map(|case| case.expect.reason)
         .collect();
+    let guardrails = Family::Passport.folder().with_file_name("guardrails").join("keys.json");
+    let guardrails: Vec<serde_json::Value> =
+        serde_json::from_str(&std::fs::read_to_string(guardrails).unwrap()).unwrap();
+    let by_guardrails: BTreeSet<_> =
+        guardrails.iter().filter_map(|vector| vector["expect"].as_str()).collect();
     // No text brings these about: a host that fails (gate_under_faults), a memory that is full
-    // (core/tests/replay.rs), a service that is silent (gate_live_trust, nonce_authority).
+    // (core/tests/replay.rs, core/tests/counters.rs), a service that is silent (gate_live_trust,
+    // nonce_authority), a person who must approve and a caller without a credential
+    // (core/tests/guardrails_gate.rs), leases and records.
     let elsewhere = [
+        "anonymous_not_allowed",
+        "approval_required",
+        "counter_memory_full",
         "host_fault",
         "nonce_authority_unavailable",
+        "record_queue_full",
+        "record_unacknowledged",
         "replay_memory_full",
+        "spend_lease_pending",
         "trust_material_missing",
         "trust_material_stale",
     ];
     for reason in portcullis_core::Reason::ALL {
         let code = reason.code();
-        let has_text = refused.contains(code) || in_scenarios.contains(code);
+        let has_text = refused.contains(code) || in_scenarios.contains(code) || by_guardrails.contains(code);
         assert_ne!(has_text, elsewhere.contains(&code), "{code}");
     }
 }

@@ -195,6 +195,7 @@ impl Call<'_> {
     fn lie(&mut self, places: Places, fault: FaultAnswer) -> wasmtime::Result<(Status, String)> {
         let answer = match fault {
             FaultAnswer::Status(status) => return Ok((status, String::new())),
+            FaultAnswer::Trap => return Err(wasmtime::Error::msg("an injected fault")),
             FaultAnswer::Data(data) => Answer::data(data),
             FaultAnswer::Number(number) => Answer::number(number),
             FaultAnswer::Pointer { address, length } => {

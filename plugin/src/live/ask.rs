@@ -1,8 +1,8 @@
 //! Asking the service, for all workers of the proxy.
 
-use super::Live;
 use super::lease::Held;
 use super::store::{Manifest, Part};
+use super::{Live, line};
 use crate::host::{self, HostFault};
 use crate::metrics::TrustEvent;
 use alloc::format;
@@ -23,10 +23,6 @@ const LOST_MS: i64 = 20_000;
 
 /// A service that answers at once with nothing new is not asked more often than this.
 const PAUSE_MS: i64 = 1000;
-
-/// After failures: from a quarter of a second, doubled each time, up to fifteen.
-const FIRST_BACKOFF_MS: i64 = 250;
-const LONGEST_BACKOFF_MS: i64 = 15_000;
 
 /// What is being asked, and what has come of it so far.
 #[derive(Default)]
@@ -158,7 +154,7 @@ impl Live {
         let taken = host::call_answer(size).map_err(Failed::Host).and_then(|(status, body)| match status {
             200 => self.take(flight.asked, &body, now),
             0 => Err(Failed::Call),
-            status => Err(Failed::Status(status, told(&body))),
+            status => Err(Failed::Status(status, line::told(&body))),
         });
         match taken {
             Ok(news) => {
@@ -192,17 +188,9 @@ impl Live {
     }
 
     fn back_off(&mut self, now: UnixTime) {
-        let doubled = FIRST_BACKOFF_MS.checked_shl(self.asker.failures.min(10)).unwrap_or(LONGEST_BACKOFF_MS);
-        let longest = doubled.min(LONGEST_BACKOFF_MS);
-        // A half to the whole of it, so that a thousand gates do not come back as one.
-        let mut random = [0];
-        let half = longest.div_euclid(2);
-        // Without randomness it is the whole.
-        let share =
-            if host::random(&mut random).is_ok() { random.iter().copied().map(i64::from).sum() } else { 255 };
-        let jitter = half.saturating_mul(share).div_euclid(255);
+        let wait = line::backoff(self.asker.failures);
         self.asker.failures = self.asker.failures.saturating_add(1);
-        self.asker.not_before = now.plus_millis(half.saturating_add(jitter)).as_millis();
+        self.asker.not_before = now.plus_millis(wait).as_millis();
     }
 
     /// Takes an answer up and shares it. Whether it brought anything new.
@@ -333,9 +321,3 @@ impl From<HostFault> for Failed {
 const OVERTAKEN: HostFault =
     HostFault::Answer("proxy_set_shared_data", "let another worker write at the same time");
 const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
-
-/// The beginning of what an answer says, for the log.
-fn told(body: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned()
-}

@@ -36,6 +36,11 @@ impl Lease {
         Ok(Lease { name: names.of_part("lease"), me, held: false })
     }
 
+    /// Whether this worker had it at its last look.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Renews the lease, or takes it if nobody has it.
     pub(super) fn hold(&mut self, now: UnixTime) -> Result<Held, HostFault> {
         let before = core::mem::replace(&mut self.held, false);

@@ -10,7 +10,7 @@ use portcullis_core::{SecretKey, ServiceConfig, UnixTime};
 /// How to reach the service, and who calls.
 pub(crate) struct Line {
     pub(super) config: ServiceConfig,
-    pub(super) key: SecretKey,
+    pub(crate) key: SecretKey,
 }
 
 impl Line {
@@ -36,6 +36,35 @@ impl Line {
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
         host::http_call(&service.cluster, &headers, body, deadline_ms)
     }
+}
+
+/// After failures: from a quarter of a second, doubled each time, up to fifteen.
+const FIRST_BACKOFF_MS: i64 = 250;
+pub(crate) const LONGEST_BACKOFF_MS: i64 = 15_000;
+
+/// How long to wait after so many failures in a row, in milliseconds: half of the time, and up
+/// to as much again, so that a thousand gates do not come back as one.
+pub(crate) fn backoff(failures: u32) -> i64 {
+    let doubled = FIRST_BACKOFF_MS.checked_shl(failures.min(10)).unwrap_or(LONGEST_BACKOFF_MS);
+    let half = doubled.min(LONGEST_BACKOFF_MS).div_euclid(2);
+    // Without randomness it is the whole.
+    let mut random = [u8::MAX];
+    let _ = host::random(&mut random);
+    half.saturating_add(half.saturating_mul(u8::from_ne_bytes(random).into()).div_euclid(255))
+}
+
+/// What an answer of another status than 200 says, for the log; 0 is that of none.
+pub(crate) fn problem(status: u16, body: &[u8]) -> String {
+    match status {
+        0 => String::from("the control service cannot be reached, or does not answer"),
+        _ => format!("the control service answers {status}: {}", told(body)),
+    }
+}
+
+/// The beginning of what an answer says, for the log.
+pub(crate) fn told(body: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned()
 }
 
 /// Of the key nothing is shown.

@@ -20,7 +20,7 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use lease::Lease;
-pub(crate) use line::Line;
+pub(crate) use line::{LONGEST_BACKOFF_MS, Line, backoff, problem};
 use portcullis_core::live::{LiveError, LiveTrust};
 use portcullis_core::{ConfigError, SecretKey, ServiceConfig, Snapshot, UnixTime, base64};
 use store::{Manifest, Names};
@@ -90,6 +90,11 @@ impl Live {
     /// The line to the service.
     pub(crate) fn line(&self) -> &Rc<Line> {
         &self.line
+    }
+
+    /// Whether this worker talks to the service for all, at its last tick.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.is_held()
     }
 
     /// The configuration in force, if there is one.

@@ -9,150 +9,16 @@
 )]
 
 use super::{SharedReplay, name};
-use crate::host::HostFault;
-use crate::shared::Store;
-use portcullis_core::{Novelty, Once, Replay, ReplayFault, ReplayPage, UnixTime};
+use crate::shared::model::{Data, Rules, Worker};
+use portcullis_core::guardrails::Limits;
+use portcullis_core::{
+    Charged, CounterClass, CounterFault, CounterKey, Counters, Novelty, Once, Replay, ReplayFault,
+    ReplayPage, UnixTime, Usage,
+};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Rules {
-    Envoy,
-    Nginx,
-    /// Writes whatever the CAS says.
-    Careless,
-}
-
-#[derive(Debug)]
-struct Data {
-    rules: Rules,
-    values: BTreeMap<String, (Vec<u8>, u32)>,
-    last_cas: u32,
-    randoms: u8,
-}
-
-type Answer<T> = Result<T, HostFault>;
-
-impl Data {
-    fn new(rules: Rules) -> Self {
-        Data { rules, values: BTreeMap::new(), last_cas: 0, randoms: 0 }
-    }
-
-    fn get(&self, name: &str) -> Answer<(Vec<u8>, u32)> {
-        self.values.get(name).cloned().ok_or(HostFault::Status("get", 1))
-    }
-
-    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Answer<()> {
-        let current = self.values.get(name).map(|(_, cas)| *cas);
-        let fits = match self.rules {
-            Rules::Envoy => cas == 0 || current.is_none_or(|current| current == cas),
-            Rules::Nginx => cas == current.unwrap_or(0),
-            Rules::Careless => true,
-        };
-        if !fits {
-            return Err(HostFault::Status("set", 8));
-        }
-        self.last_cas += 1;
-        self.values.insert(name.to_owned(), (value.to_vec(), self.last_cas));
-        Ok(())
-    }
-
-    /// Another every time, as two workers would draw it.
-    fn random(&mut self, bytes: &mut [u8]) {
-        self.randoms += 1;
-        bytes.fill(self.randoms);
-    }
-}
-
-/// Threads' store.
-impl Store for Arc<Mutex<Data>> {
-    fn get(&mut self, name: &str) -> Answer<(Vec<u8>, u32)> {
-        self.lock().unwrap().get(name)
-    }
-    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Answer<()> {
-        self.lock().unwrap().set(name, value, cas)
-    }
-    fn random(&mut self, bytes: &mut [u8]) -> Answer<()> {
-        self.lock().unwrap().random(bytes);
-        Ok(())
-    }
-}
-
-/// A world in which, before any call of a worker, others may do a whole request each.
-#[derive(Debug)]
-struct World {
-    data: Data,
-    waiting: VecDeque<Once>,
-    done: Vec<([u8; 32], Result<Novelty, ReplayFault>)>,
-    dice: u64,
-    /// The status with which the n-th call from here on fails.
-    fault: Option<(u32, u32)>,
-}
-
-#[derive(Clone, Debug)]
-struct Worker(Rc<RefCell<World>>);
-
-impl Worker {
-    fn new(rules: Rules, seed: u64) -> Self {
-        let world = World {
-            data: Data::new(rules),
-            waiting: VecDeque::new(),
-            done: Vec::new(),
-            dice: seed | 1,
-            fault: None,
-        };
-        Worker(Rc::new(RefCell::new(world)))
-    }
-
-    fn roll(&self) -> u64 {
-        let dice = &mut self.0.borrow_mut().dice;
-        *dice ^= *dice << 13;
-        *dice ^= *dice >> 7;
-        *dice ^= *dice << 17;
-        *dice
-    }
-
-    /// What comes between two calls of a worker.
-    fn meanwhile(&self, call: &'static str) -> Answer<()> {
-        while self.roll().is_multiple_of(3) {
-            let Some(once) = self.0.borrow_mut().waiting.pop_front() else { break };
-            self.request(&once);
-        }
-        let fault = &mut self.0.borrow_mut().fault;
-        match fault {
-            Some((0, status)) => Err(HostFault::Status(call, *status)),
-            Some((calls, _)) => {
-                *calls -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// By a VM that has just started, which must make no difference.
-    fn request(&self, once: &Once) {
-        let answer = SharedReplay::open(self.clone(), NOW).expect("it opens").insert(once, NOW);
-        self.0.borrow_mut().done.push((once.token, answer));
-    }
-}
-
-impl Store for Worker {
-    fn get(&mut self, name: &str) -> Answer<(Vec<u8>, u32)> {
-        self.meanwhile("get")?;
-        self.0.borrow().data.get(name)
-    }
-    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Answer<()> {
-        self.meanwhile("set")?;
-        self.0.borrow_mut().data.set(name, value, cas)
-    }
-    fn random(&mut self, bytes: &mut [u8]) -> Answer<()> {
-        self.meanwhile("random")?;
-        self.0.borrow_mut().data.random(bytes);
-        Ok(())
-    }
-}
 
 const NOW: UnixTime = UnixTime::from_millis(1_800_000_000_000);
 
@@ -166,17 +32,18 @@ fn once(key: u8, token: u32) -> Once {
 fn of_equal_requests_in_any_interleaving_one_is_new() {
     for (rules, seed) in [Rules::Envoy, Rules::Nginx].into_iter().flat_map(|r| (1..60).map(move |s| (r, s))) {
         let world = Worker::new(rules, seed * 7919);
+        let done = Rc::new(RefCell::new(Vec::new()));
         for _ in 0..200 {
-            let token = u32::try_from(world.roll() % 40).unwrap();
-            world.0.borrow_mut().waiting.push_back(once(7, token));
+            let (done, once) = (Rc::clone(&done), once(7, u32::try_from(world.roll() % 40).unwrap()));
+            // By a VM that has just started, which must make no difference.
+            world.plan(move |worker| {
+                let answer = SharedReplay::open(worker.clone(), NOW).expect("it opens").insert(&once, NOW);
+                done.borrow_mut().push((once.token, answer));
+            });
         }
-        loop {
-            let next = world.0.borrow_mut().waiting.pop_front();
-            let Some(next) = next else { break };
-            world.request(&next);
-        }
+        world.run();
         let mut won: BTreeMap<[u8; 32], u32> = BTreeMap::new();
-        for (token, answer) in &world.0.borrow().done {
+        for (token, answer) in done.borrow().iter() {
             match answer {
                 Ok(Novelty::New) => *won.entry(*token).or_default() += 1,
                 Ok(Novelty::Seen { .. }) => {}
@@ -241,11 +108,11 @@ fn every_fault_of_the_store_refuses() {
             // From the n-th call on: one that opens, one that inserts.
             for calls in 0..12 {
                 let world = Worker::new(rules, 1);
-                world.0.borrow_mut().fault = Some((calls, status));
+                world.fail_after(calls, status);
                 let Ok(mut replay) = SharedReplay::open(world.clone(), NOW) else { continue };
                 let answer = replay.insert(&once(1, 1), NOW);
                 // A page with an entry.
-                let values = world.0.borrow().data.values.clone();
+                let values = world.values();
                 let stored = values.iter().any(|(key, (page, _))| *key != name("process") && page.len() > 8);
                 assert_eq!(answer == Ok(Novelty::New), stored, "{rules:?} {status} {calls}");
                 assert!(stored || matches!(answer, Err(ReplayFault::Unavailable(_))), "{answer:?}");
@@ -282,4 +149,71 @@ fn what_is_stored_is_bounded_whatever_comes() {
     let most = usize::try_from(ReplayPage::COUNT).unwrap() * ReplayPage::MAX_BYTES;
     assert!(most <= 16 << 20, "{most}");
     assert!(data.lock().unwrap().values.len() <= 9);
+}
+
+fn limit(limit: u32) -> Limits {
+    Limits([Some(limit), None, Some(1000)])
+}
+
+fn agent(name: &str) -> CounterKey {
+    CounterKey::of_agent("issuer", name, "*", CounterClass::Vouched)
+}
+
+#[test]
+fn many_threads_together_pass_as_often_as_the_limit_says_and_no_more() {
+    for rules in [Rules::Envoy, Rules::Nginx] {
+        let data = Arc::new(Mutex::new(Data::new(rules)));
+        let passed: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    let data = Arc::clone(&data);
+                    scope.spawn(move || {
+                        let mut memory = SharedReplay::open(data, NOW).unwrap();
+                        let charged = (0..60).map(|_| memory.charge(&agent("a"), &limit(100), NOW));
+                        charged.filter(|charged| matches!(charged, Ok(Charged::Done(_)))).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(passed, 100, "{rules:?}");
+        let mut later = SharedReplay::open(data, NOW).unwrap();
+        assert_eq!(later.usage(&agent("a"), NOW), Ok(Usage([100, 0, 100])));
+        assert_eq!(later.usage(&agent("b"), NOW), Ok(Usage([0, 0, 0])));
+    }
+}
+
+#[test]
+fn every_fault_of_the_store_refuses_what_is_counted() {
+    for rules in [Rules::Envoy, Rules::Nginx] {
+        for status in [1, 2, 3, 8, 10, 12, 999] {
+            for calls in 0..12 {
+                let world = Worker::new(rules, 1);
+                world.fail_after(calls, status);
+                let Ok(mut memory) = SharedReplay::open(world.clone(), NOW) else { continue };
+                let answer = memory.charge(&agent("a"), &limit(1), NOW);
+                let values = world.values();
+                let stored = values.values().any(|(page, _)| page.starts_with(b"pct1") && page.len() > 4);
+                assert_eq!(matches!(answer, Ok(Charged::Done(_))), stored, "{rules:?} {status} {calls}");
+                assert!(stored || matches!(answer, Err(CounterFault::Unavailable(_))), "{answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_pages_of_counts_and_a_lost_secret_refuse() {
+    let data = Arc::new(Mutex::new(Data::new(Rules::Envoy)));
+    let mut memory = SharedReplay::open(Arc::clone(&data), NOW).unwrap();
+    memory.charge(&agent("a"), &limit(1), NOW).unwrap();
+    let secret = name("process");
+    for (name, (value, _)) in &mut data.lock().unwrap().values {
+        if *name != secret {
+            value.pop();
+        }
+    }
+    assert!(matches!(memory.usage(&agent("a"), NOW), Err(CounterFault::Unavailable(_))));
+    assert!(matches!(memory.charge(&agent("a"), &limit(1), NOW), Err(CounterFault::Unavailable(_))));
+    data.lock().unwrap().values.remove(&secret);
+    assert!(matches!(memory.usage(&agent("b"), NOW), Err(CounterFault::Unavailable(_))));
 }

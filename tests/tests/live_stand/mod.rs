@@ -286,8 +286,8 @@ fn carry(
     }
     let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-    // A question about a nonce has some 200 bytes, and others have no body.
-    let mut body = vec![0; length.filter(|length| *length <= 1024).unwrap_or(0_usize)];
+    // Batches of records are the longest.
+    let mut body = vec![0; length.filter(|length| *length <= 1 << 20).unwrap_or(0_usize)];
     gate.read_exact(&mut body)?;
     let is_trust = request.windows(7).any(|window| window == b"/trust?");
     // One call on each connection: the service is asked to close it.

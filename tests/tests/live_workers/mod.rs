@@ -7,8 +7,11 @@
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 mod service;
 
+mod keeper;
+
 use crate::common::key;
-use portcullis_core::{UnixTime, base64};
+use keeper::Keeper;
+use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_harness::{Host, HostProfile, HttpCall, Outcome, Plugin, Request, Response, Vm};
 use serde_json::{Value, json};
 pub use service::Service;
@@ -19,7 +22,20 @@ pub struct LiveWorkers {
     pub host: Host,
     pub vms: Vec<Vm>,
     pub service: Service,
+    pub keeper: Keeper,
+    /// Whether the keeper of records answers, and whether its answers arrive.
+    pub keeps: Keeps,
     next: usize,
+}
+
+/// How the keeper of records does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    Well,
+    /// It takes what comes, and its answers get lost.
+    Unheard,
+    /// It is away.
+    Not,
 }
 
 const TICK: Duration = Duration::from_millis(200);
@@ -44,7 +60,8 @@ impl LiveWorkers {
         let mut service = Service::new(configuration.to_owned());
         service.gate = id;
         let vms = (0..workers).map(|_| host.start().expect("a worker starts")).collect();
-        let mut all = LiveWorkers { host, vms, service, next: 0 };
+        let keeper = Keeper::new(&service.gate, &SecretKey::from_seed([3; 32]));
+        let mut all = LiveWorkers { host, vms, service, keeper, keeps: Keeps::Well, next: 0 };
         all.take_up();
         all
     }
@@ -83,17 +100,27 @@ impl LiveWorkers {
     fn tick(&mut self) {
         for at in 0..self.vms.len() {
             self.vms[at].tick().expect("a tick");
-            // Pages follow on each other at once; no set here has as many.
-            for _ in 0..100 {
-                let Some(call) = self.vms[at].http_calls().into_iter().next() else { break };
-                let answer = self.answer(&call);
-                self.vms[at].answer_http_call(call.token, answer).expect("an answer");
+            self.answer_calls(at);
+        }
+    }
+
+    /// Answers the calls of a worker, unless it dies of that.
+    pub fn answer_calls(&mut self, at: usize) {
+        // Pages follow on each other at once; no set here has as many.
+        for _ in 0..100 {
+            let Some(call) = self.vms[at].http_calls().into_iter().next() else { break };
+            let answer = self.answer(&call);
+            if self.vms[at].answer_http_call(call.token, answer).is_err() {
+                break;
             }
         }
     }
 
-    fn answer(&self, call: &HttpCall) -> Response {
+    fn answer(&mut self, call: &HttpCall) -> Response {
         let target = call.headers.get(":path").expect("a path").into_owned();
+        if !target.contains('?') {
+            return self.keep(&target, &call.body);
+        }
         let (_, query) = target.split_once('?').expect("a query");
         let member = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -111,5 +138,18 @@ impl LiveWorkers {
         head.echo = member("random").unwrap_or_default();
         response.head = head.sign(&key(9), "k1");
         Response::new(200).header("content-type", "application/json").body(response.to_json())
+    }
+
+    fn keep(&mut self, target: &str, body: &[u8]) -> Response {
+        let now = UnixTime::from_millis(i64::try_from(self.host.now().as_millis()).expect("a time"));
+        if self.keeps == Keeps::Not {
+            return Response::new(503);
+        }
+        let answer = match target.rsplit('/').next() {
+            Some("lanes") => self.keeper.open(body, now),
+            Some("attestations") => self.keeper.take(body, now),
+            _ => Response::new(404),
+        };
+        if self.keeps == Keeps::Unheard { Response::new(504) } else { answer }
     }
 }

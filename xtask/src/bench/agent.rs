@@ -98,6 +98,7 @@ mod tests {
             authority: AUTHORITY.as_bytes(),
             path: head.path.unwrap().as_bytes(),
             headers: &headers,
+            source: None,
         };
         let key = Base64::decode_vec(&agent.keys.public_key()).unwrap();
         let key = PublicKey::from_bytes(key.first_chunk().unwrap()).unwrap();

@@ -16,7 +16,7 @@ use portcullis_core::live::{
     FingerprintKey, Head, LiveTrust, Next, RevocationPage, RevocationState, SnapshotDraft, TrustResponse,
 };
 use portcullis_core::{
-    CredentialCache, GateConfiguration, LocalReplay, Process, Reason, RequestHead, SecretKey, Step, UnixTime,
+    CredentialCache, GateConfiguration, LocalMemory, Process, Reason, RequestHead, SecretKey, Step, UnixTime,
     Verifier, base64,
 };
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ pub(crate) fn serve(options: &Options) -> Result<bool> {
 struct Gate {
     trust: LiveTrust,
     process: Process,
-    replay: Mutex<LocalReplay>,
+    memory: Mutex<LocalMemory>,
 }
 
 impl Gate {
@@ -163,8 +163,8 @@ impl Gate {
             bail!("the trust material was not taken up: {}", denial.detail);
         }
         let process = Process::new([7; 32], now);
-        let replay = Mutex::new(LocalReplay::new(process.replay_secret()));
-        Ok(Self { trust, process, replay })
+        let memory = Mutex::new(LocalMemory::new(&process));
+        Ok(Self { trust, process, memory })
     }
 
     /// Decides a request, whose body `rest` reads on; gives the reason of a refusal.
@@ -172,11 +172,12 @@ impl Gate {
         &self,
         head: &RequestHead<'_>,
         cache: &mut CredentialCache,
+        nothing_counted: &mut LocalMemory,
         mut more: impl FnMut() -> Result<Option<Vec<u8>>>,
     ) -> Result<Option<Reason>> {
         let Ok(current) = self.trust.current() else { return Ok(Some(Reason::TrustMaterialMissing)) };
         let verifier = Verifier::new(current.snapshot).with_live(current.live).with_process(&self.process);
-        let mut step = verifier.begin(head, now()?, cache);
+        let mut step = verifier.begin(head, now()?, cache, nothing_counted);
         let mut refused = None;
         while let Some(piece) = more()? {
             if let Step::NeedBody(pending) = &mut step {
@@ -187,12 +188,13 @@ impl Gate {
             return Ok(Some(refused.denial.reason));
         }
         if let Step::NeedBody(pending) = step {
-            let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
-            step = verifier.finish(pending, now()?, &mut *replay);
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            step = verifier.finish(pending, now()?, &mut *memory);
         }
         Ok(match step {
             Step::Permit(_) => None,
             Step::Deny(refused) => Some(refused.denial.reason),
+            Step::Hold(held) => Some(held.refused.denial.reason),
             Step::NeedBody(_) => bail!("a body was asked for twice"),
         })
     }
@@ -204,6 +206,8 @@ const KEY_ID: &str = "bench";
 fn connection(mut stream: TcpStream, gate: &Gate) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut cache = CredentialCache::new(CACHE);
+    // Without guardrails nothing is counted, and connections need not wait for each other.
+    let mut nothing_counted = LocalMemory::new(&gate.process);
     let mut bytes = Vec::with_capacity(PIECE);
     loop {
         let Some((length, body)) = whole_head(&mut stream, &mut bytes)? else { return Ok(()) };
@@ -221,9 +225,10 @@ fn connection(mut stream: TcpStream, gate: &Gate) -> Result<()> {
             authority: host,
             path: path.as_bytes(),
             headers: &headers,
+            source: None,
         };
         let mut left = body;
-        let refused = gate.decide(&head, &mut cache, || {
+        let refused = gate.decide(&head, &mut cache, &mut nothing_counted, || {
             if left > 0 && bytes.is_empty() {
                 ensure!(read(&mut stream, &mut bytes)?, "a body ended early");
             }

@@ -156,8 +156,9 @@ fn waiting_gates(service: &Service, report: &mut Report) -> Result<()> {
             .context("a seed is shorter")?
             .copy_from_slice(&u64::try_from(index)?.to_be_bytes());
         let key = SecretKey::from_seed(seed);
-        let body =
-            json!({"token": token, "public_key": Base64::encode_string(&key.public_key())}).to_string();
+        let body = json!({"token": token, "public_key": Base64::encode_string(&key.public_key()),
+                "attestation_key": Base64::encode_string(&key.attestation_key().public_key())})
+        .to_string();
         let request = signed(service.address, &key, "POST", "/gate/v1/enrol", "", body.as_bytes())?;
         let answer = request.send(service.address)?;
         ensure!(answer.status == 201, "{}", String::from_utf8_lossy(&answer.body));

@@ -1,0 +1,271 @@
+//! Delivery: a batch at a time, by whichever worker finds none under way.
+//!
+//! A worker that dies with a batch on its way leaves its bounds in the lane. When its time is
+//! over another signs the same records again, to the same bytes, and sends them; the service
+//! knows them again. Records are forgotten once the service has proved that they are in its log.
+
+use super::Records;
+use super::lane::{Dropped, Lane};
+use super::ring::{self, Weight};
+use crate::host::{self, HostFault};
+use crate::live::{LONGEST_BACKOFF_MS, Line, backoff, problem};
+use crate::shared::HostStore;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use portcullis_core::UnixTime;
+use portcullis_core::attestation::{
+    AttestationError, BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion, Unsigned, leaf,
+    verify_batch_answer,
+};
+use portcullis_core::live::LiveTrust;
+
+/// Records of a batch. Signing one takes some 50 us of the worker's thread, on which requests
+/// wait meanwhile.
+const BATCH: u64 = 128;
+
+/// Bytes of a batch, less than what the service takes by the longest record.
+const BATCH_BYTES: usize = 500 * 1024;
+
+/// From so many on, a batch follows the one before at once, and not with the next tick: a call
+/// costs as much as two signatures, and is paid for each batch.
+const AT_ONCE: u64 = 64;
+
+/// How long a call may take.
+const DEADLINE_MS: u32 = 5_000;
+
+/// When a call is given up that the host never ended.
+const LOST_MS: i64 = 6_000;
+
+/// What this worker has on its way.
+pub(super) struct Flight {
+    token: u32,
+    /// As it stands in the shared data.
+    lane: Lane,
+    cas: u32,
+    sent: Sent,
+}
+
+enum Sent {
+    Opening,
+    /// The chain's hash at the batch's end, and the log's leaves.
+    Batch([u8; 32], Vec<[u8; 32]>),
+}
+
+impl Records {
+    /// Sends what waits, unless some worker is sending. With `at_once`, a few records suffice.
+    pub(crate) fn deliver(&mut self, line: &Line, now: UnixTime, least: u64) {
+        if self.flight.is_some() {
+            return;
+        }
+        if let Err(fault) = self.begin(line, now, least) {
+            self.note(&fault);
+        }
+    }
+
+    /// Takes the answer to a call, of `size` bytes. Whether it was one of records.
+    pub(crate) fn answered(
+        &mut self,
+        token: u32,
+        size: usize,
+        trust: &RefCell<LiveTrust>,
+        line: &Line,
+    ) -> bool {
+        let Some(flight) = self.flight.take_if(|flight| flight.token == token) else { return false };
+        let Ok(now) = host::now() else { return true };
+        let answer = host::call_answer(size).map_err(Failed::Host).and_then(|(status, body)| match status {
+            200 => self.accept(&flight, &body, trust, now),
+            status => Err(Failed::Answer(problem(status, &body))),
+        });
+        match answer {
+            Ok(lane) => match lane.write(&mut HostStore, &self.lane_name, Some(flight.cas)) {
+                Ok(_) => {
+                    self.acked = self.acked.max(lane.acked);
+                    self.good();
+                    self.deliver(line, now, AT_ONCE);
+                }
+                Err(fault) => self.note(&fault),
+            },
+            Err(failed) => {
+                self.note(&failed);
+                let lane = Lane {
+                    until: now.plus_millis(backoff(flight.lane.failures)).as_millis(),
+                    failures: flight.lane.failures.saturating_add(1),
+                    ..flight.lane
+                };
+                if let Err(fault) = lane.write(&mut HostStore, &self.lane_name, Some(flight.cas)) {
+                    self.note(&fault);
+                }
+            }
+        }
+        true
+    }
+
+    fn begin(&mut self, line: &Line, now: UnixTime, least: u64) -> Result<(), HostFault> {
+        let store = &mut HostStore;
+        let (lane, cas) = Lane::read(store, &self.lane_name)?;
+        self.acked = self.acked.max(lane.acked);
+        let millis = now.as_millis();
+        if lane.is_busy(millis, LONGEST_BACKOFF_MS.saturating_add(LOST_MS)) {
+            return Ok(());
+        }
+        self.tell_of_dropped(now)?;
+        let tail = ring::tail(store, &self.names)?;
+        if lane.end == lane.acked && tail.saturating_sub(lane.acked) < least {
+            return Ok(());
+        }
+        let until = now.plus_millis(LOST_MS).as_millis();
+        let claimed = Lane { until, end: self.end_of_batch(&lane)?, ..lane };
+        if claimed.is_open && claimed.end == claimed.acked {
+            return Ok(());
+        }
+        // Somebody else was first.
+        let Some(cas) = claimed.write(store, &self.lane_name, cas)? else { return Ok(()) };
+        let sent =
+            if claimed.is_open { self.send_batch(&claimed, line, tail, now) } else { self.open(line, now) };
+        match sent {
+            Ok((token, sent)) => {
+                self.flight = Some(Flight { token, lane: claimed, cas, sent });
+                Ok(())
+            }
+            Err(fault) => {
+                let failures = claimed.failures.saturating_add(1);
+                let until = now.plus_millis(backoff(claimed.failures)).as_millis();
+                Lane { until, failures, ..claimed }.write(store, &self.lane_name, Some(cas))?;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Where a batch from `acked` on ends: where it ended when it was last sent, or with the last
+    /// record that there is.
+    fn end_of_batch(&self, lane: &Lane) -> Result<u64, HostFault> {
+        if lane.end > lane.acked || !lane.is_open {
+            return Ok(lane.end);
+        }
+        let (mut end, mut bytes) = (lane.acked, 0_usize);
+        while end.saturating_sub(lane.acked) < BATCH && bytes < BATCH_BYTES {
+            let Some(record) = ring::read(&mut HostStore, &self.names, end)? else { break };
+            // What signing adds.
+            bytes = bytes.saturating_add(record.len()).saturating_add(400);
+            end = end.saturating_add(1);
+        }
+        Ok(end)
+    }
+
+    fn open(&self, line: &Line, now: UnixTime) -> Result<(u32, Sent), HostFault> {
+        let attestation_key_id = self.signer.key_id().to_string();
+        let question = LaneQuestion { lane: self.lane, attestation_key_id }.to_json();
+        let token = line.call("POST", "lanes", "", question.as_bytes(), DEADLINE_MS, now)?;
+        Ok((token, Sent::Opening))
+    }
+
+    fn send_batch(
+        &self,
+        lane: &Lane,
+        line: &Line,
+        waiting: u64,
+        now: UnixTime,
+    ) -> Result<(u32, Sent), HostFault> {
+        let (dropped, _) = Dropped::read(&mut HostStore, &self.dropped_name)?;
+        let head = BatchHead { lane: self.lane, waiting, dropped: dropped.count, known: Some(lane.log) };
+        let mut body = head.to_json();
+        body.push('\n');
+        let (mut hash, mut leaves) = (lane.hash, Vec::new());
+        for position in lane.acked..lane.end {
+            let record = ring::read(&mut HostStore, &self.names, position)?;
+            let record = record.as_deref().and_then(Unsigned::from_bytes).ok_or(LOST)?;
+            let signed = record.sign(&self.lane, position.saturating_add(1), &hash, &self.signer);
+            body.push_str(&signed.text);
+            body.push('\n');
+            hash = signed.chain_hash;
+            leaves.push(leaf(&signed.chain_hash, &signed.signature));
+        }
+        let token = line.call("POST", "attestations", "", body.as_bytes(), DEADLINE_MS, now)?;
+        Ok((token, Sent::Batch(hash, leaves)))
+    }
+
+    /// The lane as it stands after an answer that proves what it says.
+    fn accept(
+        &self,
+        flight: &Flight,
+        body: &[u8],
+        trust: &RefCell<LiveTrust>,
+        now: UnixTime,
+    ) -> Result<Lane, Failed> {
+        let trust = trust.try_borrow().map_err(|_| Failed::Host(REENTERED))?;
+        let lane = Lane { until: 0, failures: 0, ..flight.lane };
+        match &flight.sent {
+            Sent::Opening => {
+                let opened = LaneAnswer::read(body)?;
+                let log =
+                    Checkpoint::read(&opened.checkpoint, trust.gate(), trust.service_keys(), Some(now))?;
+                if opened.next != lane.acked.saturating_add(1) {
+                    return Err(Failed::Host(OTHER_LANE));
+                }
+                let log = Known { size: log.size, root: log.root };
+                Ok(Lane { is_open: true, hash: opened.previous, log, ..lane })
+            }
+            Sent::Batch(hash, leaves) => {
+                let (keys, answer) = (trust.service_keys(), BatchAnswer::read(body)?);
+                let log = verify_batch_answer(&answer, trust.gate(), keys, now, leaves, Some(&lane.log))?;
+                Ok(Lane { acked: lane.end, hash: *hash, log, ..lane })
+            }
+        }
+    }
+
+    /// Tells in the lane of decisions that found no room, once there is some.
+    fn tell_of_dropped(&mut self, now: UnixTime) -> Result<(), HostFault> {
+        let (dropped, _) = Dropped::read(&mut HostStore, &self.dropped_name)?;
+        let untold = dropped.count.saturating_sub(dropped.told);
+        if untold == 0 {
+            return Ok(());
+        }
+        // Before it is told: two that tell the same would count it twice.
+        let taken = Dropped::change(&mut HostStore, &self.dropped_name, &mut |now| {
+            let is_same = *now == dropped;
+            now.told = now.count;
+            is_same
+        })?;
+        if taken.is_none() {
+            return Ok(());
+        }
+        let record = self.gap(untold, dropped.first, dropped.last, now)?;
+        if ring::push(&mut HostStore, &self.names, &record, Weight::Permit, self.acked)?.is_none() {
+            Dropped::change(&mut HostStore, &self.dropped_name, &mut |now| {
+                now.told = now.told.saturating_sub(untold);
+                now.first = dropped.first;
+                true
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an answer came to nothing.
+enum Failed {
+    Answer(String),
+    Proof(AttestationError),
+    Host(HostFault),
+}
+
+impl From<AttestationError> for Failed {
+    fn from(error: AttestationError) -> Self {
+        Failed::Proof(error)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Answer(problem) => formatter.write_str(problem),
+            Failed::Proof(error) => error.fmt(formatter),
+            Failed::Host(fault) => fault.fmt(formatter),
+        }
+    }
+}
+
+const LOST: HostFault = HostFault::Answer("proxy_get_shared_data", "lost a record that waited");
+const OTHER_LANE: HostFault = HostFault::Answer("the control service", "has another end of this lane");
+const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");

@@ -1,0 +1,149 @@
+//! Records of decisions: queued for all workers before the reply leaves, signed and delivered
+//! off the request's path.
+
+mod deliver;
+mod entry;
+mod gate;
+mod lane;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use crate::host::{self, HostFault, Level};
+use crate::shared::HostStore;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use deliver::Flight;
+pub(crate) use entry::Target;
+pub(crate) use gate::Kept;
+use lane::{Dropped, Lane};
+use portcullis_core::attestation::{self, AccessMode, Decision, Draft, LaneId, Signer, Unsigned};
+use portcullis_core::{Mode, Process, SecretKey, UnixTime};
+use ring::Names;
+use ring::Weight;
+
+/// A worker's part in its gate's records.
+pub(crate) struct Records {
+    names: Names,
+    lane_name: String,
+    dropped_name: String,
+    gate: String,
+    lane: LaneId,
+    signer: Signer,
+    /// The service has taken all below this position, as far as this worker knows.
+    acked: u64,
+    flight: Option<Flight>,
+    /// Whether the last that was logged is that something is wrong.
+    in_trouble: bool,
+}
+
+/// Of the key nothing is shown.
+impl fmt::Debug for Records {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Records")
+    }
+}
+
+impl Records {
+    /// The records of a gate in this process.
+    pub(crate) fn of(gate: &str, key: &SecretKey, process: &Process) -> Self {
+        let names = Names::of(gate);
+        Records {
+            lane_name: names.of_part("lane"),
+            dropped_name: names.of_part("dropped"),
+            gate: gate.to_string(),
+            lane: process.lane(gate),
+            signer: Signer::new(&key.attestation_key()),
+            acked: 0,
+            flight: None,
+            in_trouble: false,
+            names,
+        }
+    }
+
+    /// The lane of this process.
+    pub(crate) fn lane(&self) -> LaneId {
+        self.lane
+    }
+
+    /// Queues a record. Its position; `None` where there is no room, which is counted.
+    pub(crate) fn keep(
+        &mut self,
+        record: &Unsigned,
+        weight: Weight,
+        now: UnixTime,
+    ) -> Result<Option<u64>, HostFault> {
+        let bytes = record.to_bytes();
+        let push = |acked| ring::push(&mut HostStore, &self.names, &bytes, weight, acked);
+        if let Some(position) = push(self.acked)? {
+            return Ok(Some(position));
+        }
+        self.acked = Lane::read(&mut HostStore, &self.lane_name)?.0.acked;
+        if let Some(position) = push(self.acked)? {
+            return Ok(Some(position));
+        }
+        self.drop_one(now)?;
+        Ok(None)
+    }
+
+    /// Counts a decision that has no record.
+    fn drop_one(&mut self, now: UnixTime) -> Result<(), HostFault> {
+        Dropped::change(&mut HostStore, &self.dropped_name, &mut |dropped| {
+            if dropped.count == dropped.told {
+                dropped.first = now.as_millis();
+            }
+            dropped.last = now.as_millis();
+            dropped.count = dropped.count.saturating_add(1);
+            true
+        })
+        .map(|_| ())
+    }
+
+    /// Whether the service has the record of this position.
+    pub(crate) fn is_acked(&mut self, position: u64) -> Result<bool, HostFault> {
+        if self.acked <= position {
+            self.acked = Lane::read(&mut HostStore, &self.lane_name)?.0.acked;
+        }
+        Ok(self.acked > position)
+    }
+
+    /// The record of decisions that have none.
+    fn gap(&self, count: u64, first: i64, last: i64, now: UnixTime) -> Result<Vec<u8>, HostFault> {
+        let mut id = [0; 16];
+        host::random(&mut id)?;
+        let [first_at, last_at] = [first, last].map(UnixTime::from_millis);
+        let draft = Draft {
+            access_mode: AccessMode::None,
+            agent: None,
+            approval_request_id: None,
+            id,
+            decision: Decision::Gap,
+            detail: None,
+            dropped: Some(attestation::Dropped { count, first_at, last_at }),
+            gate_id: self.gate.clone(),
+            gate_name: None,
+            guardrails: Vec::new(),
+            hold: None,
+            mode: Mode::Enforce,
+            reason_code: None,
+            request: None,
+            time: now,
+        };
+        Ok(draft.unsigned().to_bytes())
+    }
+
+    fn note(&mut self, problem: &dyn fmt::Display) {
+        if !core::mem::replace(&mut self.in_trouble, true) {
+            let problem = problem.to_string().replace(char::is_control, " ");
+            host::log(Level::Warn, &format!("records wait: {problem}"));
+        }
+    }
+
+    fn good(&mut self) {
+        if core::mem::take(&mut self.in_trouble) {
+            host::log(Level::Info, "records are delivered again");
+        }
+    }
+}
