@@ -228,7 +228,10 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference; no lint where that is smaller"
+)]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
