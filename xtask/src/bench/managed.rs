@@ -54,6 +54,14 @@ impl Managed {
         std::thread::sleep(Duration::from_secs(1));
         Ok(envoy)
     }
+
+    /// How many records the log of a gate has: the second line of its checkpoint.
+    pub(super) fn log_size(&self, gate: &str) -> Result<u64> {
+        let answer = self.service.call("GET", &format!("/api/gates/{gate}/log/checkpoint"), None)?;
+        let note = String::from_utf8_lossy(&answer.body).into_owned();
+        // There is none before the first record.
+        Ok(note.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0))
+    }
 }
 
 /// What a gate of this profile is configured with, its trust in the passports of `issuer`

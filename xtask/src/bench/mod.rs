@@ -12,6 +12,7 @@ mod load;
 mod managed;
 mod nonces;
 mod proofs;
+mod records;
 mod report;
 mod side_by_side;
 mod statistics;
@@ -54,6 +55,8 @@ enum Part {
     Nonces,
     /// Pushes to running gates, and a million revocations
     Live,
+    /// Requests whose decisions are recorded, and counting of many agents' requests
+    Records,
     /// Records that the command line audits in a second
     Audit,
     /// The plugin file's size
@@ -78,6 +81,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         }
         if wanted(Part::Nonces) {
             nonces::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Records) {
+            records::measure(workspace, &wasm, options, &mut report)?;
         }
         if wanted(Part::Live) {
             live::measure(workspace, &wasm, &mut report)?;

@@ -1,0 +1,139 @@
+//! What records cost: requests whose decisions are recorded, beside others; how fast records
+//! reach the log; and what counting the requests of many agents takes of memory.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Options;
+use super::credentials::Signer;
+use super::envoys::jwt_authn;
+use super::live::resident;
+use super::load::Load;
+use super::managed::{Managed, gate_config};
+use super::report::{Report, Row};
+use super::side_by_side::{SideBySide, Stage, Variant, fresh, request, same};
+use crate::workspace::Workspace;
+
+/// Measures all of it, prints the table and adds its rows to `report`.
+pub(crate) fn measure(
+    workspace: &Workspace,
+    wasm: &Path,
+    options: &Options,
+    report: &mut Report,
+) -> Result<()> {
+    let stage = Stage::new(workspace, wasm)?;
+    let managed = Managed::start(&stage, "records")?;
+    let mut variants = SideBySide::new("records", BARS);
+    side_by_side(&stage, &managed, &mut variants)?;
+    variants.run(options)?;
+    variants.report(report)?;
+    drop(variants);
+    speed(&stage, &managed, report)?;
+    memory(&stage, &managed, report)
+}
+
+/// The bar on Envoy's CPU time for a known credential at L1, with a signed record of each request.
+const BARS: &[(&str, f64)] = &[("records.gate_recorded/jwt_uncached", 1.0)];
+
+fn side_by_side(stage: &Stage<'_>, managed: &Managed, variants: &mut SideBySide) -> Result<()> {
+    let bare = stage.shipped.clone().without_gate()?;
+    let envoy = stage.envoy("bare", bare.clone(), 1, &[])?;
+    variants.add(Variant::new("bare", "no filter, no credential", envoy, 200, same(&[]))?);
+    let mut issuer = Signer::new(1);
+    let envoy = stage.envoy("jwt_uncached", bare.with_filter(jwt_authn(&issuer, None))?, 1, &[])?;
+    let about = "native jwt_authn, EdDSA, every token new";
+    let traffic = fresh("authorization", move || Ok(format!("Bearer {}", issuer.jwt()?)));
+    variants.add(Variant::new("jwt_uncached", about, envoy, 200, traffic)?);
+    let credential = issued(1)?;
+    for (name, about, policy) in [
+        ("gate_unrecorded", "the gate, one credential, no records", "off"),
+        ("gate_recorded", "the gate, one credential, a record each", "required"),
+    ] {
+        let envoy = managed.gate(stage, name, &config(name, policy), 1)?;
+        variants.add(Variant::new(name, about, envoy, 200, same(&[("agent-passport", &credential)]))?);
+    }
+    let envoy = managed.gate(stage, "gate_forged", &config("gate_forged", "best_effort"), 1)?;
+    let mut forger = Signer::new(4);
+    let about = "the gate, forged credentials, a record each";
+    variants.add(Variant::new(
+        "gate_forged",
+        about,
+        envoy,
+        401,
+        fresh("agent-passport", move || Ok(forger.forged())),
+    )?);
+    Ok(())
+}
+
+fn config(id: &str, policy: &str) -> Value {
+    let mut config = gate_config(id, "L1", &Signer::new(2), &json!({}));
+    if let Some(members) = config.as_object_mut() {
+        members.insert("attest".to_owned(), json!({ "policy": policy }));
+    }
+    config
+}
+
+/// A passport of the agent with this number.
+fn issued(agent: u32) -> Result<String> {
+    Signer::new(2).issued(&format!("agent:{agent}"), &Signer::new(3))
+}
+
+/// Requests whose records wait at a time, fewer than the gate has room for.
+const BURST: usize = 8_000;
+
+/// How many records a second one Envoy brings into the log of a service on SQLite.
+fn speed(stage: &Stage<'_>, managed: &Managed, report: &mut Report) -> Result<()> {
+    let envoy = managed.gate(stage, "records_speed", &config("gate_speed", "required"), 1)?;
+    let mut load = Load::connect(envoy.listen)?;
+    let sent =
+        request("GET", &[("agent-passport", &issued(1)?)], b"").to_bytes(super::agent::AUTHORITY, false);
+    let before = managed.log_size("gate_speed")?;
+    let began = Instant::now();
+    load.drive(&vec![sent.as_slice(); BURST], 200)?;
+    let wanted = before.saturating_add(BURST as u64);
+    while managed.log_size("gate_speed")? < wanted {
+        ensure!(began.elapsed() < DEADLINE, "not all records arrive: {}", envoy.log_tail());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    report.add(Row::new("records.speed", BURST as f64 / seconds, "records/s"));
+    Ok(())
+}
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Agents whose requests are counted.
+const AGENTS: u32 = 100_000;
+
+/// Requests after which only counting takes more memory.
+const FEW: u32 = 2_000;
+
+/// How much an Envoy grows while a limit of rates is kept for each of many agents.
+fn memory(stage: &Stage<'_>, managed: &Managed, report: &mut Report) -> Result<()> {
+    let mut config = config("gate_rates", "off");
+    let members = config.as_object_mut().context("a configuration is an object")?;
+    members.insert("guardrails".to_owned(), json!({ "rate_limits": { "requests_per_hour": 100 } }));
+    let envoy = managed.gate(stage, "records_rates", &config, 1)?;
+    let mut load = Load::connect(envoy.listen)?;
+    let mut drive = |agents: std::ops::Range<u32>| -> Result<()> {
+        let requests: Result<Vec<_>> = agents
+            .map(|agent| {
+                let request = request("GET", &[("agent-passport", &issued(agent)?)], b"");
+                Ok(request.to_bytes(super::agent::AUTHORITY, false))
+            })
+            .collect();
+        let requests = requests?;
+        load.drive(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>(), 200)
+    };
+    drive(0..FEW)?;
+    let before = resident(envoy.pid())?;
+    for from in (FEW..AGENTS).step_by(10_000) {
+        drive(from..from.saturating_add(10_000).min(AGENTS))?;
+    }
+    let grown = (resident(envoy.pid())? - before) / (1024.0 * 1024.0);
+    report.add(Row::new("records.rates_of_100000_agents", grown, "MiB"));
+    Ok(())
+}
