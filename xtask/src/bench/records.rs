@@ -8,13 +8,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Options;
+use super::agent::AUTHORITY;
 use super::credentials::Signer;
 use super::envoys::jwt_authn;
 use super::live::resident;
 use super::load::Load;
 use super::managed::{Managed, gate_config};
 use super::report::{Report, Row};
-use super::side_by_side::{SideBySide, Stage, Variant, fresh, request, same};
+use super::side_by_side::{SideBySide, Stage, Traffic, Variant, fresh, request, same};
 use crate::workspace::Workspace;
 
 /// Measures all of it, prints the table and adds its rows to `report`.
@@ -53,18 +54,14 @@ fn side_by_side(stage: &Stage<'_>, managed: &Managed, variants: &mut SideBySide)
         ("gate_recorded", "the gate, one credential, a record each", "required"),
     ] {
         let envoy = managed.gate(stage, name, &config(name, policy), 1)?;
-        variants.add(Variant::new(name, about, envoy, 200, same(&[("agent-passport", &credential)]))?);
+        let sent = presenting(&credential);
+        variants.add(Variant::new(name, about, envoy, 200, |_| Traffic::Same(sent))?);
     }
     let envoy = managed.gate(stage, "gate_forged", &config("gate_forged", "best_effort"), 1)?;
     let mut forger = Signer::new(4);
     let about = "the gate, forged credentials, a record each";
-    variants.add(Variant::new(
-        "gate_forged",
-        about,
-        envoy,
-        401,
-        fresh("agent-passport", move || Ok(forger.forged())),
-    )?);
+    let traffic = |_| Traffic::Fresh(Box::new(move || Ok(presenting(&forger.forged()))));
+    variants.add(Variant::new("gate_forged", about, envoy, 401, traffic)?);
     Ok(())
 }
 
@@ -79,6 +76,11 @@ fn config(id: &str, policy: &str) -> Value {
 /// A passport of the agent with this number.
 fn issued(agent: u32) -> Result<String> {
     Signer::new(2).issued(&format!("agent:{agent}"), &Signer::new(3))
+}
+
+/// A request with this passport.
+fn presenting(passport: &str) -> Vec<u8> {
+    request("GET", &[("agent-passport", passport)], b"").to_bytes(AUTHORITY, false)
 }
 
 /// Requests whose records wait at a time, fewer than the gate has room for.
@@ -119,12 +121,7 @@ fn memory(stage: &Stage<'_>, managed: &Managed, report: &mut Report) -> Result<(
     let envoy = managed.gate(stage, "records_rates", &config, 1)?;
     let mut load = Load::connect(envoy.listen)?;
     let mut drive = |agents: std::ops::Range<u32>| -> Result<()> {
-        let requests: Result<Vec<_>> = agents
-            .map(|agent| {
-                let request = request("GET", &[("agent-passport", &issued(agent)?)], b"");
-                Ok(request.to_bytes(super::agent::AUTHORITY, false))
-            })
-            .collect();
+        let requests: Result<Vec<_>> = agents.map(|agent| Ok(presenting(&issued(agent)?))).collect();
         let requests = requests?;
         load.drive(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>(), 200)
     };
