@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub(crate) struct Approval {
     pub(crate) id: String,
-    binding: String,
-    lane: String,
+    binding: [u8; 32],
+    lane: [u8; 16],
     pub(crate) expires_at: UnixTime,
 }
 
@@ -35,24 +35,24 @@ pub(crate) fn approvals(listed: &[ApprovalConfig]) -> Result<Vec<Approval>, Conf
         if !is_id(&config.id) {
             return wrong("id", ID_FORM);
         }
-        if read_hex(&config.binding, &mut [0; 32]).is_none() {
+        let mut binding = [0; 32];
+        if read_hex(&config.binding, &mut binding).is_none() {
             return wrong("binding", "must be 64 lower-case hexadecimal digits");
         }
-        if base64::decode_url(&config.lane).is_none_or(|lane| lane.len() != 16) {
+        let Some(lane) = base64::decode_url(&config.lane).and_then(|lane| lane.try_into().ok()) else {
             return wrong("lane", "must be the base64url of 16 bytes");
-        }
+        };
         let Some(expires_at) = UnixTime::from_iso(&config.expires_at) else {
             return wrong("expires_at", "must be a time as 2026-01-31T00:00:00.000Z");
         };
-        let ApprovalConfig { id, binding, lane, .. } = config.clone();
-        approvals.push(Approval { id, binding, lane, expires_at });
+        approvals.push(Approval { id: config.id.clone(), binding, lane, expires_at });
     }
     Ok(approvals)
 }
 
 impl Approval {
     /// Whether it is for what has this binding, asked by the process of this lane, and not over.
-    pub(crate) fn is_for(&self, binding: &str, lane: &str, now: UnixTime) -> bool {
-        self.binding == binding && self.lane == lane && now < self.expires_at
+    pub(crate) fn is_for(&self, binding: &[u8; 32], lane: &[u8; 16], now: UnixTime) -> bool {
+        self.binding == *binding && self.lane == *lane && now < self.expires_at
     }
 }

@@ -37,6 +37,10 @@ impl Reason {
                 CALLER,
                 "Wait until it is approved, then send the same request again: same method, path, query and body.",
             ),
+            Reason::ApprovalUnavailable => (
+                OPERATOR,
+                "Let the gate follow a control service, with `attest` other than `off`; if it does, see why its records wait.",
+            ),
             Reason::AuthorityUnknown => (
                 OPERATOR,
                 "List the host, with its port if it is not the scheme's own, in `authorities`; or call the gate by one of its names.",

@@ -68,5 +68,5 @@ pub use snapshot::Snapshot;
 pub use time::{CLOCK_SKEW_MS, UnixTime};
 pub use trust::{SIMPLEGUARD_ISSUER, Tier, Trust};
 pub use verifier::{
-    AccessMode, Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
+    Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
 };

@@ -8,6 +8,7 @@ pub enum Reason {
     AgentDisabled,
     AnonymousNotAllowed,
     ApprovalRequired,
+    ApprovalUnavailable,
     AuthorityUnknown,
     BadgeAgentDisabled,
     BadgeAudienceMismatch,
@@ -97,10 +98,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 88] = [
+    pub const ALL: [Reason; 89] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
+        Reason::ApprovalUnavailable,
         Reason::AuthorityUnknown,
         Reason::BadgeAgentDisabled,
         Reason::BadgeAudienceMismatch,
@@ -216,6 +218,10 @@ impl Reason {
             Reason::ApprovalRequired => {
                 ("approval_required", "A person must approve of the request before it may pass.")
             }
+            Reason::ApprovalUnavailable => (
+                "approval_unavailable",
+                "A person must approve of the request, and the gate cannot ask one: it keeps no records, or has no room for this one.",
+            ),
             Reason::AuthorityUnknown => (
                 "authority_unknown",
                 "The request names a host (authority) that is not one of this gate's own.",

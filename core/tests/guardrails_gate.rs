@@ -12,12 +12,13 @@
 mod common;
 
 use common::{NOW, SELF_ISSUED, draft, key};
+use portcullis_core::attestation::AccessMode;
 use portcullis_core::json::{self, Object};
 use portcullis_core::live::hex;
 use portcullis_core::modei::{Draft, Signed, delegate, self_issue};
 use portcullis_core::{
-    AccessMode, Config, CredentialCache, Held, LocalMemory, Permit, Process, ProofDraft, Refused,
-    RequestHead, Snapshot, Step, UnixTime, Verifier, base64, sha256,
+    Config, CredentialCache, Held, LocalMemory, Permit, Process, ProofDraft, Refused, RequestHead, Snapshot,
+    Step, UnixTime, Verifier, base64, sha256,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -375,7 +376,7 @@ fn needing_approval() -> Signed {
 fn a_request_that_needs_approval_is_held_and_bound_to_all_that_it_asks() {
     let mut gate = Gate::live(&json!({}));
     let held = held(gate.ask(&needing_approval(), BOOK));
-    assert_eq!(held.binding, binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1));
+    assert_eq!(hex(&held.binding), binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1));
     assert_eq!(held.agent_key, sha256(&key(1).public_key()));
     assert_eq!(held.refused.denial.reason.code(), "approval_required");
     assert_eq!(held.refused.evaluations.last().unwrap().result, "hold");
@@ -490,7 +491,7 @@ fn a_held_request_uses_up_its_nonce_and_is_approved_under_another() {
     let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
     let signed = issued(&json!({"core:approval:required": true}));
     let mut gate = Gate::live(&json!({}));
-    assert_eq!(held(prove(&mut gate, &signed, NONCE, BOOK)).binding, bound);
+    assert_eq!(hex(&held(prove(&mut gate, &signed, NONCE, BOOK)).binding), bound);
     assert_eq!(code(&prove(&mut gate, &signed, NONCE, BOOK)), "request_replayed");
     gate.snapshot = Gate::live(&json!({"approvals": [approved(&bound)]})).snapshot;
     assert_eq!(code(&prove(&mut gate, &signed, NONCE, BOOK)), "request_replayed");

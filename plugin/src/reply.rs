@@ -160,7 +160,8 @@ fn status(reason: Reason) -> u16 {
 
         Reason::RateLimitExceeded => 429,
 
-        Reason::CounterMemoryFull
+        Reason::ApprovalUnavailable
+        | Reason::CounterMemoryFull
         | Reason::HostFault
         | Reason::NonceAuthorityUnavailable
         | Reason::RecordQueueFull

@@ -341,15 +341,8 @@ impl Request {
 
     fn refuse(&self, refusal: &Refusal) {
         let Refused { denial, wanted, retry_after_s, .. } = refusal.refused();
-        log("block", denial);
-        let works = match &self.entrance {
-            Entrance::Open(gate) => Some(&gate.works),
-            Entrance::Waiting(works) => Some(works),
-            Entrance::Unconfigured => None,
-        };
-        if let Some(works) = works {
-            works.metrics.count(Outcome::Blocked(denial.reason));
-        }
+        let unasked = Denial::new(Reason::ApprovalUnavailable, denial.detail.clone());
+        let mut denial = denial;
         let mut told = Told { retry_after_s: *retry_after_s, ..Told::default() };
         if let Entrance::Open(gate) = &self.entrance {
             told.profile = gate.snapshot.profile();
@@ -369,6 +362,18 @@ impl Request {
                 }
                 Err(fault) => host::log(Level::Warn, &format!("a refusal has no record: {fault}")),
             }
+        }
+        if matches!(refusal, Refusal::Held(_)) && told.approval_id.is_none() {
+            denial = &unasked;
+        }
+        log("block", denial);
+        let works = match &self.entrance {
+            Entrance::Open(gate) => Some(&gate.works),
+            Entrance::Waiting(works) => Some(works),
+            Entrance::Unconfigured => None,
+        };
+        if let Some(works) = works {
+            works.metrics.count(Outcome::Blocked(denial.reason));
         }
         let reply = Reply::refusing(denial, told);
         let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -15,7 +15,7 @@ mod live_workers;
 
 use common::{NOW, key};
 use live_workers::{Keeps, LiveWorkers};
-use portcullis_core::json::Object;
+use portcullis_core::json::{self, Object};
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_harness::{Fault, Outcome, Plugin, Request};
 use serde_json::{Value, json};
@@ -43,6 +43,28 @@ static CREDENTIAL: LazyLock<String> = LazyLock::new(|| {
     self_issue(&key(1), &draft).to_header()
 });
 
+/// It may search if a person approves.
+static HELD: LazyLock<String> = LazyLock::new(|| {
+    let draft = Draft {
+        passport_id: "pp_held".into(),
+        agent_name: None,
+        permissions: vec![("flights:search".into(), limited(&json!({"core:approval:required": true})))],
+        issued_at: NOW,
+        expires_at: NOW.plus_millis(3_000_000),
+        delegation_authority: false,
+    };
+    self_issue(&key(1), &draft).to_header()
+});
+
+fn limited(constraints: &Value) -> Object<'static> {
+    let limits = json::Limits { bytes: 1000, depth: 4, values: 10 };
+    let value = json::parse(constraints.to_string().as_bytes(), limits).unwrap().into_owned();
+    match value {
+        json::Value::Object(object) => object,
+        _ => Object::default(),
+    }
+}
+
 fn configuration(policy: &str, mode: &str) -> String {
     json!({
         "gate": {"id": "gate_records", "name": "Flights"}, "profile": "L1", "mode": mode,
@@ -62,6 +84,10 @@ fn gate(policy: &str) -> LiveWorkers {
 
 fn good() -> Request {
     Request::new("GET", "/flights?seat=window").header("agent-passport", CREDENTIAL.as_str())
+}
+
+fn held() -> Request {
+    Request::new("GET", "/flights").header("agent-passport", HELD.as_str())
 }
 
 fn bad() -> Request {
@@ -194,6 +220,21 @@ fn a_batch_of_a_worker_that_is_gone_is_sent_by_another() {
     assert_eq!(gate.kept().len(), 3);
 }
 
+#[test]
+fn a_call_that_the_host_forgets_does_not_end_all_sending() {
+    // There is no other worker that could.
+    let mut gate = LiveWorkers::start(&PLUGIN, &configuration("required", "enforce"), NOW, 1);
+    for _ in 0..3 {
+        gate.keeps = Keeps::Forgotten;
+        let told = id(&gate.request(good())).unwrap();
+        gate.run(Duration::from_secs(1));
+        assert!(!gate.kept().contains_key(&told));
+        gate.keeps = Keeps::Well;
+        gate.run(Duration::from_secs(8));
+        assert!(gate.kept().contains_key(&told));
+    }
+}
+
 /// A worker that dies at any host call, of a request or of a delivery: what a client was told is
 /// kept, once, and all of the others too.
 #[test]
@@ -281,5 +322,27 @@ fn a_full_queue_refuses_permits_where_records_are_required_and_counts_them_where
         assert_eq!(kept.len(), 16_384 + 1, "{policy}");
         assert_eq!(kept.values().filter(|record| record["decision"] == "gap").count(), 1);
         assert_eq!(gate.request(good()).status(), 200);
+    }
+}
+
+#[test]
+fn what_nobody_can_be_asked_about_is_refused_and_not_held() {
+    for (policy, full) in [("off", false), ("required", true), ("best_effort", true)] {
+        let mut gate = gate(policy);
+        gate.keeps = Keeps::Not;
+        if full {
+            let asked = gate.request(held());
+            assert_eq!((asked.status(), &problem(&asked)["decision"]), (202, &json!("request_hold")));
+            assert!(problem(&asked)["approval_request_id"].is_string());
+            // Those who are refused have so much of the queue.
+            for _ in 0..16_384 / 4 * 3 {
+                gate.request(bad());
+            }
+        }
+        let refused = gate.request(held());
+        assert_eq!((refused.status(), &problem(&refused)["decision"]), (503, &json!("block")), "{policy}");
+        assert_eq!(problem(&refused)["reason_code"], "approval_unavailable");
+        assert_eq!(problem(&refused)["approval_request_id"], Value::Null);
+        assert!(refused.upstream.is_none());
     }
 }

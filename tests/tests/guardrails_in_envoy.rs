@@ -104,6 +104,23 @@ fn a_rate_holds_right_across_workers_and_says_when_to_come_back() {
 }
 
 #[test]
+fn a_gates_own_rate_counts_each_agent_whatever_passport_it_has() {
+    let limited = |authority: &str| {
+        let mut gate: Value = serde_json::from_str(&gate(authority)).unwrap();
+        gate["guardrails"] = json!({"rate_limits": {"requests_per_day": 6}});
+        gate.to_string()
+    };
+    let stand = LiveStand::start("gate_rates", &Wishes { gate: Some(&limited), ..Wishes::default() });
+    for name in [4, 5] {
+        let passed = (0..10).filter(|number| {
+            let credential = passport(&agent(name), &format!("pp_{number}"), "flights:search", &json!({}));
+            send(stand.envoy.listen, "GET", "/flights", &credential, b"").0.status == 200
+        });
+        assert_eq!(passed.count(), 6, "{name}");
+    }
+}
+
+#[test]
 fn two_envoys_together_spend_a_cap_to_the_cent_and_a_restart_forgets_nothing() {
     let stand = stand("spend");
     let authority = stand.envoy.listen.to_string();

@@ -162,6 +162,13 @@ named! {
     }
 }
 
+/// Until something is known of who asks.
+impl Default for AccessMode {
+    fn default() -> Self {
+        AccessMode::None
+    }
+}
+
 named! {
     /// What was decided.
     Decision {

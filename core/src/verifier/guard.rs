@@ -2,8 +2,9 @@
 
 use super::Verifier;
 use super::asking::Asking;
-use super::permit::{AccessMode, Credential, Permit, Step, Trail};
+use super::permit::{Credential, Permit, Step, Trail};
 use crate::anonymous::Anonymous;
+use crate::attestation::AccessMode;
 use crate::capiscio::Level;
 use crate::counters::{Charged, CounterClass, CounterKey, seconds_left};
 use crate::denial::Denial;

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 
 /// What a request is held for.
 pub(super) struct Hold {
-    binding: String,
+    binding: [u8; 32],
     agent_key: [u8; 32],
     detail: String,
 }
@@ -48,12 +48,12 @@ impl Verifier<'_> {
             ("target", asking.target.as_ref().into()),
             ("v", 1.into()),
         ]);
-        Ok(Hold { binding: hex(&sha256(canonical_text(&bound.into()).as_bytes())), agent_key, detail })
+        Ok(Hold { binding: sha256(canonical_text(&bound.into()).as_bytes()), agent_key, detail })
     }
 
     /// The approval of what is held, if there is one for this process.
     pub(super) fn approval(&self, hold: &Hold, now: UnixTime) -> Option<&Approval> {
-        let lane = base64::encode_url(&self.process?.lane(self.snapshot.gate()));
+        let lane = self.process?.lane(self.snapshot.gate());
         self.snapshot.approvals().iter().find(|approval| approval.is_for(&hold.binding, &lane, now))
     }
 
@@ -65,7 +65,7 @@ impl Verifier<'_> {
         memory: &mut dyn Memory,
     ) -> Result<bool, Denial> {
         let once = Once {
-            key: sha256(hold.binding.as_bytes()),
+            key: hold.binding,
             token: sha256(approval.id.as_bytes()),
             until: approval.expires_at,
             self_issued: false,

@@ -9,9 +9,10 @@ mod prove;
 mod wanted;
 
 pub use pending::Pending;
-pub use permit::{AccessMode, Credential, Held, Identity, Permit, Refused, Step};
+pub use permit::{Credential, Held, Identity, Permit, Refused, Step};
 pub use wanted::Wanted;
 
+use crate::attestation::AccessMode;
 use crate::cache::{CredentialCache, Known};
 use crate::capiscio::{self, Audience, Badge, RequestSignature};
 use crate::config::{Profile, Repeats};

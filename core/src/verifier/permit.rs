@@ -2,6 +2,7 @@
 
 use super::pending::Pending;
 use super::wanted::Wanted;
+use crate::attestation::AccessMode;
 use crate::capiscio::Badge;
 use crate::config::Mode;
 use crate::denial::Denial;
@@ -88,26 +89,12 @@ pub struct Held {
     /// As which it is answered until then: `approval_required`.
     pub refused: Refused,
     /// What an approval must be for: SHA-256 over the RFC 8785 text of action, agent key,
-    /// body, cost, gate, method and target, as lower-case hexadecimal digits.
-    pub binding: String,
+    /// body, cost, gate, method and target.
+    pub binding: [u8; 32],
     /// The SHA-256 thumbprint of the agent's key.
     pub agent_key: [u8; 32],
     /// What is asked, for the person who decides.
     pub summary: String,
-}
-
-/// How a request came in.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum AccessMode {
-    /// Without a credential, by the gate's policy for such.
-    Anonymous,
-    /// With one that is good.
-    Credential,
-    /// It was refused before anything was known of who asks.
-    #[default]
-    None,
-    /// On a public route.
-    Public,
 }
 
 /// What is found out of a request on its way to a decision.
@@ -124,18 +111,6 @@ impl Trail {
     /// Of a request whose credential is good.
     pub(super) fn of(identity: Identity) -> Self {
         Trail { identity: Some(identity), access: AccessMode::Credential, ..Trail::default() }
-    }
-}
-
-impl AccessMode {
-    /// Its name in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            AccessMode::Anonymous => "anonymous",
-            AccessMode::Credential => "credential",
-            AccessMode::None => "none",
-            AccessMode::Public => "public",
-        }
     }
 }
 

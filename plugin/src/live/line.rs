@@ -2,8 +2,9 @@
 
 use crate::host::{self, HostFault};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
+use alloc::vec::Vec;
 use portcullis_core::live::Call;
 use portcullis_core::{SecretKey, ServiceConfig, UnixTime};
 
@@ -53,16 +54,27 @@ pub(crate) fn backoff(failures: u32) -> i64 {
     half.saturating_add(half.saturating_mul(u8::from_ne_bytes(random).into()).div_euclid(255))
 }
 
-/// What an answer of another status than 200 says, for the log; 0 is that of none.
-pub(crate) fn problem(status: u16, body: &[u8]) -> String {
-    match status {
-        0 => String::from("the control service cannot be reached, or does not answer"),
-        _ => format!("the control service answers {status}: {}", told(body)),
+/// The body of an answer of `size` bytes that says 200.
+pub(crate) fn answered(size: usize) -> Result<Vec<u8>, Trouble> {
+    match host::call_answer(size)? {
+        (200, body) => Ok(body),
+        (0, _) => Err("the control service cannot be reached, or does not answer".into()),
+        (status, body) => Err(format!("the control service answers {status}: {}", told(&body)).into()),
+    }
+}
+
+/// Why a call came to nothing, in words for the log.
+#[derive(Debug)]
+pub(crate) struct Trouble(pub(crate) String);
+
+impl<T: ToString> From<T> for Trouble {
+    fn from(problem: T) -> Self {
+        Trouble(problem.to_string().replace(char::is_control, " "))
     }
 }
 
 /// The beginning of what an answer says, for the log.
-pub(crate) fn told(body: &[u8]) -> String {
+pub(super) fn told(body: &[u8]) -> String {
     const SHOWN: usize = 200;
     String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned()
 }

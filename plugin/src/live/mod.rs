@@ -20,7 +20,7 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use lease::Lease;
-pub(crate) use line::{LONGEST_BACKOFF_MS, Line, backoff, problem};
+pub(crate) use line::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff};
 use portcullis_core::live::{LiveError, LiveTrust};
 use portcullis_core::{ConfigError, SecretKey, ServiceConfig, Snapshot, UnixTime, base64};
 use store::{Manifest, Names};

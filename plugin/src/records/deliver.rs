@@ -8,16 +8,14 @@ use super::Records;
 use super::lane::{Dropped, Lane};
 use super::ring::{self, Weight};
 use crate::host::{self, HostFault};
-use crate::live::{LONGEST_BACKOFF_MS, Line, backoff, problem};
+use crate::live::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff};
 use crate::shared::HostStore;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::fmt;
 use portcullis_core::UnixTime;
 use portcullis_core::attestation::{
-    AttestationError, BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion, Unsigned, leaf,
-    verify_batch_answer,
+    BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion, Unsigned, leaf, verify_batch_answer,
 };
 use portcullis_core::live::LiveTrust;
 
@@ -54,13 +52,15 @@ enum Sent {
 }
 
 impl Records {
-    /// Sends what waits, unless some worker is sending. With `at_once`, a few records suffice.
+    /// Sends what waits, if it is `least` records or more, unless some worker is sending.
     pub(crate) fn deliver(&mut self, line: &Line, now: UnixTime, least: u64) {
-        if self.flight.is_some() {
+        // A call that its host forgets must not end all sending.
+        if self.flight.as_ref().is_some_and(|flight| flight.lane.is_busy(now.as_millis(), LOST_MS)) {
             return;
         }
+        self.flight = None;
         if let Err(fault) = self.begin(line, now, least) {
-            self.note(&fault);
+            self.note(fault.into());
         }
     }
 
@@ -74,10 +74,7 @@ impl Records {
     ) -> bool {
         let Some(flight) = self.flight.take_if(|flight| flight.token == token) else { return false };
         let Ok(now) = host::now() else { return true };
-        let answer = host::call_answer(size).map_err(Failed::Host).and_then(|(status, body)| match status {
-            200 => self.accept(&flight, &body, trust, now),
-            status => Err(Failed::Answer(problem(status, &body))),
-        });
+        let answer = answered(size).and_then(|body| self.accept(&flight, &body, trust, now));
         match answer {
             Ok(lane) => match lane.write(&mut HostStore, &self.lane_name, Some(flight.cas)) {
                 Ok(_) => {
@@ -85,17 +82,17 @@ impl Records {
                     self.good();
                     self.deliver(line, now, AT_ONCE);
                 }
-                Err(fault) => self.note(&fault),
+                Err(fault) => self.note(fault.into()),
             },
-            Err(failed) => {
-                self.note(&failed);
+            Err(trouble) => {
+                self.note(trouble);
                 let lane = Lane {
                     until: now.plus_millis(backoff(flight.lane.failures)).as_millis(),
                     failures: flight.lane.failures.saturating_add(1),
                     ..flight.lane
                 };
                 if let Err(fault) = lane.write(&mut HostStore, &self.lane_name, Some(flight.cas)) {
-                    self.note(&fault);
+                    self.note(fault.into());
                 }
             }
         }
@@ -193,8 +190,8 @@ impl Records {
         body: &[u8],
         trust: &RefCell<LiveTrust>,
         now: UnixTime,
-    ) -> Result<Lane, Failed> {
-        let trust = trust.try_borrow().map_err(|_| Failed::Host(REENTERED))?;
+    ) -> Result<Lane, Trouble> {
+        let trust = trust.try_borrow().map_err(|_| REENTERED)?;
         let lane = Lane { until: 0, failures: 0, ..flight.lane };
         match &flight.sent {
             Sent::Opening => {
@@ -202,7 +199,7 @@ impl Records {
                 let log =
                     Checkpoint::read(&opened.checkpoint, trust.gate(), trust.service_keys(), Some(now))?;
                 if opened.next != lane.acked.saturating_add(1) {
-                    return Err(Failed::Host(OTHER_LANE));
+                    return Err(OTHER_LANE.into());
                 }
                 let log = Known { size: log.size, root: log.root };
                 Ok(Lane { is_open: true, hash: opened.previous, log, ..lane })
@@ -240,29 +237,6 @@ impl Records {
             })?;
         }
         Ok(())
-    }
-}
-
-/// Why an answer came to nothing.
-enum Failed {
-    Answer(String),
-    Proof(AttestationError),
-    Host(HostFault),
-}
-
-impl From<AttestationError> for Failed {
-    fn from(error: AttestationError) -> Self {
-        Failed::Proof(error)
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failed::Answer(problem) => formatter.write_str(problem),
-            Failed::Proof(error) => error.fmt(formatter),
-            Failed::Host(fault) => fault.fmt(formatter),
-        }
     }
 }
 

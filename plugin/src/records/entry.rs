@@ -13,7 +13,7 @@ pub(crate) struct Entry<'e> {
     pub(crate) decision: Decision,
     pub(crate) denial: Option<&'e Denial>,
     pub(crate) mode: Mode,
-    pub(crate) access: portcullis_core::AccessMode,
+    pub(crate) access: AccessMode,
     pub(crate) identity: Option<&'e Identity>,
     pub(crate) route: Option<&'e Route>,
     pub(crate) evaluations: &'e [guardrails::Evaluation],
@@ -56,7 +56,7 @@ impl Entry<'_> {
             Some((held, approval, expires_at)) => {
                 let hold = Hold {
                     agent_key: portcullis_core::base64::encode_url(&held.agent_key),
-                    binding: unhex(&held.binding),
+                    binding: held.binding,
                     expires_at: *expires_at,
                     summary: held.summary.clone(),
                 };
@@ -64,7 +64,7 @@ impl Entry<'_> {
             }
         };
         let draft = Draft {
-            access_mode: AccessMode::from_name(self.access.name()).unwrap_or(AccessMode::None),
+            access_mode: self.access,
             agent: self.identity.map(agent),
             approval_request_id: approval,
             id,
@@ -103,15 +103,4 @@ fn agent(identity: &Identity) -> Agent {
 fn evaluation(told: &guardrails::Evaluation) -> Option<Evaluation> {
     let result = Outcome::from_name(told.result)?;
     Some(Evaluation { name: told.name.to_string(), result, detail: told.detail.clone() })
-}
-
-/// The bytes of lower-case hex.
-fn unhex(text: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let (digits, _) = text.as_bytes().as_chunks::<2>();
-    for (byte, digits) in bytes.iter_mut().zip(digits) {
-        let digits = core::str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
-    }
-    bytes
 }

@@ -7,9 +7,9 @@ use crate::pairs::Head;
 use crate::request::Refusal;
 use crate::root::Gate;
 use alloc::string::{String, ToString};
-use portcullis_core::attestation::{Decision, Unsigned};
+use portcullis_core::attestation::{AccessMode, Decision, Unsigned};
 use portcullis_core::live::hex;
-use portcullis_core::{AccessMode, AttestPolicy, Mode, Permit};
+use portcullis_core::{AttestPolicy, Mode, Permit};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

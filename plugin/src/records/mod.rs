@@ -10,8 +10,8 @@ mod ring;
 mod tests;
 
 use crate::host::{self, HostFault, Level};
+use crate::live::Trouble;
 use crate::shared::HostStore;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -134,10 +134,9 @@ impl Records {
         Ok(draft.unsigned().to_bytes())
     }
 
-    fn note(&mut self, problem: &dyn fmt::Display) {
+    fn note(&mut self, trouble: Trouble) {
         if !core::mem::replace(&mut self.in_trouble, true) {
-            let problem = problem.to_string().replace(char::is_control, " ");
-            host::log(Level::Warn, &format!("records wait: {problem}"));
+            host::log(Level::Warn, &["records wait: ", &trouble.0].concat());
         }
     }
 

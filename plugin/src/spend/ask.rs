@@ -2,15 +2,12 @@
 
 use super::{TRIES, read, write};
 use crate::host::{self, HostFault, Level};
-use crate::live::{Line, backoff, problem};
+use crate::live::{Line, Trouble, answered, backoff};
 use crate::shared::HostStore;
-use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::fmt;
 use portcullis_core::UnixTime;
-use portcullis_core::live::{LiveError, LiveTrust, MAX_ACCOUNTS, SpendAnswer, SpendAsk, SpendQuestion};
+use portcullis_core::live::{LiveTrust, MAX_ACCOUNTS, SpendAnswer, SpendAsk, SpendQuestion};
 use portcullis_core::spend::Leases;
 
 /// How often all pages are looked through: who was told to try again in a second finds a lease.
@@ -52,7 +49,7 @@ impl SpendAsker {
         self.not_before = now.plus_millis(PERIOD_MS).as_millis();
         match send(line, lane, now) {
             Ok(flight) => self.flight = flight,
-            Err(fault) => self.failed(&fault, now),
+            Err(fault) => self.failed(fault.into(), now),
         }
     }
 
@@ -67,17 +64,16 @@ impl SpendAsker {
                     host::log(Level::Info, "leases of spending are renewed again");
                 }
             }
-            Err(problem) => self.failed(&problem, now),
+            Err(trouble) => self.failed(trouble, now),
         }
         true
     }
 
-    fn failed(&mut self, problem: &dyn fmt::Display, now: UnixTime) {
+    fn failed(&mut self, trouble: Trouble, now: UnixTime) {
         self.not_before = now.plus_millis(backoff(self.failures)).as_millis();
         self.failures = self.failures.saturating_add(1);
         if !core::mem::replace(&mut self.in_trouble, true) {
-            let problem = problem.to_string().replace(char::is_control, " ");
-            host::log(Level::Warn, &format!("leases of spending are not renewed: {problem}"));
+            host::log(Level::Warn, &["leases of spending are not renewed: ", &trouble.0].concat());
         }
     }
 }
@@ -117,11 +113,8 @@ fn send(line: &Line, lane: [u8; 16], now: UnixTime) -> Result<Option<Flight>, Ho
     Ok(Some(Flight { token, at: now, question, pages }))
 }
 
-fn accept(flight: &Flight, size: usize, trust: &RefCell<LiveTrust>, now: UnixTime) -> Result<(), Failed> {
-    let (status, body) = host::call_answer(size)?;
-    if status != 200 {
-        return Err(Failed::Answer(problem(status, &body)));
-    }
+fn accept(flight: &Flight, size: usize, trust: &RefCell<LiveTrust>, now: UnixTime) -> Result<(), Trouble> {
+    let body = answered(size)?;
     let trust = trust.try_borrow().map_err(|_| REENTERED)?;
     let answer = flight.question.read_answer(&body, trust.gate(), trust.service_keys(), now)?;
     let (mut asks, mut grants) = (flight.question.accounts.as_slice(), answer.accounts.as_slice());
@@ -144,35 +137,6 @@ fn settle(page: u32, asks: &[SpendAsk], answer: &SpendAnswer, now: UnixTime) -> 
     }
     // The page asks again, and the service answers the same.
     Err(HostFault::Answer("proxy_set_shared_data", "changed a page too often"))
-}
-
-/// Why an answer came to nothing.
-enum Failed {
-    Answer(String),
-    Live(LiveError),
-    Host(HostFault),
-}
-
-impl From<HostFault> for Failed {
-    fn from(fault: HostFault) -> Self {
-        Failed::Host(fault)
-    }
-}
-
-impl From<LiveError> for Failed {
-    fn from(error: LiveError) -> Self {
-        Failed::Live(error)
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failed::Answer(problem) => formatter.write_str(problem),
-            Failed::Live(error) => error.fmt(formatter),
-            Failed::Host(fault) => fault.fmt(formatter),
-        }
-    }
 }
 
 const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");

@@ -25,6 +25,8 @@ pub struct LiveWorkers {
     pub keeper: Keeper,
     /// Whether the keeper of records answers, and whether its answers arrive.
     pub keeps: Keeps,
+    /// Calls that nobody answers: workers, and the calls' tokens.
+    forgotten: Vec<(usize, u32)>,
     next: usize,
 }
 
@@ -36,6 +38,8 @@ pub enum Keeps {
     Unheard,
     /// It is away.
     Not,
+    /// The host forgets calls to it, and tells the worker nothing.
+    Forgotten,
 }
 
 const TICK: Duration = Duration::from_millis(200);
@@ -61,7 +65,8 @@ impl LiveWorkers {
         service.gate = id;
         let vms = (0..workers).map(|_| host.start().expect("a worker starts")).collect();
         let keeper = Keeper::new(&service.gate, &SecretKey::from_seed([3; 32]));
-        let mut all = LiveWorkers { host, vms, service, keeper, keeps: Keeps::Well, next: 0 };
+        let mut all =
+            LiveWorkers { host, vms, service, keeper, keeps: Keeps::Well, forgotten: vec![], next: 0 };
         all.take_up();
         all
     }
@@ -108,7 +113,14 @@ impl LiveWorkers {
     pub fn answer_calls(&mut self, at: usize) {
         // Pages follow on each other at once; no set here has as many.
         for _ in 0..100 {
-            let Some(call) = self.vms[at].http_calls().into_iter().next() else { break };
+            let calls = self.vms[at].http_calls();
+            let waits = |call: &HttpCall| !self.forgotten.contains(&(at, call.token));
+            let Some(call) = calls.into_iter().find(waits) else { break };
+            let is_of_records = !call.headers.get(":path").expect("a path").contains('?');
+            if is_of_records && self.keeps == Keeps::Forgotten {
+                self.forgotten.push((at, call.token));
+                continue;
+            }
             let answer = self.answer(&call);
             if self.vms[at].answer_http_call(call.token, answer).is_err() {
                 break;
