@@ -402,6 +402,19 @@ fn an_approval_lets_the_same_request_pass_once() {
 }
 
 #[test]
+fn each_of_two_approvals_of_one_request_lets_it_pass_once() {
+    let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
+    let mut second = approved(&bound);
+    second["id"] = json!("appr_2");
+    let mut gate = Gate::live(&json!({"approvals": [approved(&bound)]}));
+    let signed = issued(&json!({"core:cost:approval_threshold": 100}));
+    assert_eq!([(); 2].map(|()| gate.code(&signed, BOOK)), ["ok", "hold"]);
+    // The one that is used is in force still when the next is given.
+    gate.snapshot = Gate::live(&json!({"approvals": [approved(&bound), second]})).snapshot;
+    assert_eq!([(); 2].map(|()| gate.code(&signed, BOOK)), ["ok", "hold"]);
+}
+
+#[test]
 fn an_approval_is_for_nothing_else() {
     let signed = issued(&json!({"core:approval:required": true}));
     let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
