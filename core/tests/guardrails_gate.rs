@@ -697,6 +697,10 @@ fn what_is_wrong_with_a_gates_guardrails_is_told_by_its_place() {
             json!({"anonymous": {"upgrade_url": "a\nb", "enabled": true}}),
             "anonymous.upgrade_url: must be one line",
         ),
+        (
+            json!({"anonymous": {"upgrade_message": "x".repeat(513), "enabled": true}}),
+            "anonymous.upgrade_message: must be one line of at most 512",
+        ),
         (json!({"anonymous": {"per_minute": 5}}), "anonymous.per_minute: is unknown"),
         (json!({"attest": {"policy": "required"}}), "attest.policy: must be off"),
         (json!({"attest": {"policy": "never"}}), "attest.policy: must be one of"),
