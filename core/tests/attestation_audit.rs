@@ -238,12 +238,14 @@ fn lines_stand_where_they_belong() {
     let mut again = honest.clone();
     again.insert(line_of(&honest, 5), ExportLine::Lane { lane: [1; 16], previous: [0; 32] }.to_json());
     assert_eq!(code(&again), Err(("lane_restarted", 5)));
-    // A checkpoint on the way is held against the tree as it was there.
-    let other = Checkpoint { origin: common::log::ORIGIN.into(), size: 5, root: [7; 32], time: BEGIN };
-    let mut on_the_way = honest;
-    let note = ExportLine::Checkpoint(other.sign(&[&service_key()])).to_json();
-    on_the_way.insert(line_of(&on_the_way, 5), note);
-    assert_eq!(code(&on_the_way), Err(("leaf_mismatch", 5)));
+    // A checkpoint on the way is held against the tree as it was there, its size too.
+    for (size, root) in [(5, [7; 32]), (4, Log::grown(5).frontier.root())] {
+        let other = Checkpoint { origin: common::log::ORIGIN.into(), size, root, time: BEGIN };
+        let mut on_the_way = honest.clone();
+        let note = ExportLine::Checkpoint(other.sign(&[&service_key()])).to_json();
+        on_the_way.insert(line_of(&on_the_way, 5), note);
+        assert_eq!(code(&on_the_way), Err(("leaf_mismatch", 5)));
+    }
 }
 
 #[test]
