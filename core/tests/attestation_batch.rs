@@ -73,7 +73,7 @@ fn judged(answer: &BatchAnswer, from: u64, to: u64, known: Option<Known>) -> Res
 
 #[test]
 fn a_batch_that_the_log_has_taken_is_known_to_be_taken() {
-    for (old, from, to) in [(0, 0, 1), (1, 1, 4), (3, 7, 9), (7, 7, 8), (5, 40, 70)] {
+    for (old, from, to) in [(0, 0, 1), (0, 7, 9), (1, 1, 4), (3, 7, 9), (7, 7, 8), (5, 40, 70)] {
         let read = BatchAnswer::read(answer(old, from, to).to_json().as_bytes()).unwrap();
         assert_eq!(judged(&read, from, to, Some(known(old))), Ok(known(to)), "{old} {from} {to}");
     }
