@@ -63,7 +63,7 @@ fn a_batch_that_is_repeated_is_answered_as_before_and_stored_once(database: Opti
     let bench = Bench::new(database);
     let gate = Gate::enrolled(&bench, "gate_a", 1);
     let (mut lane, mut other) = (gate.lane(bench.service.address, 1), gate.lane(bench.service.address, 2));
-    lane.record(&allowed("gate_a", 3));
+    let kept_no_longer = lane.record(&allowed("gate_a", 3));
     let known = lane.known;
     let records = lane.sign(&allowed("gate_a", 5));
     let first = lane.deliver(&records);
@@ -74,7 +74,13 @@ fn a_batch_that_is_repeated_is_answered_as_before_and_stored_once(database: Opti
     assert_eq!((again.first_index, &again.frontier), (first.first_index, &first.frontier));
     assert_eq!(again.consistency, first.consistency);
     assert_eq!(stored(&bench), 15);
-    lane.record(&allowed("gate_a", 1));
+    let last = lane.record(&allowed("gate_a", 1));
+    // The log has records of the other lane between these two.
+    let both = [records[4].clone(), last[0].clone()];
+    assert_eq!(refusal(&lane.send(&both)), (409, "lane_conflict".to_owned()));
+    // What retention has removed cannot be compared.
+    assert_eq!(bench.sql("DELETE FROM records WHERE log_index < 3"), 3);
+    assert_eq!(refusal(&lane.send(&kept_no_longer)), (409, "lane_conflict".to_owned()));
 }
 
 fn records_that_do_not_continue_their_lane_are_refused_whole(database: Option<&str>) {
@@ -93,8 +99,14 @@ fn records_that_do_not_continue_their_lane_are_refused_whole(database: Option<&s
     let both = [first[1].clone(), second[0].clone()];
     assert_eq!(refusal(&lane.send(&both)), (409, "lane_overlap".to_owned()));
     lane.deliver(&second);
-    // The next number, chained to something else.
+    // The next number, chained to something else: within a batch, and as its first.
+    let next = lane.next;
+    let good = lane.sign(&allowed("gate_a", 1));
     lane.previous = [9; 32];
+    let astray = lane.sign(&allowed("gate_a", 1));
+    let both = [good[0].clone(), astray[0].clone()];
+    assert_eq!(refusal(&lane.send(&both)), (422, "chain_broken".to_owned()));
+    (lane.next, lane.previous) = (next, [9; 32]);
     let astray = lane.sign(&allowed("gate_a", 1));
     assert_eq!(refusal(&lane.send(&astray)), (422, "chain_broken".to_owned()));
     // A lane that nobody has opened.

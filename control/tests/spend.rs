@@ -173,6 +173,16 @@ fn a_lease_is_granted_once_however_often_it_is_asked_for(database: Option<&str>)
     }
     assert_eq!(gate.ask(to, asked.clone()).granted_cents, 0, "it was given back");
     assert_eq!(gate.ask(to, about(NAMES, daily(1000), 1000)).granted_cents, 880);
+    // The last one does not either, and none says that more was spent than was granted.
+    let names = SpendNames { passport_id: "pp_2", ..NAMES };
+    for (reports, spent) in [(&[(100, false), (40, true)][..], 100), (&[(5000, true)], 400)] {
+        let held = about(names, daily(1000), 300);
+        assert_eq!(gate.ask(to, held.clone()).granted_cents, 300);
+        for (spent, is_done) in reports {
+            gate.ask(to, report(&held, *spent, *is_done));
+        }
+        assert_eq!(state(&bench, "pp_2")["cost_cumulative_cents"], spent);
+    }
 }
 
 fn each_cap_says_when_it_is_used_up(database: Option<&str>) {

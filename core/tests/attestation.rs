@@ -58,6 +58,37 @@ fn draft() -> Draft {
 }
 
 #[test]
+fn a_record_has_the_members_of_its_decision_and_no_others() {
+    let read = |draft: Draft| {
+        let signed = draft.unsigned().sign(&LANE, 7, &[0; 32], &signer());
+        Record::read(signed.text.as_bytes()).map(|record| record.decision())
+    };
+    let time = UnixTime::from_millis(1_771_943_400_000);
+    let dropped = || Some(Dropped { count: 3, first_at: time, last_at: time });
+    let hold = || {
+        let (agent_key, summary) = (String::from("key"), String::from("a flight"));
+        Some(Hold { agent_key, binding: [1; 32], expires_at: time, summary })
+    };
+    let gap = || Draft { decision: Decision::Gap, request: None, dropped: dropped(), ..draft() };
+    let held = || Draft { decision: Decision::RequestHold, hold: hold(), ..draft() };
+    for (whole, decision) in
+        [(draft(), Decision::Allow), (gap(), Decision::Gap), (held(), Decision::RequestHold)]
+    {
+        assert_eq!(read(whole), Ok(decision));
+    }
+    for (what, part) in [
+        ("a permit that dropped some", Draft { dropped: dropped(), ..draft() }),
+        ("a permit of no request", Draft { request: None, ..draft() }),
+        ("a permit that is held", Draft { hold: hold(), ..draft() }),
+        ("a gap of none", Draft { dropped: None, ..gap() }),
+        ("a gap of one request", Draft { request: draft().request, ..gap() }),
+        ("a hold of nothing", Draft { hold: None, ..held() }),
+    ] {
+        assert!(matches!(read(part), Err(AttestationError::RecordMalformed(_))), "{what}");
+    }
+}
+
+#[test]
 fn a_record_is_the_text_that_the_contract_shows() {
     let signed = draft().unsigned().sign(&LANE, 7, &[0; 32], &signer());
     let key_id = signer().key_id().to_string();

@@ -48,6 +48,19 @@ fn a_whole_log_is_found_whole() {
 }
 
 #[test]
+fn an_export_that_ends_before_its_trailer_is_no_whole_one() {
+    let mut log = Log::grown(4);
+    log.note(BEGIN.plus_millis(60_000));
+    let noted = log.lines.len() + 1;
+    log.decide(1, 4);
+    let lines = log.export(END);
+    assert!(code(&lines).is_ok());
+    // Up to a checkpoint all is signed.
+    assert_eq!(code(&lines[..noted]), Err(("log_truncated", 4)));
+    assert_eq!(code(&lines[..lines.len() - 1]), Err(("log_truncated", 5)));
+}
+
+#[test]
 fn a_gap_tells_how_many_decisions_were_not_recorded() {
     let mut log = Log::grown(2);
     let dropped = Dropped { count: 17, first_at: BEGIN, last_at: BEGIN };
@@ -225,12 +238,14 @@ fn lines_stand_where_they_belong() {
     let mut again = honest.clone();
     again.insert(line_of(&honest, 5), ExportLine::Lane { lane: [1; 16], previous: [0; 32] }.to_json());
     assert_eq!(code(&again), Err(("lane_restarted", 5)));
-    // A checkpoint on the way is held against the tree as it was there.
-    let other = Checkpoint { origin: common::log::ORIGIN.into(), size: 5, root: [7; 32], time: BEGIN };
-    let mut on_the_way = honest;
-    let note = ExportLine::Checkpoint(other.sign(&[&service_key()])).to_json();
-    on_the_way.insert(line_of(&on_the_way, 5), note);
-    assert_eq!(code(&on_the_way), Err(("leaf_mismatch", 5)));
+    // A checkpoint on the way is held against the tree as it was there, its size too.
+    for (size, root) in [(5, [7; 32]), (4, Log::grown(5).frontier.root())] {
+        let other = Checkpoint { origin: common::log::ORIGIN.into(), size, root, time: BEGIN };
+        let mut on_the_way = honest.clone();
+        let note = ExportLine::Checkpoint(other.sign(&[&service_key()])).to_json();
+        on_the_way.insert(line_of(&on_the_way, 5), note);
+        assert_eq!(code(&on_the_way), Err(("leaf_mismatch", 5)));
+    }
 }
 
 #[test]
@@ -329,6 +344,24 @@ fn what_retention_has_removed_is_still_in_the_tree() {
 }
 
 #[test]
+fn a_lane_may_follow_on_a_record_that_was_removed() {
+    let (removed, mut log) = (Log::grown(5), Log::grown(5));
+    log.decide(3, 5);
+    let lane = ExportLine::Lane { lane: [3; 16], previous: [9; 32] }.to_json();
+    let mut lines = log.export(END);
+    let first = line_of(&lines, 5) - 1;
+    lines.drain(1..first);
+    lines.insert(1, ExportLine::Pruned(removed.frontier).to_json());
+    lines[0] = header(true, 5);
+    let last = lines.len() - 1;
+    lines[last] = lines[last].replace("\"count\":6", "\"count\":1");
+    assert_eq!(code(&lines).unwrap().records, 1);
+    // What it says of that record is in its chain.
+    lines[2] = lane;
+    assert_eq!(code(&lines), Err(("chain_broken", 5)));
+}
+
+#[test]
 fn a_filtered_export_shows_what_stands_in_it_and_nothing_of_what_does_not() {
     let mut lines = Log::grown(12).export(END);
     for record in [9, 7, 2] {
@@ -339,6 +372,19 @@ fn a_filtered_export_shows_what_stands_in_it_and_nothing_of_what_does_not() {
     let last = lines.len() - 1;
     lines[last] = lines[last].replace("\"count\":12", "\"count\":9");
     assert_eq!(code(&lines).unwrap().records, 9);
+    // Of a part, its number alone tells that something is missing.
+    let mut short = lines.clone();
+    short.remove(line_of(&lines, 8));
+    assert_eq!(code(&short), Err(("log_truncated", 8)));
+    // A lane may begin later there, with no word of what it follows on.
+    let mut later = lines.clone();
+    later.drain(1..line_of(&lines, 1));
+    let last_line = later.len() - 1;
+    later[last_line] = later[last_line].replace("\"count\":9", "\"count\":8");
+    assert_eq!(code(&later).unwrap().records, 8);
+    // The log's index of a part's first record says nothing of what was removed.
+    let part = [&[header(false, 4)], &lines[1..]].concat();
+    assert_eq!(code(&part).unwrap().records, 9);
     let mut changed = lines.clone();
     let at = line_of(&lines, 1);
     changed[at] = lines[at].replace("/1\"", "/2\"");

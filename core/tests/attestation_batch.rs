@@ -4,7 +4,7 @@
 use portcullis_core::attestation::log::{Frontier, Plan};
 use portcullis_core::attestation::{
     AttestationError, Batch, BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion,
-    MAX_BATCH_BYTES, verify_batch_answer,
+    MAX_BATCH_BYTES, key_hash, verify_batch_answer,
 };
 use portcullis_core::live::ServiceKeys;
 use portcullis_core::{KeyConfig, SecretKey, UnixTime, base64, sha256};
@@ -73,7 +73,7 @@ fn judged(answer: &BatchAnswer, from: u64, to: u64, known: Option<Known>) -> Res
 
 #[test]
 fn a_batch_that_the_log_has_taken_is_known_to_be_taken() {
-    for (old, from, to) in [(0, 0, 1), (1, 1, 4), (3, 7, 9), (7, 7, 8), (5, 40, 70)] {
+    for (old, from, to) in [(0, 0, 1), (0, 7, 9), (1, 1, 4), (3, 7, 9), (7, 7, 8), (5, 40, 70)] {
         let read = BatchAnswer::read(answer(old, from, to).to_json().as_bytes()).unwrap();
         assert_eq!(judged(&read, from, to, Some(known(old))), Ok(known(to)), "{old} {from} {to}");
     }
@@ -115,6 +115,7 @@ fn an_answer_that_does_not_show_it_is_refused() {
             with(Checkpoint { root: leaf(1), time: later, ..checkpoint(9) }, 2),
             "leaf_mismatch",
         ),
+        ("another size of the same tree", with(Checkpoint { size: 10, ..checkpoint(9) }, 2), "leaf_mismatch"),
         ("a tree without them", with(checkpoint(7), 2), "leaf_mismatch"),
         ("a tree that goes on", with(checkpoint(10), 2), "leaf_mismatch"),
         ("another place", BatchAnswer { first_index: 6, ..honest.clone() }, "leaf_mismatch"),
@@ -137,6 +138,34 @@ fn an_answer_that_does_not_show_it_is_refused() {
     assert_eq!(judged(&honest, 7, 9, Some(other)), Err("checkpoint_inconsistent"));
     let more = Known { size: 10, root: frontier(10).root() };
     assert_eq!(judged(&honest, 7, 9, Some(more)), Err("checkpoint_inconsistent"));
+}
+
+/// A note of this text by the service's key, and by others beside.
+fn note(text: &str, others: usize) -> String {
+    let line = |name: u8| {
+        let hash = key_hash(ORIGIN, &key(name).public_key());
+        let signature = key(name).sign(text.as_bytes());
+        format!("\u{2014} {ORIGIN} {}\n", base64::encode(&[&hash[..], &signature].concat()))
+    };
+    [format!("{text}\n"), line(2), line(7).repeat(others)].concat()
+}
+
+#[test]
+fn a_checkpoint_is_written_in_one_way_only_and_bounded() {
+    let text = |size: &str, more: &str| {
+        format!("{ORIGIN}\n{size}\n{}\ntime {}\n{more}", base64::encode(&frontier(9).root()), NOW.to_iso())
+    };
+    let read = |note: &str| Checkpoint::read(note, "gate_test", &keys(), Some(NOW));
+    assert_eq!(read(&note(&text("9", ""), 0)), Ok(checkpoint(9)));
+    for (size, more) in [("+9", ""), ("09", ""), ("9", "time again\n"), ("9", "\n")] {
+        assert!(read(&note(&text(size, more), 0)).is_err(), "{size} {more}");
+    }
+    // Signatures of others are let be, up to 8 KiB with all.
+    let some = note(&text("9", ""), 20);
+    assert!(some.len() < 8 * 1024);
+    assert_eq!(read(&some), Ok(checkpoint(9)));
+    let long = Checkpoint { origin: format!("{}/gate_test", "a".repeat(8 * 1024)), ..checkpoint(9) };
+    assert!(read(&long.sign(&[&key(2)])).is_err());
 }
 
 #[test]

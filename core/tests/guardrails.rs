@@ -325,3 +325,18 @@ fn a_limit_that_is_left_out_counts_nothing() {
     assert!(rules(&json!({})).unwrap().is_empty());
     assert_eq!(*rules(&json!({"rate_limit_per_hour": 5})).unwrap().limits(), Limits([None, Some(5), None]));
 }
+
+#[test]
+fn lists_have_a_thousand_entries_at_most() {
+    let span = json!({"start": "09:00", "end": "17:00"});
+    for (name, entry) in [
+        ("allowed_domains", json!("a.example")),
+        ("allowed_paths", json!("/flights")),
+        ("core:scope:action_blocklist", json!("flights:search")),
+        ("operating_hours", span),
+    ] {
+        assert!(rules(&json!({name: vec![entry.clone(); 1000]})).is_ok(), "{name}");
+        let denial = rules(&json!({name: vec![entry; 1001]})).unwrap_err();
+        assert_eq!(denial.reason.code(), "constraint_unknown", "{name}");
+    }
+}

@@ -402,6 +402,19 @@ fn an_approval_lets_the_same_request_pass_once() {
 }
 
 #[test]
+fn each_of_two_approvals_of_one_request_lets_it_pass_once() {
+    let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
+    let mut second = approved(&bound);
+    second["id"] = json!("appr_2");
+    let mut gate = Gate::live(&json!({"approvals": [approved(&bound)]}));
+    let signed = issued(&json!({"core:cost:approval_threshold": 100}));
+    assert_eq!([(); 2].map(|()| gate.code(&signed, BOOK)), ["ok", "hold"]);
+    // The one that is used is in force still when the next is given.
+    gate.snapshot = Gate::live(&json!({"approvals": [approved(&bound), second]})).snapshot;
+    assert_eq!([(); 2].map(|()| gate.code(&signed, BOOK)), ["ok", "hold"]);
+}
+
+#[test]
 fn an_approval_is_for_nothing_else() {
     let signed = issued(&json!({"core:approval:required": true}));
     let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
@@ -570,7 +583,8 @@ fn without_a_credential_only_what_the_policy_allows_passes() {
         assert!(refused.identity.is_none());
     }
     // Public is public.
-    assert_eq!(code(&gate.step(&[], Ask { path: "/open", ..ASK })), "ok");
+    let open = self::permit(gate.step(&[], Ask { path: "/open", ..ASK }));
+    assert_eq!(open.access(), AccessMode::Public);
 }
 
 #[test]
@@ -683,6 +697,10 @@ fn what_is_wrong_with_a_gates_guardrails_is_told_by_its_place() {
         (
             json!({"anonymous": {"upgrade_url": "a\nb", "enabled": true}}),
             "anonymous.upgrade_url: must be one line",
+        ),
+        (
+            json!({"anonymous": {"upgrade_message": "x".repeat(513), "enabled": true}}),
+            "anonymous.upgrade_message: must be one line of at most 512",
         ),
         (json!({"anonymous": {"per_minute": 5}}), "anonymous.per_minute: is unknown"),
         (json!({"attest": {"policy": "required"}}), "attest.policy: must be off"),

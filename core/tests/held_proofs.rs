@@ -1,12 +1,15 @@
-//! What changes while the body of a request with a proof comes.
+//! What changes while the body of a request with a proof, or of one that is signed, comes.
 
 #![expect(clippy::panic, clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
 
 mod common;
 
 use common::{NOW, SELF_ISSUED, chain, key, snapshot};
+use portcullis_core::capiscio::sign_request;
+use portcullis_core::json::Object;
 use portcullis_core::{
     CredentialCache, LocalMemory, Process, ProofDraft, RequestHead, Snapshot, Step, UnixTime, Verifier,
+    base64,
 };
 
 const BODY: &[u8] = b"window seat";
@@ -73,4 +76,34 @@ fn a_body_that_takes_longer_than_its_proof_lives_is_refused() {
     let end = NOW.plus_millis(360 * SECOND);
     assert_eq!(held(&trusting, &trusting, end.plus_millis(-1), BODY), "ok");
     assert_eq!(held(&trusting, &trusting, end, BODY), "proof_expired");
+}
+
+#[test]
+fn a_body_that_takes_longer_than_its_signature_lives_is_refused() {
+    let public = base64::encode(&key(1).public_key());
+    let trusting = snapshot(&format!(
+        r#"{{"simpleguard_agents":[{{"key_id":"k","public_key":"{public}","actions":["flights:*"]}}]}}"#
+    ));
+    let signature = sign_request(&key(1), "k", Object::default(), Some(BODY), NOW);
+    for (later, expected) in [(0, "ok"), (600 * SECOND, "simpleguard_expired")] {
+        let headers = [(&b"x-capiscio-jws"[..], signature.as_bytes())];
+        let head = RequestHead {
+            method: b"POST",
+            authority: b"api.example",
+            path: b"/bookings/1",
+            headers: &headers,
+            source: None,
+        };
+        let mut replay = LocalMemory::new(&Process::new([7; 32], NOW));
+        let verifier = Verifier::new(&trusting);
+        let begun = verifier.begin(&head, NOW, &mut CredentialCache::new(1 << 16), &mut replay);
+        let Step::NeedBody(mut pending) = begun else { panic!("{begun:?}") };
+        pending.absorb(BODY).unwrap();
+        let code = match verifier.finish(pending, NOW.plus_millis(later), &mut replay) {
+            Step::Permit(_) => "ok",
+            Step::Deny(refused) => refused.denial.reason.code(),
+            other @ (Step::NeedBody(_) | Step::Hold(_)) => panic!("{other:?}"),
+        };
+        assert_eq!(code, expected);
+    }
 }

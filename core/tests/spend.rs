@@ -253,6 +253,101 @@ fn what_is_given_back_can_be_spent_again() {
 }
 
 #[test]
+fn an_answer_to_an_older_question_grants_nothing_to_a_newer_one() {
+    let (mut service, mut gate, caps) = (Service::default(), Gate::new(0), daily(10_000));
+    gate.take(&caps, 50, NOON);
+    let first = gate.wanted(NOON);
+    let answer = service.answer(0, &first, NOON);
+    gate.page.settle(&first, &answer, NOON);
+    for _ in 0..10 {
+        assert!(matches!(gate.take(&caps, 50, NOON), Taken::Taken(_)));
+    }
+    // Another lease is asked for, and nothing granted yet.
+    assert_eq!(gate.take(&caps, 50, NOON), Taken::Pending);
+    let second = gate.wanted(NOON);
+    assert_ne!(second[0].lease, first[0].lease);
+    gate.page.settle(&first, &answer, NOON);
+    assert_eq!(gate.take(&caps, 50, NOON), Taken::Pending);
+    // Nor does one that comes while nothing is asked.
+    let granted = service.answer(0, &second, NOON);
+    gate.page.settle(&second, &granted, NOON);
+    let settled = gate.page.clone();
+    gate.page.settle(&first, &answer, NOON.plus_millis(1000));
+    assert_eq!(gate.page, settled);
+}
+
+#[test]
+fn what_is_given_back_is_no_more_than_was_taken_and_nothing_to_a_lease_that_is_over() {
+    let (mut service, mut gate, caps) = (Service::default(), Gate::new(0), daily(10_000));
+    gate.take(&caps, 50, NOON);
+    gate.tick(&mut service, NOON);
+    // Two leases: the second is asked for when less than half of the first is left, and both
+    // are used up.
+    for _ in 0..6 {
+        assert!(matches!(gate.take(&caps, 50, NOON), Taken::Taken(_)));
+    }
+    gate.tick(&mut service, NOON);
+    let mut taken = 6 * 50;
+    while matches!(gate.take(&caps, 50, NOON), Taken::Taken(_)) {
+        taken += 50;
+    }
+    assert_eq!(taken, 1000);
+    gate.page.give_back(&NAMES, &caps, 50, NOON);
+    assert!(matches!(gate.take(&caps, 50, NOON), Taken::Taken(_)));
+    assert_eq!(gate.take(&caps, 50, NOON), Taken::Pending);
+    // After the day it counts as spent.
+    let spent = |asks: &[SpendAsk]| asks[0].spent.iter().map(|spent| spent.spent_cents).sum::<u64>();
+    let tomorrow = end_of_day(day_of(NOON));
+    gate.page.give_back(&NAMES, &caps, 50, tomorrow);
+    assert_eq!(spent(&gate.wanted(tomorrow)), taken);
+}
+
+#[test]
+fn what_is_spent_is_reported_within_half_a_minute_and_once() {
+    let (mut service, mut gate, caps) = (Service::default(), Gate::new(0), daily(10_000));
+    gate.take(&caps, 50, NOON);
+    gate.tick(&mut service, NOON);
+    gate.take(&caps, 50, NOON);
+    assert!(!gate.page.is_due(NOON.plus_millis(29_000)));
+    let later = NOON.plus_millis(30_000);
+    assert!(gate.page.is_due(later));
+    let asks = gate.wanted(later);
+    assert_eq!((asks[0].lease, asks[0].spent[0].spent_cents, asks[0].spent[0].is_done), (None, 50, false));
+    let answer = service.answer(0, &asks, later);
+    gate.page.settle(&asks, &answer, later);
+    assert!(!gate.page.is_due(later.plus_millis(60_000)), "nothing was spent since");
+}
+
+#[test]
+fn a_page_of_more_accounts_than_it_may_have_is_damaged() {
+    let mut gate = Gate::new(0);
+    let ids: Vec<String> = (0..32).map(|index| format!("pp_{index}")).collect();
+    for id in &ids {
+        let names = SpendNames { passport_id: id, ..NAMES };
+        assert_eq!(gate.page.take(&names, &daily(100), 1, NOON), Ok(Taken::Pending));
+    }
+    let full = gate.page.encode();
+    assert!(Leases::decode(&full).is_ok());
+    let mut one = Leases::default();
+    one.take(&NAMES, &daily(100), 1, NOON).unwrap();
+    assert_eq!(Leases::decode(&[&full, &one.encode()[4..]].concat()), Err(LeaseFault::Damaged));
+}
+
+#[test]
+fn how_far_a_cap_is_used_begins_anew_with_its_day() {
+    let caps = SpendCaps { total_cents: Some(100_000), ..daily(100) };
+    let (mut service, mut gate) = (Service::default(), Gate::new(0));
+    let mut last = None;
+    for now in [NOON, NOON.plus_millis(DAY_MS)] {
+        gate.take(&caps, 50, now);
+        gate.tick(&mut service, now);
+        let Taken::Taken(level) = gate.take(&caps, 50, now) else { panic!("it is granted") };
+        last = level;
+    }
+    assert_eq!(last.unwrap().text(), "$0.50/$1.00 daily spend used");
+}
+
+#[test]
 fn a_page_has_so_many_accounts_and_those_that_hold_nothing_make_room() {
     let mut gate = Gate::new(0);
     let ids: Vec<String> = (0..40).map(|index| format!("pp_{index}")).collect();
@@ -335,7 +430,7 @@ fn a_question_is_read_as_it_was_written_and_its_answer_is_one_to_it_alone() {
     let grant = |granted_cents| SpendGrant {
         granted_cents,
         expires_at: end_of_day(day_of(NOON)),
-        exhausted: Some(SpendWindow::Daily),
+        exhausted: Some(if granted_cents > 0 { SpendWindow::Daily } else { SpendWindow::Total }),
         used: SpendUsed { daily: 1, rolling: 2, total: 3 },
     };
     let answer = SpendAnswer { day: day_of(NOON), accounts: vec![grant(100), grant(0)] };
@@ -357,6 +452,12 @@ fn a_question_is_read_as_it_was_written_and_its_answer_is_one_to_it_alone() {
     let mut less = asked.clone();
     less.accounts[0].want_cents = 99;
     assert_eq!(read(&less, "gate_a", NOON).unwrap_err().code(), "mismatch");
+    // Where no lease is asked for, none is granted, however much would do.
+    let mut none = asked.clone();
+    none.accounts[1].want_cents = 100;
+    let answer = SpendAnswer { day: day_of(NOON), accounts: vec![grant(100), grant(1)] };
+    let given = none.answer("gate_a", &answer, NOON, &key, "trust_1");
+    assert_eq!(none.read_answer(given.as_bytes(), "gate_a", &keys, NOON).unwrap_err().code(), "mismatch");
     for late in [-61_000, 61_000] {
         assert_eq!(read(&asked, "gate_a", NOON.plus_millis(late)).unwrap_err().code(), "mismatch");
     }

@@ -98,19 +98,14 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         guardrails.iter().filter_map(|vector| vector["expect"].as_str()).collect();
     // No text brings these about: a host that fails (gate_under_faults), a memory that is full
     // (core/tests/replay.rs, core/tests/counters.rs), a service that is silent (gate_live_trust,
-    // nonce_authority), a person who must approve (gate_records) and a caller without a credential
-    // (core/tests/guardrails_gate.rs), leases and records.
+    // nonce_authority), and records that nobody takes (gate_records).
     let elsewhere = [
-        "anonymous_not_allowed",
-        "approval_required",
-        "approval_unavailable",
         "counter_memory_full",
         "host_fault",
         "nonce_authority_unavailable",
         "record_queue_full",
         "record_unacknowledged",
         "replay_memory_full",
-        "spend_lease_pending",
         "trust_material_missing",
         "trust_material_stale",
     ];

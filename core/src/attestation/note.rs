@@ -139,6 +139,11 @@ mod tests {
         let key = PublicKey::from_bytes(&bytes(PUBLIC)).unwrap();
         let changed = [TEXT, "\n", SIGNATURE].concat().replace("problem is", "problem was");
         assert!(!Note::read(&changed).unwrap().is_signed("PeterNeumann", [&key].into_iter()));
+        // The hash of one name under another is nobody's.
+        let renamed = [TEXT, "\n", &SIGNATURE.replace("PeterNeumann", "EnochRoot")].concat();
+        assert!(!Note::read(&renamed).unwrap().is_signed("PeterNeumann", [&key].into_iter()));
+        let most = [TEXT, "\n", &SIGNATURE.repeat(MAX_SIGNATURES)].concat();
+        assert!(Note::read(&most).unwrap().is_signed("PeterNeumann", [&key].into_iter()));
         let forged = SIGNATURE.replace("wJnAM=", "wJnAA=");
         let both = [TEXT, "\n", SIGNATURE, &forged].concat();
         assert!(!Note::read(&both).unwrap().is_signed("PeterNeumann", [&key].into_iter()));
@@ -155,6 +160,12 @@ mod tests {
             &published.replace("PeterNeumann", "Peter Neumann"),
             &published.replace("PeterNeumann", "Peter+Neumann"),
             &published.replace("think", "thi\tk"),
+            &published.replace("PeterNeumann", "Peter\u{a0}Neumann"),
+            &published.replace("PeterNeumann", ""),
+            // A key's hash, and no signature.
+            &[TEXT, "\n\u{2014} PeterNeumann x08goA==\n"].concat(),
+            &[TEXT, "\n", &SIGNATURE.repeat(MAX_SIGNATURES + 1)].concat(),
+            &["x".repeat(MAX_NOTE).as_str(), "\n\n", SIGNATURE].concat(),
             &[TEXT, SIGNATURE].concat(),
             &[TEXT, "\n", SIGNATURE, "x"].concat(),
         ] {

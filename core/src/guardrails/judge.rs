@@ -214,11 +214,11 @@ fn judge_name(names: &[String], key: Key, facts: &Facts<'_>) -> Finding {
     finding(result, [&shown(subject), end].concat(), Reason::ConstraintViolated)
 }
 
-/// Whether `name` is the pattern itself, or begins with all of it up to a `*` that stands
-/// behind the separator or alone.
+/// Whether `name` is the pattern itself, or begins with all of it up to a `*`.
+///
+/// INVARIANT: a pattern that was read has its `*` behind the separator, or alone.
 pub(super) fn fits(pattern: &str, name: &str, separator: char) -> bool {
-    let namespace = pattern.strip_suffix('*').filter(|above| above.is_empty() || above.ends_with(separator));
-    match namespace {
+    match pattern.strip_suffix('*') {
         Some(above) if separator != '\0' => name.starts_with(above),
         _ => pattern == name,
     }

@@ -93,7 +93,6 @@ impl Verifier<'_> {
         memory: &mut dyn Memory,
         trail: &mut Trail,
     ) -> Result<Option<String>, Denial> {
-        trail.evaluations.clear();
         if guards.sources.is_empty() {
             return Ok(None);
         }

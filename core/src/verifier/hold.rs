@@ -3,7 +3,6 @@
 use super::Verifier;
 use super::pending::Pending;
 use super::permit::{Credential, Held, Identity, Refused, Trail};
-use crate::approval::Approval;
 use crate::base64;
 use crate::denial::Denial;
 use crate::ed25519::sha256;
@@ -51,26 +50,28 @@ impl Verifier<'_> {
         Ok(Hold { binding: sha256(canonical_text(&bound.into()).as_bytes()), agent_key, detail })
     }
 
-    /// The approval of what is held, if there is one for this process.
-    pub(super) fn approval(&self, hold: &Hold, now: UnixTime) -> Option<&Approval> {
-        let lane = self.process?.lane(self.snapshot.gate());
-        self.snapshot.approvals().iter().find(|approval| approval.is_for(&hold.binding, &lane, now))
-    }
-
-    /// Uses an approval, and answers whether it was there to use.
+    /// Uses an approval of what is held by this process, and answers whether there was one to use.
     pub(super) fn use_approval(
-        approval: &Approval,
+        &self,
         hold: &Hold,
         now: UnixTime,
         memory: &mut dyn Memory,
     ) -> Result<bool, Denial> {
-        let once = Once {
-            key: hold.binding,
-            token: sha256(approval.id.as_bytes()),
-            until: approval.expires_at,
-            self_issued: false,
-        };
-        Ok(memory.insert(&once, now)? == Novelty::New)
+        let Some(process) = self.process else { return Ok(false) };
+        let lane = process.lane(self.snapshot.gate());
+        // The same request may have been approved more than once, and the first of them used.
+        for approval in self.snapshot.approvals().iter().filter(|one| one.is_for(&hold.binding, &lane, now)) {
+            let once = Once {
+                key: hold.binding,
+                token: sha256(approval.id.as_bytes()),
+                until: approval.expires_at,
+                self_issued: false,
+            };
+            if memory.insert(&once, now)? == Novelty::New {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -348,15 +348,10 @@ impl<'s> Verifier<'s> {
         let signature =
             signed.as_ref().map(|signed| signed.spend(route.repeats(), now, memory)).transpose()?;
         let nonce = proven.as_ref().map(|proven| proven.spend(now, memory)).transpose()?;
-        if let Some(hold) = hold {
-            let approval = self.approval(&hold, now);
-            let is_approved = match approval {
-                Some(approval) => Self::use_approval(approval, &hold, now, memory)?,
-                None => false,
-            };
-            if !is_approved {
-                return Ok(Step::Hold(hold.answer(pending, core::mem::take(trail))));
-            }
+        if let Some(hold) = hold
+            && !self.use_approval(&hold, now, memory)?
+        {
+            return Ok(Step::Hold(hold.answer(pending, core::mem::take(trail))));
         }
         Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
         trail.identity = Some(Identity { tier, ..identity.clone() });

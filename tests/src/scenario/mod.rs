@@ -22,6 +22,10 @@ pub struct Scenario {
     pub about: String,
     /// The gate's configuration, a file below `tests/scenarios/`.
     pub gate: String,
+    /// Whether the gate takes its trust material from a control service, as those of L2 and L3
+    /// always do.
+    #[serde(default)]
+    pub live: bool,
     /// Credentials by name.
     #[serde(default)]
     pub credentials: BTreeMap<String, Recipe>,
@@ -70,6 +74,8 @@ pub struct Recipe {
 pub struct Case {
     /// A sentence.
     pub name: String,
+    /// What a person does, before anything is sent, about the request that was held last.
+    pub person: Option<Person>,
     /// What is sent.
     pub request: RequestText,
     /// What comes back.
@@ -78,6 +84,14 @@ pub struct Case {
     pub on_envoy: Option<OnEnvoy>,
     /// What the upstream sees; left out, it must see nothing.
     pub upstream: Option<Upstream>,
+}
+
+/// What a person answers who is asked for an approval.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Person {
+    Approves,
+    Denies,
 }
 
 /// A request. In `path`, header values and body, `{NAME}` is the value of the
@@ -105,6 +119,10 @@ pub struct RequestText {
     /// Seconds that go by before it is sent, where the clock can be moved.
     #[serde(default)]
     pub after: u64,
+    /// Seconds that must be left of the minute in UTC, for this case and those that count with
+    /// it; where there are fewer, the next minute is waited for.
+    #[serde(default)]
+    pub minute_left: u64,
 }
 
 /// An answer.
@@ -114,6 +132,10 @@ pub struct Expected {
     pub status: u16,
     /// The reason code of a refusal.
     pub reason: Option<String>,
+    /// What the refusal says was found.
+    pub detail: Option<String>,
+    /// The most seconds that the answer may ask to wait; without it, it asks for none.
+    pub retry_after: Option<u64>,
     /// Headers that the answer has.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
@@ -183,14 +205,14 @@ pub fn gate_configuration(scenario: &Scenario, authority: &str) -> String {
     credential::fill_keys(&text.replace("{authority}", authority))
 }
 
-/// Whether a gate of this configuration asks for trust material that is fresh, and so takes it
-/// from a control service.
+/// Whether a scenario's gate, of this configuration, takes its trust material from a control
+/// service: where the text says so, or the profile asks for material that is fresh.
 ///
 /// # Panics
 /// Where it is no JSON.
-pub fn needs_fresh_trust(configuration: &str) -> bool {
+pub fn is_live(scenario: &Scenario, configuration: &str) -> bool {
     let gate: serde_json::Value = serde_json::from_str(configuration).expect("a configuration");
-    gate["profile"] != "L1"
+    scenario.live || gate["profile"] != "L1"
 }
 
 fn get() -> String {

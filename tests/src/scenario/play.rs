@@ -2,9 +2,10 @@
 
 use super::credential::Wallet;
 use super::proof::{Surroundings, asked, spent};
-use super::{Case, Scenario, Upstream};
+use super::{Case, Expected, Person, Scenario, Upstream};
 use portcullis_core::UnixTime;
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 /// A gate that scenarios are played on.
 pub trait Gate {
@@ -16,6 +17,10 @@ pub trait Gate {
 
     /// Lets so many seconds go by; whether it can.
     fn wait(&mut self, seconds: u64) -> bool;
+
+    /// Answers the request for this approval, as a person does; once it is answered, all workers
+    /// know. Whether this gate has anybody to ask.
+    fn answer(&mut self, approval: &str, person: Person) -> bool;
 
     /// Sends one request and tells what came of it.
     fn send(&mut self, request: &Sent) -> Answer;
@@ -58,8 +63,12 @@ pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<St
     let wallet = Wallet::new(scenario, now);
     let names: BTreeSet<_> = scenario.cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), scenario.cases.len(), "two cases have one name");
-    let (mut faults, mut now, mut challenge, mut last) = (Vec::new(), now, None, None);
+    let (mut faults, mut now, mut challenge, mut last, mut held) = (Vec::new(), now, None, None, None);
     for case in &scenario.cases {
+        if let Some(person) = case.person {
+            let approval: &String = held.as_ref().expect("nothing was held yet");
+            assert!(gate.answer(approval, person), "{}: this gate has nobody to ask", case.name);
+        }
         let after = case.request.after;
         if after > 0 && !gate.wait(after) {
             // What comes later in the text is meant for that time.
@@ -85,16 +94,36 @@ pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<St
             );
         }
         last = spent(&request).or(last);
+        if G::IS_ENVOY {
+            wait_for_minute(case.request.minute_left);
+        }
         let answer = gate.send(&request);
         let asked = asked(&answer.headers);
         if case.expect.asks.is_some_and(|asks| asks != asked.is_some()) {
             faults.push(format!("{}: the answer asks for {asked:?}", case.name));
         }
         challenge = asked.or(challenge);
+        held = approval(&answer).or(held);
         let found = differences::<G>(case, &wallet, &answer);
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
     faults
+}
+
+/// Waits for the next minute in UTC where this one has fewer seconds left.
+fn wait_for_minute(seconds: u64) {
+    assert!(seconds < 60, "a minute has not {seconds} seconds left");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let left = 60 - now.as_secs() % 60;
+    if left <= seconds {
+        std::thread::sleep(Duration::from_secs(left));
+    }
+}
+
+/// What a person is asked about by an answer.
+fn approval(answer: &Answer) -> Option<String> {
+    let told: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+    told["approval_request_id"].as_str().filter(|_| answer.status == 202).map(str::to_owned)
 }
 
 fn sent(case: &Case, wallet: &Wallet) -> Sent {
@@ -138,6 +167,12 @@ fn differences<G: Gate>(case: &Case, wallet: &Wallet, answer: &Answer) -> Vec<St
             faults.push(format!("the body says status {}", problem["status"]));
         }
         faults.extend(lacking(&answer.headers, "content-type", "application/problem+json"));
+        let is_held = reason == "approval_required";
+        let decision = if is_held { "request_hold" } else { "block" };
+        if problem["decision"] != decision || is_held != approval(answer).is_some() {
+            faults.push(format!("the body says {problem}, which is no {decision}"));
+        }
+        faults.extend(told_otherwise(&case.expect, &problem, answer).filter(|_| on_envoy.is_none()));
     }
     for (name, value) in case.expect.headers.iter().filter(|_| on_envoy.is_none()) {
         faults.extend(lacking(&answer.headers, name, &wallet.fill(value)));
@@ -149,6 +184,23 @@ fn differences<G: Gate>(case: &Case, wallet: &Wallet, answer: &Answer) -> Vec<St
         (Some(expected), Some(arrived)) => faults.extend(arrival(case, expected, wallet, arrived)),
     }
     faults
+}
+
+/// What a refusal says is wrong, and when to come back.
+fn told_otherwise(expected: &Expected, problem: &serde_json::Value, answer: &Answer) -> Option<String> {
+    if expected.detail.as_ref().is_some_and(|detail| problem["detail"] != detail.as_str()) {
+        return Some(format!("the detail is {}", problem["detail"]));
+    }
+    let told: Vec<_> =
+        answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("retry-after")).collect();
+    let is_told = match (expected.retry_after, told.as_slice()) {
+        (None, []) => true,
+        (Some(most), [(_, seconds)]) => {
+            seconds.parse::<u64>().is_ok_and(|seconds| (1..=most).contains(&seconds))
+        }
+        _ => false,
+    };
+    (!is_told).then(|| format!("it says {told:?}, and not to come back within {:?}", expected.retry_after))
 }
 
 fn arrival(case: &Case, expected: &Upstream, wallet: &Wallet, arrived: &Arrived) -> Vec<String> {

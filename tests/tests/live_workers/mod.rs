@@ -7,6 +7,7 @@
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 mod service;
 
+mod approve;
 mod keeper;
 
 use crate::common::key;

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test that has this module uses a part of it")]
 
-use portcullis_tests::scenario::{Answer, Arrived, Gate, Sent};
+use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use std::path::PathBuf;
 use xtask::echo::{self, Upstream};
 use xtask::envoy::Envoy;
@@ -45,6 +45,10 @@ impl Gate for Stand {
     }
 
     fn wait(&mut self, _: u64) -> bool {
+        false
+    }
+
+    fn answer(&mut self, _: &str, _: Person) -> bool {
         false
     }
 
