@@ -129,13 +129,16 @@ impl LiveStand {
         file
     }
 
-    /// How many records the log has: the second line of its checkpoint.
-    pub fn log_size(&self) -> usize {
+    /// The log's checkpoint; nothing before the first record.
+    pub fn checkpoint(&self) -> String {
         let path = format!("/api/gates/{GATE}/log/checkpoint");
         let answer = self.service.as_ref().expect("the service runs").call("GET", &path, None).unwrap();
-        let note = String::from_utf8_lossy(&answer.body).into_owned();
-        // There is none before the first record.
-        note.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    /// How many records the log has: the second line of its checkpoint.
+    pub fn log_size(&self) -> usize {
+        self.checkpoint().lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
     }
 
     /// Waits until the record has all that clients saw, and that each stands there once.
