@@ -5,13 +5,12 @@
 use crate::live_stand::{GATE, LiveStand, Wishes, given};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use xtask::control::Service;
 use xtask::http::{Request, exchange};
 
 /// A gate whose records are kept by this policy.
@@ -95,44 +94,30 @@ pub fn load_of(
 }
 
 impl LiveStand {
-    /// Writes what the service answers to a file, however long it is.
-    fn fetch(&self, path: &str, file: &Path) {
-        let service = self.service.as_ref().expect("the service runs");
-        let mut stream = TcpStream::connect(service.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        // In HTTP/1.0 a body of unknown length ends with the connection (RFC 1945 section 7.2.2).
-        let (host, key) = (service.address, &service.key);
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\r\n").unwrap();
-        let mut answer = BufReader::new(stream);
-        let mut status = String::new();
-        answer.read_line(&mut status).unwrap();
-        assert!(status.contains(" 200 "), "{path}: {status}");
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            assert!(answer.read_line(&mut line).unwrap() > 0, "{path}: no body");
-        }
-        std::io::copy(&mut answer, &mut File::create(file).unwrap()).unwrap();
+    fn service(&self) -> &Service {
+        self.service.as_ref().expect("the service runs")
     }
 
     /// An export of the gate's whole log, as a file.
     pub fn export(&self) -> PathBuf {
         let file = self.folder.path().join("export.jsonl");
-        self.fetch(&format!("/api/v1/attestations/export?format=jsonl&gate_id={GATE}"), &file);
+        self.service()
+            .fetch(&format!("/api/v1/attestations/export?format=jsonl&gate_id={GATE}"), &file)
+            .unwrap();
         file
     }
 
     /// The keys by which the log is audited, as a file.
     pub fn keys(&self) -> PathBuf {
         let file = self.folder.path().join("keys.json");
-        self.fetch(&format!("/api/gates/{GATE}/attestation-keys"), &file);
+        self.service().fetch(&format!("/api/gates/{GATE}/attestation-keys"), &file).unwrap();
         file
     }
 
     /// The log's checkpoint; nothing before the first record.
     pub fn checkpoint(&self) -> String {
         let path = format!("/api/gates/{GATE}/log/checkpoint");
-        let answer = self.service.as_ref().expect("the service runs").call("GET", &path, None).unwrap();
+        let answer = self.service().call("GET", &path, None).unwrap();
         String::from_utf8(answer.body).unwrap()
     }
 
