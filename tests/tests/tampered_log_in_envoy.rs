@@ -8,8 +8,9 @@
 mod live_records;
 mod live_stand;
 
-use live_records::{Seen, load_for, stand};
+use live_records::{Seen, load, load_for, stand};
 use live_stand::{LiveStand, agent, given, passport};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use xtask::envoy::Envoy;
@@ -39,6 +40,59 @@ fn each_tampering_with_ten_thousand_decisions_is_found() {
     };
     let found = tampering::each_is_found(&log).unwrap();
     assert_eq!(found.len(), 14, "{found:?}");
+}
+
+#[test]
+fn a_service_that_is_set_back_is_found_by_a_checkpoint_of_before() {
+    let mut stand = stand("set_back", "required");
+    let credential = passport(&agent(1), "pp_set_back").to_header();
+    let never = AtomicBool::new(false);
+    let seen = load(stand.envoy.listen, &credential, 50, &never);
+    stand.wait_for_records(&seen);
+    let backup = tempfile::tempdir().unwrap();
+    while_it_rests(&mut stand, |database| copy(database, backup.path()));
+    let more = load(stand.envoy.listen, &credential, 50, &never);
+    stand.wait_for_records(&more);
+    let kept = stand.checkpoint();
+    assert_eq!(stand.audit_since(&stand.export(), Some(&kept)).0, Some(0));
+    while_it_rests(&mut stand, |database| copy(backup.path(), database));
+    let (code, words) = stand.audit(&stand.export());
+    assert_eq!(code, Some(0), "{words}");
+    let (code, words) = stand.audit_since(&stand.export(), Some(&kept));
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("checkpoint_inconsistent"), "{words}");
+
+    // The gate notices, too: nothing that it decides now comes after a hole.
+    let size = stand.log_size();
+    load(stand.envoy.listen, &credential, 5, &never);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(stand.log_size(), size);
+}
+
+/// Ends the service, does something to the folder with its database, and starts it again.
+fn while_it_rests(stand: &mut LiveStand, change: impl FnOnce(&Path)) {
+    let service = stand.service.take().unwrap();
+    let key = service.key.clone();
+    service.end().unwrap();
+    change(stand.folder.path());
+    stand.service = Some(stand.control.start_with_key(&key).unwrap());
+}
+
+/// Puts the database in one folder in the place of the one in another.
+fn copy(from: &Path, to: &Path) {
+    let is_database = |name: &str| name.starts_with("control.db");
+    let files = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).filter(|name| is_database(name)).collect()
+    };
+    for name in files(to) {
+        std::fs::remove_file(to.join(name)).unwrap();
+    }
+    let names = files(from);
+    assert!(!names.is_empty());
+    for name in names {
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
 }
 
 fn load_both(stand: &LiveStand, other: &Envoy, decisions: usize) -> Seen {

@@ -164,8 +164,18 @@ impl LiveStand {
 
     /// What the audit says of the export: whether it holds, and its words.
     pub fn audit(&self, export: &Path) -> (Option<i32>, String) {
+        self.audit_since(export, None)
+    }
+
+    /// The same by an auditor who has kept this checkpoint.
+    pub fn audit_since(&self, export: &Path, checkpoint: Option<&str>) -> (Option<i32>, String) {
         let mut command = Command::new(given("PORTCULLIS_CLI"));
         command.args(["audit", "verify"]).arg(export).arg("--keys").arg(self.keys());
+        if let Some(checkpoint) = checkpoint {
+            let file = self.folder.path().join("kept.note");
+            std::fs::write(&file, checkpoint).unwrap();
+            command.arg("--checkpoint").arg(file);
+        }
         let output = command.output().unwrap();
         let words = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&words).into_owned())
