@@ -4,133 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 #![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
 
+mod live_records;
 mod live_stand;
 
-use live_stand::{Fault, GATE, LiveStand, Wishes, agent, given, passport};
+use live_records::{Seen, load, load_for, stand};
+use live_stand::{Fault, GATE, agent, passport};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use xtask::http::{Request, exchange};
-
-/// A gate whose records are kept by this policy.
-fn gate(authority: &str, policy: &str) -> String {
-    json!({
-        "gate": {"id": GATE, "name": "Flights"}, "profile": "L1", "authorities": [authority],
-        "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search", "cost_cents": 250}],
-        "trust": {"self_issued": {"actions": ["flights:*"]}}, "attest": {"policy": policy},
-    })
-    .to_string()
-}
-
-fn stand(name: &str, policy: &str) -> LiveStand {
-    let gate = |authority: &str| gate(authority, policy);
-    LiveStand::start(name, &Wishes { gate: Some(&gate), ..Wishes::default() })
-}
-
-/// What clients were told: attestation ids, with what was decided.
-type Seen = BTreeMap<String, &'static str>;
-
-/// Sends one request, good or without a credential; what the client, or the upstream, was told.
-fn ask(authority: &str, to: SocketAddr, credential: Option<&str>) -> Option<(String, &'static str)> {
-    let mut request = Request::new("GET", "/flights");
-    request.headers.extend(credential.map(|header| ("agent-passport".to_owned(), header.to_owned())));
-    // Of a request that was not answered nobody saw a decision.
-    let answer = exchange(to, &request.to_bytes(authority, true)).ok()?;
-    let body: Value = serde_json::from_slice(&answer.body).ok()?;
-    if answer.status == 200 {
-        let headers = body["headers"].as_array()?;
-        let id = headers.iter().find(|pair| pair[0] == "x-gate-attestation-id")?[1].as_str()?;
-        return Some((id.to_owned(), "allow"));
-    }
-    Some((body["attestation_id"].as_str()?.to_owned(), "block"))
-}
-
-/// Asks from four threads at once until `stop`, or so often each.
-fn load(to: SocketAddr, credential: &str, each: usize, stop: &AtomicBool) -> Seen {
-    load_for(&to.to_string(), to, credential, each, stop)
-}
-
-/// From one Envoy, in the name of the gate at another.
-fn load_for(authority: &str, to: SocketAddr, credential: &str, each: usize, stop: &AtomicBool) -> Seen {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|thread| {
-                scope.spawn(move || {
-                    (0..each)
-                        .take_while(|_| !stop.load(Ordering::Relaxed))
-                        .filter_map(|number| {
-                            let is_good = (number + thread) % 5 != 0;
-                            ask(authority, to, is_good.then_some(credential))
-                        })
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    })
-}
-
-impl LiveStand {
-    fn text(&self, path: &str) -> String {
-        let service = self.service.as_ref().expect("the service runs");
-        let answer = service.call("GET", path, None).unwrap();
-        let text = String::from_utf8(answer.body).unwrap();
-        assert_eq!(answer.status, 200, "{path}: {text}");
-        text
-    }
-
-    /// An export of the gate's whole log, as a file.
-    fn export(&self) -> PathBuf {
-        let file = self.folder.path().join("export.jsonl");
-        let path = format!("/api/v1/attestations/export?format=jsonl&gate_id={GATE}");
-        std::fs::write(&file, self.text(&path)).unwrap();
-        file
-    }
-
-    fn keys(&self) -> PathBuf {
-        let file = self.folder.path().join("keys.json");
-        std::fs::write(&file, self.text(&format!("/api/gates/{GATE}/attestation-keys"))).unwrap();
-        file
-    }
-
-    /// Waits until the record has all that clients saw, and that each stands there once.
-    fn wait_for_records(&self, seen: &Seen) -> Vec<Value> {
-        let began = Instant::now();
-        loop {
-            let export = std::fs::read_to_string(self.export()).unwrap();
-            let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let records: Vec<Value> = lines.filter(|line| line["attestation_id"].is_string()).collect();
-            let mut kept: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for record in &records {
-                let decision = record["decision"].as_str().unwrap();
-                kept.entry(record["attestation_id"].as_str().unwrap()).or_default().push(decision);
-            }
-            let missing = seen.iter().filter(|(id, _)| !kept.contains_key(id.as_str())).count();
-            if missing == 0 {
-                for (id, decision) in seen {
-                    assert_eq!(kept[id.as_str()], [*decision], "{id}");
-                }
-                return records;
-            }
-            let late = began.elapsed() > Duration::from_secs(30);
-            assert!(!late, "{missing} of {} are missing; {}", seen.len(), self.envoy.log_tail());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// What the audit says of the export: whether it holds, and its words.
-    fn audit(&self, export: &PathBuf) -> (Option<i32>, String) {
-        let mut command = Command::new(given("PORTCULLIS_CLI"));
-        command.args(["audit", "verify"]).arg(export).arg("--keys").arg(self.keys());
-        let output = command.output().unwrap();
-        let words = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&words).into_owned())
-    }
-}
+use xtask::http::Request;
 
 #[test]
 fn all_that_clients_saw_is_in_the_record_once_and_the_export_holds_offline() {
@@ -220,7 +103,7 @@ fn two_envoys_of_a_gate_write_two_lanes_of_one_log() {
     let records = stand.wait_for_records(&seen);
     let lanes: std::collections::BTreeSet<_> = records.iter().map(|record| record["lane"].as_str()).collect();
     assert_eq!(lanes.len(), 2);
-    assert_eq!(seen.values().filter(|decision| **decision == "allow").count(), 480 / 5 * 4);
+    assert_eq!(seen.values().filter(|decision| *decision == "allow").count(), 480 / 5 * 4);
     let (code, words) = stand.audit(&stand.export());
     assert_eq!(code, Some(0), "{words}");
 }
@@ -258,7 +141,7 @@ fn before_allow_no_permit_goes_on_whose_record_the_service_does_not_have() {
         stop.store(true, Ordering::Relaxed);
         loading.join().unwrap()
     });
-    let allowed: Seen = seen.into_iter().filter(|(_, decision)| *decision == "allow").collect();
+    let allowed: Seen = seen.into_iter().filter(|(_, decision)| decision == "allow").collect();
     assert!(allowed.len() > 10, "{}", allowed.len());
     stand.wait_for_records(&allowed);
 }

@@ -1,12 +1,13 @@
 //! A real control service on loopback: started, waited for, and ended by its own pid.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::children::Running;
 use crate::envoy::tail;
@@ -156,6 +157,30 @@ impl Service {
         request.send(self.address)
     }
 
+    /// Writes the answer to a GET with the API key to a file, however long it is. An answer that
+    /// is broken off is not noticed.
+    ///
+    /// # Errors
+    /// No answer, or another status than 200.
+    pub fn fetch(&self, path: &str, file: &Path) -> Result<()> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(FETCH_DEADLINE))?;
+        // In HTTP/1.0 a body of unknown length ends with the connection (RFC 1945 section 7.2.2).
+        let (host, key) = (self.address, &self.key);
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\r\n")?;
+        let mut answer = BufReader::new(stream);
+        let mut status = String::new();
+        answer.read_line(&mut status)?;
+        ensure!(status.contains(" 200 "), "{path}: {}", status.trim_end());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            ensure!(answer.read_line(&mut line)? > 0, "{path}: the answer ended inside its headers");
+        }
+        std::io::copy(&mut answer, &mut File::create(file)?)?;
+        Ok(())
+    }
+
     /// Ends it at once, as a crash would: nothing is asked or told.
     pub fn kill(self) {
         drop(self);
@@ -188,7 +213,7 @@ impl Service {
                 bail!("the control service did not start ({status}):\n{}", tail(&self.log));
             }
             let ready = if is_tls {
-                std::net::TcpStream::connect(self.address).is_ok()
+                TcpStream::connect(self.address).is_ok()
             } else {
                 Request::new("GET", "/readyz").send(self.address).is_ok_and(|answer| answer.status == 200)
             };
@@ -206,6 +231,9 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Requests that wait are given five seconds to end.
 const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Between two pieces of an answer; a busy machine may take seconds to its first.
+const FETCH_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Short beside the time that a start takes.
 const POLL: Duration = Duration::from_millis(20);

@@ -11,5 +11,6 @@ pub mod http;
 pub mod live_gate;
 pub mod net;
 pub mod postgres;
+pub mod tampering;
 pub mod trust_folder;
 pub mod workspace;

@@ -8,7 +8,7 @@ use portcullis_core::{SecretKey, UnixTime};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
@@ -105,10 +105,15 @@ impl LiveStand {
 
     /// Starts a further Envoy for the same gate, which may have no trust material yet.
     pub fn closed_envoy(&self, name: &str, enrolled: &Enrolled) -> Envoy {
+        self.closed_envoy_with(name, enrolled, &given("PORTCULLIS_WASM"))
+    }
+
+    /// The same with another plugin.
+    pub fn closed_envoy_with(&self, name: &str, enrolled: &Enrolled, plugin: &Path) -> Envoy {
         let workspace = Workspace::find().unwrap();
         let [listen, admin] = net::free().unwrap();
         let config = EnvoyConfig::shipped(&workspace)
-            .and_then(|shipped| shipped.with_plugin(&given("PORTCULLIS_WASM")))
+            .and_then(|shipped| shipped.with_plugin(plugin))
             .and_then(|shipped| shipped.with_gate(&enrolled.config))
             .and_then(|shipped| shipped.with_control(self.line.address))
             .unwrap();
@@ -195,12 +200,21 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A passport that `agent` signs itself.
 pub fn passport(agent: &SecretKey, id: &str) -> Signed {
+    passport_with(agent, id, &json!({}))
+}
+
+/// The same with constraints.
+pub fn passport_with(agent: &SecretKey, id: &str, constraints: &Value) -> Signed {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let now = UnixTime::from_millis(i64::try_from(now.as_millis()).unwrap());
+    let limits = portcullis_core::json::Limits { bytes: 1000, depth: 4, values: 10 };
+    let constraints = constraints.to_string();
+    let constraints = portcullis_core::json::parse(constraints.as_bytes(), limits).unwrap().into_owned();
+    let constraints = constraints.as_object().cloned().unwrap();
     let draft = Draft {
         passport_id: id.to_owned(),
         agent_name: None,
-        permissions: vec![("flights:search".to_owned(), portcullis_core::json::Object::default())],
+        permissions: vec![("flights:search".to_owned(), constraints)],
         issued_at: now,
         expires_at: now.plus_millis(3_600_000),
         delegation_authority: false,

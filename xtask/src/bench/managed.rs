@@ -15,13 +15,14 @@ use crate::envoy::Envoy;
 use crate::test;
 use xtask::control::{Control, Service};
 use xtask::envoy_config::GateConfig;
-use xtask::live_gate::{self, KEY_VARIABLE};
+use xtask::live_gate::{self, Enrolled, KEY_VARIABLE};
 
 /// A control service, and what gates of it are made with.
 pub(super) struct Managed {
     service: Service,
     cli: PathBuf,
-    folder: PathBuf,
+    /// Where its files are.
+    pub(super) folder: PathBuf,
 }
 
 impl Managed {
@@ -39,8 +40,23 @@ impl Managed {
     /// Starts an Envoy with a gate of this configuration, and waits until all its workers
     /// have that, and until proofs that are made now are younger than the gate.
     pub(super) fn gate(&self, stage: &Stage<'_>, name: &str, config: &Value, workers: u32) -> Result<Envoy> {
+        self.envoy(stage, name, &self.enrol(config)?, workers)
+    }
+
+    /// Makes a gate of this configuration.
+    pub(super) fn enrol(&self, config: &Value) -> Result<Enrolled> {
         let gate = GateConfig::parse(&config.to_string())?;
-        let enrolled = live_gate::enrol(&self.service, &self.cli, &self.folder, &gate)?;
+        live_gate::enrol(&self.service, &self.cli, &self.folder, &gate)
+    }
+
+    /// Starts an Envoy of a gate, and waits as [`Managed::gate`] does.
+    pub(super) fn envoy(
+        &self,
+        stage: &Stage<'_>,
+        name: &str,
+        enrolled: &Enrolled,
+        workers: u32,
+    ) -> Result<Envoy> {
         let envoy_config = stage
             .shipped
             .clone()
@@ -55,12 +71,23 @@ impl Managed {
         Ok(envoy)
     }
 
+    /// The log of a gate and the keys by which it is audited, as files.
+    pub(super) fn export(&self, gate: &str) -> Result<(PathBuf, PathBuf)> {
+        let (export, keys) = (self.folder.join("export.jsonl"), self.folder.join("keys.json"));
+        self.service.fetch(&format!("/api/v1/attestations/export?format=jsonl&gate_id={gate}"), &export)?;
+        self.service.fetch(&format!("/api/gates/{gate}/attestation-keys"), &keys)?;
+        Ok((export, keys))
+    }
+
+    /// The checkpoint of a gate's log; nothing before the first record.
+    pub(super) fn checkpoint(&self, gate: &str) -> Result<String> {
+        let answer = self.service.call("GET", &format!("/api/gates/{gate}/log/checkpoint"), None)?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
     /// How many records the log of a gate has: the second line of its checkpoint.
     pub(super) fn log_size(&self, gate: &str) -> Result<u64> {
-        let answer = self.service.call("GET", &format!("/api/gates/{gate}/log/checkpoint"), None)?;
-        let note = String::from_utf8_lossy(&answer.body).into_owned();
-        // There is none before the first record.
-        Ok(note.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0))
+        Ok(self.checkpoint(gate)?.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0))
     }
 }
 

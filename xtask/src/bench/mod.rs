@@ -16,6 +16,7 @@ mod records;
 mod report;
 mod side_by_side;
 mod statistics;
+mod tampering;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -59,6 +60,8 @@ enum Part {
     Records,
     /// Records that the command line audits in a second
     Audit,
+    /// A hundred thousand decisions of two Envoys, and each tampering with their export
+    Tampering,
     /// The plugin file's size
     Size,
 }
@@ -84,6 +87,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         }
         if wanted(Part::Records) {
             records::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Tampering) {
+            tampering::measure(workspace, &wasm, &mut report)?;
         }
         if wanted(Part::Live) {
             live::measure(workspace, &wasm, &mut report)?;

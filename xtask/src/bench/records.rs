@@ -65,7 +65,8 @@ fn side_by_side(stage: &Stage<'_>, managed: &Managed, variants: &mut SideBySide)
     Ok(())
 }
 
-fn config(id: &str, policy: &str) -> Value {
+/// A gate whose records are kept by this policy.
+pub(super) fn config(id: &str, policy: &str) -> Value {
     let mut config = gate_config(id, "L1", &Signer::new(2), &json!({}));
     if let Some(members) = config.as_object_mut() {
         members.insert("attest".to_owned(), json!({ "policy": policy }));
@@ -74,17 +75,17 @@ fn config(id: &str, policy: &str) -> Value {
 }
 
 /// A passport of the agent with this number.
-fn issued(agent: u32) -> Result<String> {
+pub(super) fn issued(agent: u32) -> Result<String> {
     Signer::new(2).issued(&format!("agent:{agent}"), &Signer::new(3))
 }
 
 /// A request with this passport.
-fn presenting(passport: &str) -> Vec<u8> {
+pub(super) fn presenting(passport: &str) -> Vec<u8> {
     request("GET", &[("agent-passport", passport)], b"").to_bytes(AUTHORITY, false)
 }
 
 /// Requests whose records wait at a time, fewer than the gate has room for.
-const BURST: usize = 8_000;
+pub(super) const BURST: usize = 8_000;
 
 /// How many records a second one Envoy brings into the log of a service on SQLite.
 fn speed(stage: &Stage<'_>, managed: &Managed, report: &mut Report) -> Result<()> {
