@@ -7,6 +7,7 @@ pub mod approvals;
 pub mod audit;
 pub mod checks;
 pub mod domains;
+pub mod enforce;
 pub mod feed;
 pub mod following;
 pub mod gate_admin;
@@ -37,6 +38,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(approvals::routes())
         .merge(audit::routes())
         .merge(domains::routes())
+        .merge(enforce::routes())
         .merge(feed::routes())
         .merge(following::routes())
         .merge(gate_admin::routes())

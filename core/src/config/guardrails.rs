@@ -68,6 +68,18 @@ pub struct ApprovalConfig {
     pub expires_at: String,
 }
 
+/// One entry of `passport_constraints`, which the control service alone sets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassportConstraintsConfig {
+    /// The issuer at the root of the passport.
+    pub issuer: String,
+    /// The passport's id.
+    pub passport_id: String,
+    /// What is asked besides, of all its permissions or under the name of one, in any of the
+    /// three vocabularies.
+    pub constraints: Object<'static>,
+}
+
 /// `spend`: where it is kept what was spent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +139,15 @@ pub(super) fn approval(place: Place<'_>) -> Result<ApprovalConfig, ConfigError> 
     })
 }
 
+pub(super) fn passport_constraints(place: Place<'_>) -> Result<PassportConstraintsConfig, ConfigError> {
+    let members = place.members(&["constraints", "issuer", "passport_id"])?;
+    Ok(PassportConstraintsConfig {
+        issuer: members.required("issuer")?.text()?,
+        passport_id: members.required("passport_id")?.text()?,
+        constraints: members.required("constraints")?.object()?.clone().into_owned(),
+    })
+}
+
 pub(super) fn spend(place: Place<'_>) -> Result<SpendConfig, ConfigError> {
     place.one_of(&[("in_memory", SpendConfig::InMemory)])
 }
@@ -135,6 +156,24 @@ pub(super) fn spend(place: Place<'_>) -> Result<SpendConfig, ConfigError> {
 impl Serialize for GuardrailsConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         object(&self.0, serializer)
+    }
+}
+
+impl Serialize for PassportConstraintsConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("constraints", &Members(&self.constraints))?;
+        map.serialize_entry("issuer", &self.issuer)?;
+        map.serialize_entry("passport_id", &self.passport_id)?;
+        map.end()
+    }
+}
+
+struct Members<'v>(&'v Object<'v>);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object(self.0, serializer)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading a configuration from strict JSON.
 
-use super::guardrails::{anonymous, approval, attest, guardrails, spend};
+use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
@@ -50,6 +50,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         "max_body_bytes",
         "mode",
         "nonce_authority",
+        "passport_constraints",
         "profile",
         "reserved_headers",
         "routes",
@@ -86,6 +87,9 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         anonymous: members.optional("anonymous", anonymous)?,
         attest: members.optional("attest", attest)?,
         approvals: members.optional("approvals", |place| place.list(approval))?.unwrap_or_default(),
+        passport_constraints: members
+            .optional("passport_constraints", |place| place.list(passport_constraints))?
+            .unwrap_or_default(),
         spend: members.optional("spend", spend)?,
     })
 }
