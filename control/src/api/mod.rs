@@ -6,6 +6,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod checks;
+pub mod constraints;
 pub mod domains;
 pub mod enforce;
 pub mod feed;
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(gate_admin::routes())
         .merge(health::routes())
         .merge(checks::routes())
+        .merge(constraints::routes())
         .merge(gates::routes())
         .merge(issuers::routes())
         .merge(nonces::routes())
