@@ -85,7 +85,8 @@ fn what_is_set_holds_besides_what_was_signed_and_only_narrows_it(database: Optio
     let (root, child) = (agent(2), agent(3));
     let root_passport =
         portcullis_core::modei::self_issue(&root, &common::passports::draft("pp_root", &["book"]));
-    let draft = common::passports::draft("pp_child", &["book"]);
+    let mut draft = common::passports::draft("pp_child", &["book"]);
+    draft.expires_at = now().plus_millis(60_000);
     let delegated =
         portcullis_core::modei::delegate(&root_passport, &root, &child.public_key(), &draft).unwrap();
     for passport in [&root_passport, &delegated] {

@@ -13,6 +13,7 @@ use crate::passports::{self, Passport};
 use crate::records::{self, Reported};
 use crate::spend;
 use crate::time::now;
+use anyhow::Context;
 use axum::Json;
 use axum::extract::State;
 use portcullis_core::attestation::{
@@ -137,7 +138,7 @@ async fn enforce_action(
         None => None,
     };
     let cumulative_cost = spend::spent_today(&mut tx, &passport.passport_id, &passport.issuer_id).await?;
-    let decided = Decided::of(&judgement, judged)?;
+    let decided = Decided::of(&judgement, judged);
     let draft = asking.draft(&passport, &judgement, &decided, binding)?;
     let reported = Reported {
         json: asking.report(),
@@ -305,12 +306,12 @@ struct Decided {
 }
 
 impl Decided {
-    fn of(judgement: &Judgement, judged: Option<Judged>) -> ApiResult<Self> {
+    fn of(judgement: &Judgement, judged: Option<Judged>) -> Self {
         let failed = judgement.checks.iter().rev().find(|check| check.holds == Some(false));
         let failed = failed.map(|check| check.name);
         let Some(Judged { evaluations, outcome, approval }) = judged else {
             let denial = judgement.denial.as_ref();
-            return Ok(Decided {
+            return Decided {
                 decision: Decision::Block,
                 reason: denial.map(|denial| denial.reason),
                 detail: denial.map(|denial| denial.detail.to_string()),
@@ -319,7 +320,7 @@ impl Decided {
                 retry_after_s: None,
                 approval: None,
                 is_credential_good: matches!(failed, Some("lifetime" | "permission" | "ceiling")),
-            });
+            };
         };
         let blocks =
             evaluations.last().filter(|last| last.result == "block").map(|last| last.name.to_owned());
@@ -346,7 +347,7 @@ impl Decided {
                 (decided.reason, decided.detail) = (Some(Reason::ApprovalRequired), Some(detail));
             }
         }
-        Ok(decided)
+        decided
     }
 
     fn answer(
@@ -384,7 +385,6 @@ impl Decided {
 
 /// The thumbprint of the key that the passport is about.
 fn agent_key(passport: &Passport) -> ApiResult<[u8; 32]> {
-    use anyhow::Context;
     let key = base64::decode_array::<32>(&passport.public_key);
     Ok(sha256(&key.context("the key of a stored passport is unreadable")?))
 }
