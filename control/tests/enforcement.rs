@@ -1,12 +1,7 @@
 //! Actions that the service itself decides on: by the guardrails of gates, under the caps
 //! that gates keep, with a record of each.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
 
 #[path = "common/audit.rs"]
 #[expect(dead_code, reason = "this test uses a part of it")]

@@ -29,7 +29,8 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
             "core:cost:approval_threshold": 400, "core:scope:domain_allowlist": ["api.example.com"],
         });
         let id = scene.issue(gate, json!({"constraints": constraints}))["passport_id"].clone();
-        let target = json!({"target": "https://api.example.com/v1", "cost_cents": 300, "metadata": {"run": 1}});
+        let target =
+            json!({"target": "https://api.example.com/v1", "cost_cents": 300, "metadata": {"run": 1}});
         let allowed = enforce(scene, &id, target.clone());
         assert_eq!((&allowed["decision"], &allowed["cumulative_cost"]), (&json!("allow"), &json!(300)));
         let names = allowed["evaluations"].as_array().expect("a list").iter().map(|one| one["name"].clone());
@@ -43,7 +44,10 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
             ]
         );
         let over = enforce(scene, &id, target);
-        assert_eq!((&over["decision"], &over["blocked_by"]), (&json!("block"), &json!("core:cost:max_cumulative")));
+        assert_eq!(
+            (&over["decision"], &over["blocked_by"]),
+            (&json!("block"), &json!("core:cost:max_cumulative"))
+        );
         assert_eq!(over["block_reason"], "$3.00/$5.00 daily spend used");
         let held = enforce(scene, &id, json!({"target": "api.example.com", "cost_cents": 401}));
         assert_eq!(held["decision"], "request_hold");
@@ -53,7 +57,10 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
         assert_eq!(pending["status"], "pending", "{pending}");
 
         let state = scene.call("get_cumulative_state", json!([id]), json!({}));
-        assert_eq!((&state["cost_cumulative_cents"], &state["action_counts"]), (&json!(300), &json!({"read": 1})));
+        assert_eq!(
+            (&state["cost_cumulative_cents"], &state["action_counts"]),
+            (&json!(300), &json!({"read": 1}))
+        );
         assert_eq!(state["last_attestation_id"], held["attestation_id"]);
         scene.call("reset_cumulative_state", json!([id]), json!({}));
         let state = scene.call("get_cumulative_state", json!([id]), json!({}));
@@ -63,8 +70,11 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
         let decisions: Vec<_> =
             listed.as_array().expect("a bare array").iter().map(|one| one["decision"].clone()).collect();
         assert_eq!(decisions, ["request_hold", "block", "allow"]);
-        let blocks =
-            scene.call("list_enforcement_attestations", json!([id]), json!({"decision": "block", "limit": 5}));
+        let blocks = scene.call(
+            "list_enforcement_attestations",
+            json!([id]),
+            json!({"decision": "block", "limit": 5}),
+        );
         assert_eq!(blocks[0]["id"], over["attestation_id"]);
         let one = scene.call("get_enforcement_attestation", json!([allowed["attestation_id"]]), json!({}));
         assert_eq!(one["constraint_evaluations"], allowed["evaluations"]);
@@ -72,7 +82,8 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
         let verified =
             scene.call("verify_enforcement_attestation", json!([allowed["attestation_id"]]), json!({}));
         assert_eq!((&verified["valid"], &verified["reason"]), (&json!(true), &Value::Null));
-        let unknown = scene.error("enforce_action", json!([]), json!({"passport_id": "pp_none", "action": "read"}));
+        let unknown =
+            scene.error("enforce_action", json!([]), json!({"passport_id": "pp_none", "action": "read"}));
         assert_eq!(unknown, ("NotFoundError".to_owned(), 404));
         // A decision is no error.
         scene.call("revoke_passport", json!([gate, id]), json!({}));
@@ -82,16 +93,26 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
 
 fn constraints_are_set_from_types_and_templates_and_hold(database: Option<&str>) {
     with_both(database, |scene, gate| {
-        let id = scene.issue(gate, json!({"constraints": {"max_per_action_cost": 100}}))["passport_id"].clone();
+        let id =
+            scene.issue(gate, json!({"constraints": {"max_per_action_cost": 100}}))["passport_id"].clone();
         let types = scene.call("list_constraint_types", json!([]), json!({"category": "cost"}));
         assert_eq!(types[0]["constraint_key"], "core:cost:max_per_action");
-        assert!(scene.call("list_constraint_types", json!([]), json!({})).as_array().is_some_and(|all| all.len() > 30));
-        assert_eq!(scene.call("get_constraints", json!([id]), json!({})), json!({"max_per_action_cost": 100}));
+        assert!(
+            scene
+                .call("list_constraint_types", json!([]), json!({}))
+                .as_array()
+                .is_some_and(|all| all.len() > 30)
+        );
+        assert_eq!(
+            scene.call("get_constraints", json!([id]), json!({})),
+            json!({"max_per_action_cost": 100})
+        );
         let set = json!({"core:cost:max_per_action": 50});
         assert_eq!(scene.call("set_constraints", json!([id, set]), json!({})), json!({"updated": true}));
         assert_eq!(scene.call("get_constraints", json!([id]), json!({})), set);
         let check = |scene: &mut Scene| {
-            let answer = scene.call("check_gate", json!([gate]), json!({"action": "read", "passport_id": id}));
+            let answer =
+                scene.call("check_gate", json!([gate]), json!({"action": "read", "passport_id": id}));
             (answer["decision"].clone(), answer["attestation_id"].clone())
         };
         assert_eq!(check(scene), (json!("allow"), Value::Null));
@@ -126,8 +147,12 @@ fn attestations_of_decisions_elsewhere_are_recorded_and_listed(database: Option<
         assert!(made["attestation_id"].is_string(), "{made}");
         enforce(scene, &id, json!({}));
         let listed = scene.call("list_attestations", json!([gate]), json!({"passport_id": id, "limit": 10}));
-        let numbers: Vec<_> =
-            listed.as_array().expect("a bare array").iter().map(|one| one["sequence_number"].clone()).collect();
+        let numbers: Vec<_> = listed
+            .as_array()
+            .expect("a bare array")
+            .iter()
+            .map(|one| one["sequence_number"].clone())
+            .collect();
         assert_eq!(numbers, [2, 1], "one lane has both");
     });
 }
