@@ -226,7 +226,7 @@ impl Facts {
                 .permissions()
                 .iter()
                 .map(|(key, constraints)| Permission {
-                    permission_key: key.clone(),
+                    permission_key: key.to_owned(),
                     constraints: to_serde(constraints),
                     reason_code: ceiling(key).map(portcullis_core::Reason::code),
                 })

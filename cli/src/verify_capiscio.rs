@@ -15,7 +15,6 @@ use portcullis_core::{
     TrustConfig, UnixTime, base64, sha256,
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What only CapiscIO's credentials are judged by.
@@ -180,9 +179,8 @@ impl Report {
                 &made
             }
         };
-        let named: BTreeSet<String> = options.audiences.iter().cloned().collect();
         let audience = match material {
-            _ if !named.is_empty() => Audience::OneOf(&named),
+            _ if !options.audiences.is_empty() => Audience::OneOf(&options.audiences),
             Some(Material::Gate(snapshot)) => Audience::OneOf(snapshot.audiences()),
             _ => Audience::Unchecked,
         };

@@ -2,9 +2,8 @@
 
 use crate::capiscio::{Badge, Level};
 use crate::modei::{Passport, RootKind};
+use crate::ordered::Named;
 use crate::presented::{Kind, Token};
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 
 /// Verified credentials by kind and exact bytes, within a budget of memory. A hit saves
@@ -74,7 +73,7 @@ impl CredentialCache {
 }
 
 /// Two generations: when the young one is full it becomes the old one, and the old
-/// one is forgotten. What is used moves to the young one. So what is used at least
+/// one is forgotten. What is used comes into the young one too. So what is used at least
 /// once a generation stays, without a list to keep in order.
 #[derive(Debug)]
 struct Generations {
@@ -84,8 +83,8 @@ struct Generations {
     budget: usize,
 }
 
-/// By kind, B-trees: nobody can choose keys that make them slow, as with a hash table.
-type Entries = [BTreeMap<Box<[u8]>, Known>; 4];
+/// By kind, trees: nobody can choose keys that make them slow, as with a hash table.
+type Entries = [Named<Known>; 4];
 
 impl Generations {
     fn new(budget: usize) -> Self {
@@ -93,29 +92,32 @@ impl Generations {
     }
 
     fn get(&mut self, token: Token<'_>) -> Option<Known> {
-        let Token { kind, bytes } = token;
-        if let Some(known) = self.young.get(place(kind)).and_then(|entries| entries.get(bytes)) {
+        let (place, text) = (place(token.kind), text(token)?);
+        if let Some(known) = self.young.get(place).and_then(|entries| entries.get(text)) {
             return Some(known.clone());
         }
-        let known = self.old.get_mut(place(kind))?.remove(bytes)?;
+        let known = self.old.get(place)?.get(text)?.clone();
         self.insert(token, known.clone());
         Some(known)
     }
 
     fn insert(&mut self, token: Token<'_>, known: Known) {
         let weight = token.bytes.len().saturating_add(known.weight());
-        if weight > self.budget {
-            return;
-        }
+        let Some(text) = text(token).filter(|_| weight <= self.budget) else { return };
         if self.weight.saturating_add(weight) > self.budget {
             self.old = core::mem::take(&mut self.young);
             self.weight = 0;
         }
         self.weight = self.weight.saturating_add(weight);
         if let Some(entries) = self.young.get_mut(place(token.kind)) {
-            entries.insert(Box::from(token.bytes), known);
+            entries.set(text, known);
         }
     }
+}
+
+/// No credential of any kind that is good has other bytes.
+fn text(token: Token<'_>) -> Option<&str> {
+    core::str::from_utf8(token.bytes).ok()
 }
 
 fn place(kind: Kind) -> usize {

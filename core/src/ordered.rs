@@ -1,31 +1,11 @@
 //! Sets and maps that take little of the plugin's file.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// A set, entry by entry. The standard library sorts first, with a sort compiled anew for
-/// each type: 4 KiB each time, for sets that have a few entries.
-pub(crate) fn set<T: Ord>(entries: impl IntoIterator<Item = T>) -> BTreeSet<T> {
-    let mut set = BTreeSet::new();
-    for entry in entries {
-        set.insert(entry);
-    }
-    set
-}
-
-/// A map, likewise. Of several equal keys the last counts.
-pub(crate) fn map<K: Ord, V>(entries: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
-    let mut map = BTreeMap::new();
-    for (key, value) in entries {
-        map.insert(key, value);
-    }
-    map
-}
-
-/// Values by name. One tree for all types of value, for the same reason: a tree's code
-/// for another type is 4 KiB more.
+/// Values by name. One tree for all types of value: a tree's code for another type is 4 KiB more.
 #[derive(Clone, Debug)]
 pub(crate) struct Named<T> {
     places: BTreeMap<String, usize>,
@@ -50,6 +30,20 @@ impl<T> Named<T> {
         self.values.get(*self.places.get(name)?)
     }
 
+    /// Adds a value, in the place of one of this name.
+    pub(crate) fn set(&mut self, name: &str, value: T) {
+        match self.places.get(name).and_then(|place| self.values.get_mut(*place)) {
+            Some(before) => *before = value,
+            None => {
+                self.insert(name, value);
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
     /// The value of this name, made if there is none.
     pub(crate) fn entry(&mut self, name: &str) -> Option<&mut T>
     where
@@ -59,6 +53,10 @@ impl<T> Named<T> {
         self.values.get_mut(*self.places.get(name)?)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -66,6 +64,33 @@ impl<T> Named<T> {
     /// In the order of the names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.places.iter().filter_map(|(name, place)| Some((name.as_str(), self.values.get(*place)?)))
+    }
+}
+
+/// Of several of one name the last counts.
+impl<K: AsRef<str>, T> FromIterator<(K, T)> for Named<T> {
+    fn from_iter<I: IntoIterator<Item = (K, T)>>(entries: I) -> Self {
+        let mut named = Named::new();
+        for (name, value) in entries {
+            named.set(name.as_ref(), value);
+        }
+        named
+    }
+}
+
+/// Names alone.
+pub(crate) type Names = Named<()>;
+
+impl Names {
+    /// Adds a name. Whether it was new.
+    pub(crate) fn add(&mut self, name: &str) -> bool {
+        self.insert(name, ())
+    }
+
+    /// Whether all of these are there once.
+    pub(crate) fn are_distinct<K: AsRef<str>>(names: impl IntoIterator<Item = K>) -> bool {
+        let mut seen = Names::new();
+        names.into_iter().all(|name| seen.add(name.as_ref()))
     }
 }
 

@@ -150,7 +150,8 @@ pub fn normal_path(target: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     if !path.bytes().all(is_path_byte) {
         return Err("the path holds a character that must be encoded, a backslash, or `;`");
     }
-    let decoded = if path.contains('%') { Cow::Owned(decoded(path)?) } else { Cow::Borrowed(path) };
+    let decoded =
+        if path.bytes().any(|byte| byte == b'%') { Cow::Owned(decoded(path)?) } else { Cow::Borrowed(path) };
     if decoded.contains(['\\', ';', '%']) || decoded.contains(char::is_control) {
         return Err("the path encodes a backslash, `;`, `%` or a control character");
     }

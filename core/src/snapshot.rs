@@ -4,10 +4,9 @@ use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
 use crate::guardrails::{GateRules, Restrictions};
-use crate::ordered;
+use crate::ordered::Names;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,8 +19,8 @@ pub struct Snapshot {
     profile: Profile,
     mode: Mode,
     reserved_headers: ReservedHeaders,
-    authorities: BTreeSet<String>,
-    audiences: BTreeSet<String>,
+    authorities: Names,
+    audiences: Vec<String>,
     max_body_bytes: u32,
     nonce_authority: bool,
     routes: Routes,
@@ -133,7 +132,7 @@ impl Snapshot {
     }
 
     /// The names by which badges may call this gate.
-    pub fn audiences(&self) -> &BTreeSet<String> {
+    pub fn audiences(&self) -> &[String] {
         &self.audiences
     }
 
@@ -229,17 +228,17 @@ fn guardrails(config: &Config, routes: &Routes, keeps_spend: bool) -> Result<Gat
     Ok(rules)
 }
 
-fn authorities(listed: &[String]) -> Result<BTreeSet<String>, ConfigError> {
+fn authorities(listed: &[String]) -> Result<Names, ConfigError> {
     if listed.is_empty() {
         return Err(ConfigError::new("authorities", "must name at least one host that requests are for"));
     }
-    let mut authorities = BTreeSet::new();
+    let mut authorities = Names::new();
     for (index, authority) in listed.iter().enumerate() {
         let error = |problem: &str| ConfigError::new(format!("authorities[{index}]"), problem);
         if !is_authority(authority) {
             return Err(error("must be a host or host:port, in lower case"));
         }
-        if !authorities.insert(authority.clone()) {
+        if !authorities.add(authority) {
             return Err(error("stands twice"));
         }
     }
@@ -255,22 +254,19 @@ pub(crate) fn is_authority(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain)
 }
 
-fn audiences(
-    listed: Option<&[String]>,
-    authorities: &BTreeSet<String>,
-) -> Result<BTreeSet<String>, ConfigError> {
+fn audiences(listed: Option<&[String]>, authorities: &Names) -> Result<Vec<String>, ConfigError> {
     let Some(listed) = listed else {
-        return Ok(ordered::set(authorities.iter().map(|authority| format!("https://{authority}"))));
+        return Ok(authorities.iter().map(|(authority, ())| ["https://", authority].concat()).collect());
     };
-    let mut audiences = BTreeSet::new();
+    let mut audiences = Names::new();
     for (index, audience) in listed.iter().enumerate() {
         let error = |problem: &str| ConfigError::new(format!("audiences[{index}]"), problem);
         if !is_id(audience) {
             return Err(error(ID_FORM));
         }
-        if !audiences.insert(audience.clone()) {
+        if !audiences.add(audience) {
             return Err(error("stands twice"));
         }
     }
-    Ok(audiences)
+    Ok(listed.to_vec())
 }

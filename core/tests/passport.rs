@@ -92,7 +92,7 @@ fn a_constraint_that_a_child_leaves_out_is_inherited() {
             .unwrap();
     let leaf = delegate(&middle, &key(2), &key(3).public_key(), &constrained("p2", "a", &[])).unwrap();
     let passport = verify(&from_json(leaf.to_json().into_bytes()), &SelfContained).unwrap();
-    let constraints = canonical_text(&Value::from(passport.permissions()["a"].clone()));
+    let constraints = canonical_text(&Value::from(passport.permissions().get("a").unwrap().clone()));
     assert_eq!(constraints, r#"{"max_daily_cost":7,"max_total_cost":90}"#);
 }
 

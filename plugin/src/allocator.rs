@@ -9,7 +9,11 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 #[cfg(not(target_family = "wasm"))]
-use std::alloc::System;
+use std::alloc::System as MEMORY;
+
+/// The heap of a VM. The C library's own, which WASI programs have, is 8 KB more.
+#[cfg(target_family = "wasm")]
+static MEMORY: heap::Heap = heap::Heap::new();
 
 /// The last allocation that nobody has taken: address and size in bytes. A plugin's VM
 /// has one thread; atomics are what a `static` of safe Rust can change.
@@ -34,12 +38,12 @@ static ALLOCATOR: Recording = Recording;
 
 struct Recording;
 
-// SAFETY: every call goes to the system's allocator unchanged.
+// SAFETY: every call goes to another allocator unchanged.
 #[expect(unsafe_code, reason = "allocators are an unsafe interface; this one only takes notes")]
 unsafe impl GlobalAlloc for Recording {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is passed on.
-        let address = unsafe { System.alloc(layout) };
+        let address = unsafe { MEMORY.alloc(layout) };
         LAST.store(address, Relaxed);
         LAST_SIZE.store(layout.size(), Relaxed);
         address
@@ -47,66 +51,107 @@ unsafe impl GlobalAlloc for Recording {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MEMORY.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(address, layout, size) }
+        unsafe { MEMORY.realloc(address, layout, size) }
     }
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(address, layout) }
+        unsafe { MEMORY.dealloc(address, layout) }
     }
 }
 
-/// The C library's allocator, which WASI programs have.
 #[cfg(target_family = "wasm")]
-struct System;
+#[expect(unsafe_code, reason = "allocators are an unsafe interface; this one lends rlsf the VM's memory")]
+mod heap {
+    use core::alloc::{GlobalAlloc, Layout};
+    use core::arch::wasm32::{memory_grow, memory_size};
+    use core::cell::UnsafeCell;
+    use core::ptr::{self, NonNull};
+    use rlsf::{FlexSource, FlexTlsf};
 
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "allocators are an unsafe interface")]
-mod c {
-    use super::{GlobalAlloc, Layout, System, ptr};
+    /// Free memory by 32 powers of two, each in 32 parts: all that 32 bits can address, at most
+    /// 1/32 of a block unused.
+    type Tlsf = FlexTlsf<Pages, usize, usize, 32, 32>;
 
-    #[link(name = "c")]
-    unsafe extern "C" {
-        fn malloc(size: usize) -> *mut u8;
-        fn calloc(count: usize, size: usize) -> *mut u8;
-        fn realloc(address: *mut u8, size: usize) -> *mut u8;
-        fn free(address: *mut u8);
+    pub(super) struct Heap(UnsafeCell<Tlsf>);
+
+    // SAFETY: a VM has one thread.
+    unsafe impl Sync for Heap {}
+
+    impl Heap {
+        pub(super) const fn new() -> Self {
+            Heap(UnsafeCell::new(Tlsf::new(Pages)))
+        }
     }
 
-    /// To what `malloc` aligns in wasm32. Nothing here asks for more.
-    const ALIGNMENT: usize = 16;
-
-    // SAFETY: the C library keeps the same promises, up to its alignment.
-    unsafe impl GlobalAlloc for System {
+    // SAFETY: rlsf keeps the promises of an allocator. Nothing borrows it longer than a call, and
+    // none of its calls comes back here.
+    unsafe impl GlobalAlloc for Heap {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            if layout.align() > ALIGNMENT {
-                return ptr::null_mut();
+            // SAFETY: it is borrowed for this call only.
+            let tlsf = unsafe { &mut *self.0.get() };
+            tlsf.allocate(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
+        }
+
+        unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+            let Some(address) = NonNull::new(address) else { return };
+            // SAFETY: it is borrowed for this call only; the address came from it, and with this
+            // alignment, by the caller's promise.
+            unsafe { (*self.0.get()).deallocate(address, layout.align()) }
+        }
+
+        unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            let Ok(layout) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
+            let Some(address) = NonNull::new(address) else { return ptr::null_mut() };
+            // SAFETY: as in `dealloc`.
+            unsafe { (*self.0.get()).reallocate(address, layout) }.map_or(ptr::null_mut(), NonNull::as_ptr)
+        }
+    }
+
+    /// The VM's memory, which only grows, and at its end.
+    struct Pages;
+
+    /// Of the WebAssembly specification, in bytes.
+    const PAGE: usize = 65_536;
+
+    impl Pages {
+        /// Adds so many bytes or more; where they begin, and how many they are.
+        fn grow(bytes: usize) -> Option<(usize, usize)> {
+            let pages = bytes.div_ceil(PAGE);
+            // The host says `usize::MAX` where it gives no more.
+            let before = Some(memory_grow::<0>(pages)).filter(|before| *before != usize::MAX)?;
+            Some((before.checked_mul(PAGE)?, pages.checked_mul(PAGE)?))
+        }
+    }
+
+    // SAFETY: what is grown belongs to nobody else, and is never given back.
+    unsafe impl FlexSource for Pages {
+        unsafe fn alloc(&mut self, least: usize) -> Option<NonNull<[u8]>> {
+            let (start, size) = Self::grow(least)?;
+            NonNull::new(ptr::slice_from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), size))
+        }
+
+        unsafe fn realloc_inplace_grow(&mut self, pool: NonNull<[u8]>, least: usize) -> Option<usize> {
+            let end = pool.cast::<u8>().addr().get().checked_add(pool.len())?;
+            // Nobody else should have grown it; if somebody has, this pool ends here.
+            if end.checked_div(PAGE)? != memory_size::<0>() {
+                return None;
             }
-            // SAFETY: any size may be asked for.
-            unsafe { malloc(layout.size()) }
+            let (_, more) = Self::grow(least.checked_sub(pool.len())?)?;
+            pool.len().checked_add(more)
         }
 
-        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-            if layout.align() > ALIGNMENT {
-                return ptr::null_mut();
-            }
-            // SAFETY: any size may be asked for.
-            unsafe { calloc(1, layout.size()) }
+        fn supports_realloc_inplace_grow(&self) -> bool {
+            true
         }
 
-        unsafe fn realloc(&self, address: *mut u8, _: Layout, size: usize) -> *mut u8 {
-            // SAFETY: the address is one of the above, by the caller's promise.
-            unsafe { realloc(address, size) }
-        }
-
-        unsafe fn dealloc(&self, address: *mut u8, _: Layout) {
-            // SAFETY: the address is one of the above, by the caller's promise.
-            unsafe { free(address) }
+        fn min_align(&self) -> usize {
+            PAGE
         }
     }
 }

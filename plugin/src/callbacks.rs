@@ -4,10 +4,10 @@
 //! panic on a context or a call that they do not know, and their trait objects carry
 //! the SDK's own host calls into the file, used or not.
 
+use crate::contexts::{Context, Contexts};
 use crate::request::Request;
 use crate::root::{Entrance, Root};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -21,54 +21,44 @@ pub(crate) enum Action {
     Pause = 1,
 }
 
-/// What the host names by a context's id.
-enum Context {
-    Root(Box<Root>),
-    Request(Box<Request>),
-}
-
-/// As many as the host has created and not deleted: one for each configuration, and one
-/// for each request under way.
-type Contexts = RefCell<BTreeMap<u32, Context>>;
-
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "a static of one thread")]
 mod one_thread {
-    use super::{BTreeMap, Contexts, RefCell};
+    use super::{Contexts, RefCell};
 
-    struct OneThread(Contexts);
+    struct OneThread(RefCell<Contexts>);
 
     // SAFETY: a VM has one thread.
     unsafe impl Sync for OneThread {}
 
-    static CONTEXTS: OneThread = OneThread(RefCell::new(BTreeMap::new()));
+    static CONTEXTS: OneThread = OneThread(RefCell::new(Contexts::new()));
 
-    pub(super) fn with<T>(work: impl FnOnce(&Contexts) -> T) -> T {
+    pub(super) fn with<T>(work: impl FnOnce(&RefCell<Contexts>) -> T) -> T {
         work(&CONTEXTS.0)
     }
 }
 
 #[cfg(not(target_family = "wasm"))]
 mod one_thread {
-    use super::{BTreeMap, Contexts, RefCell};
+    use super::{Contexts, RefCell};
 
     std::thread_local! {
-        static CONTEXTS: Contexts = const { RefCell::new(BTreeMap::new()) };
+        static CONTEXTS: RefCell<Contexts> = const { RefCell::new(Contexts::new()) };
     }
 
-    pub(super) fn with<T>(work: impl FnOnce(&Contexts) -> T) -> T {
+    pub(super) fn with<T>(work: impl FnOnce(&RefCell<Contexts>) -> T) -> T {
         CONTEXTS.with(work)
     }
 }
 
 /// Runs `work` on all contexts, unless the host calls while it is being called: then
 /// nothing is done.
-fn with_contexts<T>(work: impl FnOnce(&mut BTreeMap<u32, Context>) -> T) -> Option<T> {
+fn with_contexts<T>(work: impl FnOnce(&mut Contexts) -> T) -> Option<T> {
     one_thread::with(|contexts| contexts.try_borrow_mut().ok().map(|mut contexts| work(&mut contexts)))
 }
 
 fn with_root<T>(id: u32, work: impl FnOnce(&mut Root) -> T) -> Option<T> {
-    with_contexts(|contexts| match contexts.get_mut(&id) {
+    with_contexts(|contexts| match contexts.get_mut(id) {
         Some(Context::Root(root)) => Some(work(root)),
         _ => None,
     })
@@ -77,7 +67,7 @@ fn with_root<T>(id: u32, work: impl FnOnce(&mut Root) -> T) -> Option<T> {
 
 /// A request that the host never announced does not go on.
 fn with_request(id: u32, work: impl FnOnce(&mut Request) -> Action) -> Action {
-    with_contexts(|contexts| match contexts.get_mut(&id) {
+    with_contexts(|contexts| match contexts.get_mut(id) {
         Some(Context::Request(request)) => work(request),
         _ => Action::Pause,
     })
@@ -89,10 +79,8 @@ fn with_request(id: u32, work: impl FnOnce(&mut Request) -> Action) -> Action {
 fn tell_waiting(root: u32) {
     let Some(now) = with_root(root, |root| root.recorded_at()).flatten() else { return };
     with_contexts(|contexts| {
-        for (id, context) in contexts {
-            if let Context::Request(request) = context {
-                request.on_news(*id, now);
-            }
+        for (id, request) in contexts.requests() {
+            request.on_news(id, now);
         }
     });
 }
@@ -137,7 +125,7 @@ mod exports {
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
         with_contexts(|contexts| {
-            let context = match contexts.get(&parent) {
+            let context = match contexts.get_mut(parent) {
                 None if parent == 0 => Context::Root(Box::default()),
                 Some(Context::Root(root)) => Context::Request(Box::new(root.request())),
                 // Of no configuration: it is refused.
@@ -175,7 +163,7 @@ mod exports {
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_response_headers(id: u32, _: usize, _: u32) -> Action {
         with_contexts(|contexts| {
-            if let Some(Context::Request(request)) = contexts.get_mut(&id) {
+            if let Some(Context::Request(request)) = contexts.get_mut(id) {
                 request.on_response();
             }
         });
@@ -193,10 +181,7 @@ mod exports {
     extern "C" fn proxy_on_http_call_response(id: u32, token: u32, _: usize, size: usize, _: usize) {
         // Most hosts tell the root, whichever context has called.
         let answered = with_contexts(|contexts| {
-            let waiting = contexts.iter_mut().find_map(|(id, context)| match context {
-                Context::Request(request) if request.waits_for(token) => Some((*id, request)),
-                _ => None,
-            });
+            let waiting = contexts.requests().find(|(_, request)| request.waits_for(token));
             waiting.map(|(id, request)| request.on_answered(id, size))
         });
         if answered == Some(None) {
@@ -217,7 +202,7 @@ mod exports {
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_delete(id: u32) {
-        with_contexts(|contexts| contexts.remove(&id));
+        with_contexts(|contexts| contexts.remove(id));
     }
 }
 

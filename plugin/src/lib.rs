@@ -18,6 +18,7 @@ pub mod reply;
 mod allocator;
 mod body;
 mod callbacks;
+mod contexts;
 mod counters;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
@@ -30,7 +31,14 @@ mod replay;
 mod request;
 mod root;
 mod shared;
+mod shown;
 mod spend;
+
+// Where the compiler finds what it compares memory with.
+#[cfg(target_family = "wasm")]
+#[link(name = "c")]
+#[expect(unsafe_code, reason = "nothing of it is called here")]
+unsafe extern "C" {}
 
 /// What cannot happen, as lints deny what panics. Nothing of it is formatted: that
 /// would bring the formatting of every check in every library into the file.

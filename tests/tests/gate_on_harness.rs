@@ -171,7 +171,7 @@ fn has_constraints(vector: &Vector) -> bool {
     let trust = portcullis_core::Trust::new(&config, portcullis_core::Profile::L1).unwrap();
     let now = UnixTime::from_iso(&vector.now).unwrap();
     let passport = portcullis_core::modei::verify(&signed, &trust.roots_at(now)).unwrap();
-    passport.permissions().values().any(|constraints| !constraints.is_empty())
+    passport.permissions().iter().any(|(_, constraints)| !constraints.is_empty())
 }
 
 /// The status and the reason code of a gate that the vector's trust material is given to.

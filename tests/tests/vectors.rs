@@ -132,7 +132,7 @@ fn judge(family: Family, vector: &Vector) -> Result<String, Denial> {
         Family::Passport => judge_passport(vector, now).map(Into::into),
         Family::Badge => {
             let trust = trust(vector);
-            let audiences: BTreeSet<_> = vector.audiences.iter().flatten().cloned().collect();
+            let audiences: Vec<_> = vector.audiences.iter().flatten().cloned().collect();
             let badge = capiscio::verify(vector.credential.as_bytes(), &trust, now)?;
             capiscio::check_standing(&badge, &trust, Audience::OneOf(&audiences), now)?;
             Ok(badge.level().text().into())

@@ -7,7 +7,6 @@ use crate::support::{
 use portcullis_core::capiscio::{self, Audience, DidDocument, Ial, Proof};
 use portcullis_core::{DidDocumentConfig, KeyConfig, SecretKey, base64};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use xtask::on_every_database;
 
 on_every_database!(
@@ -71,7 +70,7 @@ fn an_agent_that_proves_its_key_gets_a_badge_that_says_so(database: Option<&str>
         let trust = trust(&bench, documents.into_iter().collect());
         let now = proof.iat;
         let badge = capiscio::verify(token.as_bytes(), &trust, now).unwrap();
-        let gate = BTreeSet::from(["https://gate.example".to_owned()]);
+        let gate = ["https://gate.example".to_owned()];
         capiscio::check_standing(&badge, &trust, Audience::OneOf(&gate), now).unwrap();
         assert_eq!(badge.ial(), Ial::ProofOfPossession);
         assert_eq!(badge.key(), &agent.key.public_key());

@@ -50,7 +50,7 @@ impl Checkpoint {
         let note = Note::read(signed).filter(|_| signed.len() <= MAX_CHECKPOINT)?;
         let checkpoint = Checkpoint::parse(note.text)?;
         let authority = checkpoint.origin.strip_suffix(gate)?.strip_suffix('/')?;
-        let is_of_gate = !authority.is_empty() && !authority.contains('/');
+        let is_of_gate = !authority.is_empty() && !authority.bytes().any(|byte| byte == b'/');
         let keys = keys.at(at.unwrap_or(checkpoint.time));
         (is_of_gate && note.is_signed(&checkpoint.origin, keys)).then_some(checkpoint)
     }

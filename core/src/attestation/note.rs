@@ -42,7 +42,7 @@ impl<'n> Note<'n> {
             return None;
         }
         // The last empty line parts them.
-        let at = note.rfind("\n\n")?;
+        let at = note.as_bytes().windows(2).rposition(|pair| pair == b"\n\n")?;
         let (text, lines) = note.split_at_checked(at.checked_add(1)?)?;
         let lines = lines.strip_prefix('\n')?.strip_suffix('\n')?;
         let mut signatures = Vec::new();

@@ -13,7 +13,6 @@ use crate::reason::Reason;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use crate::trust::{BadgeIssuer, Trust};
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -106,7 +105,7 @@ pub enum Audience<'a> {
     /// Whoever judges it does not know its own name.
     Unchecked,
     /// One of these must be in `aud`.
-    OneOf(&'a BTreeSet<String>),
+    OneOf(&'a [String]),
 }
 
 /// A registry's badges have some 600 bytes and 30 values; unknown members may come on top.

@@ -1,7 +1,6 @@
 //! What guardrails, and what comes with them, are configured with.
 
-use super::ConfigError;
-use super::read::{Place, text};
+use super::read::Place;
 use crate::json::{Object, Value};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -88,11 +87,11 @@ pub enum SpendConfig {
     InMemory,
 }
 
-pub(super) fn guardrails(place: Place<'_>) -> Result<GuardrailsConfig, ConfigError> {
-    Ok(GuardrailsConfig(place.object()?.clone().into_owned()))
+pub(super) fn guardrails(place: Place<'_>) -> GuardrailsConfig {
+    GuardrailsConfig(place.object().cloned().unwrap_or_default().into_owned())
 }
 
-pub(super) fn anonymous(place: Place<'_>) -> Result<AnonymousConfig, ConfigError> {
+pub(super) fn anonymous(place: Place<'_>) -> AnonymousConfig {
     let members = place.members(&[
         "allowed_actions",
         "blocked_actions",
@@ -102,53 +101,52 @@ pub(super) fn anonymous(place: Place<'_>) -> Result<AnonymousConfig, ConfigError
         "read_only",
         "upgrade_message",
         "upgrade_url",
-    ])?;
-    let actions = |name| members.optional(name, |place| place.list(text)).map(Option::unwrap_or_default);
-    let limit = |name| members.optional(name, |place| place.whole_number());
-    Ok(AnonymousConfig {
-        enabled: members.optional("enabled", |place| place.flag())?.unwrap_or_default(),
-        allowed_actions: actions("allowed_actions")?,
-        blocked_actions: actions("blocked_actions")?,
-        rate_limit_per_minute: limit("rate_limit_per_minute")?.unwrap_or(5),
-        rate_limit_per_hour: limit("rate_limit_per_hour")?.unwrap_or(50),
-        read_only: members.optional("read_only", |place| place.flag())?.unwrap_or(true),
-        upgrade_message: members.optional("upgrade_message", text)?,
-        upgrade_url: members.optional("upgrade_url", text)?,
-    })
+    ]);
+    let actions = |name| members.optional(name).map(Place::texts).unwrap_or_default();
+    AnonymousConfig {
+        enabled: members.flag("enabled").unwrap_or_default(),
+        allowed_actions: actions("allowed_actions"),
+        blocked_actions: actions("blocked_actions"),
+        rate_limit_per_minute: members.number("rate_limit_per_minute").unwrap_or(5),
+        rate_limit_per_hour: members.number("rate_limit_per_hour").unwrap_or(50),
+        read_only: members.flag("read_only").unwrap_or(true),
+        upgrade_message: members.text("upgrade_message"),
+        upgrade_url: members.text("upgrade_url"),
+    }
 }
 
-pub(super) fn attest(place: Place<'_>) -> Result<AttestConfig, ConfigError> {
-    let members = place.members(&["policy"])?;
-    let policy = members.required("policy")?.one_of(&[
+pub(super) fn attest(place: Place<'_>) -> AttestConfig {
+    let policy = place.members(&["policy"]).required("policy").one_of(&[
         ("before_allow", AttestPolicy::BeforeAllow),
         ("best_effort", AttestPolicy::BestEffort),
         ("off", AttestPolicy::Off),
         ("required", AttestPolicy::Required),
-    ])?;
-    Ok(AttestConfig { policy })
+    ]);
+    AttestConfig { policy: policy.unwrap_or(AttestPolicy::Required) }
 }
 
-pub(super) fn approval(place: Place<'_>) -> Result<ApprovalConfig, ConfigError> {
-    let members = place.members(&["binding", "expires_at", "id", "lane"])?;
-    let text = |name| members.required(name)?.text();
-    Ok(ApprovalConfig {
-        id: text("id")?,
-        binding: text("binding")?,
-        lane: text("lane")?,
-        expires_at: text("expires_at")?,
-    })
+pub(super) fn approval(place: Place<'_>) -> ApprovalConfig {
+    let members = place.members(&["binding", "expires_at", "id", "lane"]);
+    let text = |name| members.required(name).text();
+    ApprovalConfig {
+        id: text("id"),
+        binding: text("binding"),
+        lane: text("lane"),
+        expires_at: text("expires_at"),
+    }
 }
 
-pub(super) fn passport_constraints(place: Place<'_>) -> Result<PassportConstraintsConfig, ConfigError> {
-    let members = place.members(&["constraints", "issuer", "passport_id"])?;
-    Ok(PassportConstraintsConfig {
-        issuer: members.required("issuer")?.text()?,
-        passport_id: members.required("passport_id")?.text()?,
-        constraints: members.required("constraints")?.object()?.clone().into_owned(),
-    })
+pub(super) fn passport_constraints(place: Place<'_>) -> PassportConstraintsConfig {
+    let members = place.members(&["constraints", "issuer", "passport_id"]);
+    let text = |name| members.required(name).text();
+    PassportConstraintsConfig {
+        issuer: text("issuer"),
+        passport_id: text("passport_id"),
+        constraints: members.required("constraints").object().cloned().unwrap_or_default().into_owned(),
+    }
 }
 
-pub(super) fn spend(place: Place<'_>) -> Result<SpendConfig, ConfigError> {
+pub(super) fn spend(place: Place<'_>) -> Option<SpendConfig> {
     place.one_of(&[("in_memory", SpendConfig::InMemory)])
 }
 

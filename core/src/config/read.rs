@@ -10,6 +10,7 @@ use crate::json::{self, Limits, Object, Value};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 impl Config {
     /// Reads a gate's configuration. Members that are unknown, missing, doubled or of
@@ -23,7 +24,7 @@ impl Config {
 
     /// Reads one that is part of something else; paths begin within it.
     pub(crate) fn from_value(value: &Value<'_>) -> Result<Self, ConfigError> {
-        config(Place { value, path: String::new() })
+        within(value, config)
     }
 }
 
@@ -37,7 +38,7 @@ impl TrustConfig {
     }
 }
 
-pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
+pub(super) fn config(place: Place<'_>) -> Config {
     let members = place.members(&[
         "anonymous",
         "approvals",
@@ -57,53 +58,50 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         "spend",
         "trust",
         "windows",
-    ])?;
-    Ok(Config {
-        gate: gate(members.required("gate")?)?,
-        profile: members.required("profile")?.one_of(&[
-            ("L1", Profile::L1),
-            ("L2", Profile::L2),
-            ("L3", Profile::L3),
-        ])?,
-        mode: members.optional("mode", mode)?.unwrap_or_default(),
-        authorities: members.required("authorities")?.list(text)?,
-        routes: members.required("routes")?.list(route)?,
-        trust: members.optional("trust", trust)?.unwrap_or_default(),
+    ]);
+    Config {
+        gate: gate(members.required("gate")),
+        profile: members
+            .required("profile")
+            .one_of(&[("L1", Profile::L1), ("L2", Profile::L2), ("L3", Profile::L3)])
+            .unwrap_or(Profile::L3),
+        mode: members.optional("mode").and_then(mode).unwrap_or_default(),
+        authorities: members.required("authorities").texts(),
+        routes: members.required("routes").list(route),
+        trust: members.optional("trust").map(trust).unwrap_or_default(),
         reserved_headers: members
-            .optional("reserved_headers", |place| {
+            .optional("reserved_headers")
+            .and_then(|place| {
                 place.one_of(&[("refuse", ReservedHeaders::Refuse), ("strip", ReservedHeaders::Strip)])
-            })?
+            })
             .unwrap_or_default(),
-        cache_bytes: members
-            .optional("cache_bytes", |place| place.whole_number())?
-            .unwrap_or(DEFAULT_CACHE_BYTES),
-        audiences: members.optional("audiences", |place| place.list(text))?,
-        max_body_bytes: members
-            .optional("max_body_bytes", |place| place.whole_number())?
-            .unwrap_or(DEFAULT_MAX_BODY_BYTES),
-        windows: members.optional("windows", windows)?,
-        nonce_authority: members.optional("nonce_authority", |place| place.flag())?.unwrap_or_default(),
-        guardrails: members.optional("guardrails", guardrails)?,
-        anonymous: members.optional("anonymous", anonymous)?,
-        attest: members.optional("attest", attest)?,
-        approvals: members.optional("approvals", |place| place.list(approval))?.unwrap_or_default(),
+        cache_bytes: members.number("cache_bytes").unwrap_or(DEFAULT_CACHE_BYTES),
+        audiences: members.optional("audiences").map(Place::texts),
+        max_body_bytes: members.number("max_body_bytes").unwrap_or(DEFAULT_MAX_BODY_BYTES),
+        windows: members.optional("windows").map(windows),
+        nonce_authority: members.flag("nonce_authority").unwrap_or_default(),
+        guardrails: members.optional("guardrails").map(guardrails),
+        anonymous: members.optional("anonymous").map(anonymous),
+        attest: members.optional("attest").map(attest),
+        approvals: members.optional("approvals").map(|place| place.list(approval)).unwrap_or_default(),
         passport_constraints: members
-            .optional("passport_constraints", |place| place.list(passport_constraints))?
+            .optional("passport_constraints")
+            .map(|place| place.list(passport_constraints))
             .unwrap_or_default(),
-        spend: members.optional("spend", spend)?,
-    })
+        spend: members.optional("spend").and_then(spend),
+    }
 }
 
-pub(super) fn gate(place: Place<'_>) -> Result<GateConfig, ConfigError> {
-    let members = place.members(&["id", "name"])?;
-    Ok(GateConfig { id: members.required("id")?.text()?, name: members.optional("name", text)? })
+pub(super) fn gate(place: Place<'_>) -> GateConfig {
+    let members = place.members(&["id", "name"]);
+    GateConfig { id: members.required("id").text(), name: members.text("name") }
 }
 
-fn mode(place: Place<'_>) -> Result<Mode, ConfigError> {
+fn mode(place: Place<'_>) -> Option<Mode> {
     place.one_of(&[("enforce", Mode::Enforce), ("report", Mode::Report)])
 }
 
-fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
+fn route(place: Place<'_>) -> RouteConfig {
     let members = place.members(&[
         "action",
         "allow_upgrade",
@@ -117,28 +115,24 @@ fn route(place: Place<'_>) -> Result<RouteConfig, ConfigError> {
         "public",
         "simpleguard_repeats",
         "target_domain",
-    ])?;
-    let flag = |name| members.optional(name, |place| place.flag()).map(Option::unwrap_or_default);
-    Ok(RouteConfig {
-        path: members.optional("path", text)?,
-        path_prefix: members.optional("path_prefix", text)?,
-        methods: members.required("methods")?.list(text)?,
-        action: members.optional("action", text)?,
-        public: flag("public")?,
-        mode: members.optional("mode", mode)?,
-        keep_credential: flag("keep_credential")?,
-        allow_upgrade: flag("allow_upgrade")?,
-        simpleguard_repeats: members.optional("simpleguard_repeats", |place| {
+    ]);
+    let flag = |name| members.flag(name).unwrap_or_default();
+    RouteConfig {
+        path: members.text("path"),
+        path_prefix: members.text("path_prefix"),
+        methods: members.required("methods").texts(),
+        action: members.text("action"),
+        public: flag("public"),
+        mode: members.optional("mode").and_then(mode),
+        keep_credential: flag("keep_credential"),
+        allow_upgrade: flag("allow_upgrade"),
+        simpleguard_repeats: members.optional("simpleguard_repeats").and_then(|place| {
             place.one_of(&[("refuse", Repeats::Refuse), ("same_second", Repeats::SameSecond)])
-        })?,
-        cost_cents: members.optional("cost_cents", |place| place.whole_number())?.unwrap_or_default(),
-        target_domain: members.optional("target_domain", text)?,
-        model: members.optional("model", text)?,
-    })
-}
-
-pub(super) fn text(place: Place<'_>) -> Result<String, ConfigError> {
-    place.text()
+        }),
+        cost_cents: members.optional("cost_cents").map(Place::whole_number).unwrap_or_default(),
+        target_domain: members.text("target_domain"),
+        model: members.text("model"),
+    }
 }
 
 /// Some 3,000 passports of usual size, in each worker.
@@ -147,10 +141,7 @@ pub(super) const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
 /// What Envoy buffers of a stream by default.
 const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
 
-pub(super) fn parsed<T>(
-    json: &[u8],
-    read: impl Fn(Place<'_>) -> Result<T, ConfigError>,
-) -> Result<T, ConfigError> {
+pub(super) fn parsed<T>(json: &[u8], read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
     // 64 MiB hold some 300,000 issuers of twenty values each; more would be a mistake,
     // and every worker of the proxy parses its own copy.
     const LIMITS: Limits = Limits { bytes: 64 * 1024 * 1024, depth: 16, values: 8_000_000 };
@@ -158,24 +149,37 @@ pub(super) fn parsed<T>(
         return Err(ConfigError::new("", "is missing: give the gate its configuration as JSON text"));
     }
     let value = json::parse(json, LIMITS).map_err(|error| ConfigError::new("", error.to_string()))?;
-    read(Place { value: &value, path: String::new() })
+    within(&value, read)
+}
+
+/// Reads a value of a configuration.
+fn within<T>(value: &Value<'_>, read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
+    let fault = OnceCell::new();
+    let read = read(Place { value, path: String::new(), fault: &fault });
+    fault.into_inner().map_or(Ok(read), Err)
 }
 
 /// A value of a configuration, and where it stands.
+///
+/// What cannot be read is noted, and reading goes on with something in its stead, which nobody
+/// gets to see: to stop at each of a hundred members is as much code again.
 pub(super) struct Place<'v> {
     value: &'v Value<'v>,
     path: String,
+    fault: &'v OnceCell<ConfigError>,
 }
 
 /// The members of an object, all of them known.
 pub(super) struct Members<'v> {
-    object: &'v Object<'v>,
+    object: Option<&'v Object<'v>>,
     path: String,
+    fault: &'v OnceCell<ConfigError>,
 }
 
 impl<'v> Place<'v> {
-    pub(super) fn wrong(&self, problem: impl AsRef<str>) -> ConfigError {
-        ConfigError::new(&self.path, problem)
+    /// Says what is wrong with it. The first fault is told.
+    pub(super) fn wrong(&self, problem: &str) {
+        self.fault.get_or_init(|| ConfigError::new(&self.path, problem));
     }
 
     /// Whether it is an object with this member.
@@ -183,56 +187,61 @@ impl<'v> Place<'v> {
         self.value.as_object().is_some_and(|object| object.get(name).is_some())
     }
 
+    fn known<T>(&self, value: Option<T>, problem: &str) -> Option<T> {
+        if value.is_none() {
+            self.wrong(problem);
+        }
+        value
+    }
+
     #[inline(never)]
-    pub(super) fn text(&self) -> Result<String, ConfigError> {
-        self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
+    pub(super) fn text(self) -> String {
+        self.known(self.value.as_str(), "must be a string").map(ToString::to_string).unwrap_or_default()
     }
 
-    pub(super) fn object(&self) -> Result<&'v Object<'v>, ConfigError> {
-        self.value.as_object().ok_or_else(|| self.wrong("must be an object"))
+    #[inline(never)]
+    pub(super) fn texts(self) -> Vec<String> {
+        self.list(Place::text)
     }
 
-    pub(super) fn flag(&self) -> Result<bool, ConfigError> {
-        self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
+    pub(super) fn object(&self) -> Option<&'v Object<'v>> {
+        self.known(self.value.as_object(), "must be an object")
     }
 
-    pub(super) fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
+    pub(super) fn whole_number<N: TryFrom<i64> + Default>(self) -> N {
         let number = self.value.as_integer().and_then(|number| N::try_from(number).ok());
-        number.ok_or_else(|| self.wrong("must be a whole number, not negative and not too large"))
+        self.known(number, "must be a whole number, not negative and not too large").unwrap_or_default()
     }
 
-    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
-        let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
-        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
-            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            self.wrong(format!("must be one of {}", names.join(", ")))
-        })
-    }
-
-    pub(super) fn list<T>(
-        &self,
-        read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
-    ) -> Result<Vec<T>, ConfigError> {
-        let elements = self.value.as_array().ok_or_else(|| self.wrong("must be an array"))?;
-        // A loop, as collecting into a result is compiled anew for every type.
-        let mut list = Vec::with_capacity(elements.len());
-        for (index, value) in elements.iter().enumerate() {
-            list.push(read(Place { value, path: format!("{}[{index}]", self.path) })?);
-        }
-        Ok(list)
+    pub(super) fn one_of<T: Copy, const N: usize>(&self, choices: &[(&str, T); N]) -> Option<T> {
+        let at = self.choice(&choices.map(|(name, _)| name))?;
+        choices.get(at).map(|(_, choice)| *choice)
     }
 
     #[inline(never)]
-    pub(super) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
-        let object = self.value.as_object().ok_or_else(|| self.wrong("must be an object"))?;
-        let members = Members { object, path: self.path };
-        match object.iter().find(|(name, _)| !known.contains(name)) {
-            Some((name, _)) => {
-                let problem = format!("is unknown; known here are {}", known.join(", "));
-                Err(ConfigError::new(members.path_to(name), problem))
-            }
-            None => Ok(members),
+    fn choice(&self, names: &[&str]) -> Option<usize> {
+        let chosen = names.iter().position(|name| self.value.as_str() == Some(name));
+        if chosen.is_none() {
+            self.wrong(&format!("must be one of {}", names.join(", ")));
         }
+        chosen
+    }
+
+    pub(super) fn list<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<T> {
+        let elements = self.known(self.value.as_array(), "must be an array").unwrap_or_default();
+        let place =
+            |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
+        elements.iter().enumerate().map(place).map(read).collect()
+    }
+
+    #[inline(never)]
+    pub(super) fn members(self, known: &[&str]) -> Members<'v> {
+        let members = Members { object: self.object(), path: self.path, fault: self.fault };
+        let mut names = members.object.into_iter().flat_map(Object::iter).map(|(name, _)| name);
+        if let Some(name) = names.find(|name| !known.contains(name)) {
+            members.wrong(name, &format!("is unknown; known here are {}", known.join(", ")));
+        }
+        members
     }
 }
 
@@ -241,19 +250,37 @@ impl<'v> Members<'v> {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
-    #[inline(never)]
-    pub(super) fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
-        let value =
-            self.object.get(name).ok_or_else(|| ConfigError::new(self.path_to(name), "is missing"))?;
-        Ok(Place { value, path: self.path_to(name) })
+    fn wrong(&self, name: &str, problem: &str) {
+        self.fault.get_or_init(|| ConfigError::new(self.path_to(name), problem));
     }
 
-    pub(super) fn optional<T>(
-        &self,
-        name: &str,
-        read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
-    ) -> Result<Option<T>, ConfigError> {
-        let place = self.object.get(name).map(|value| Place { value, path: self.path_to(name) });
-        place.map(read).transpose()
+    #[inline(never)]
+    pub(super) fn required(&self, name: &str) -> Place<'v> {
+        self.optional(name).unwrap_or_else(|| {
+            self.wrong(name, "is missing");
+            Place { value: &Value::Null, path: String::new(), fault: self.fault }
+        })
+    }
+
+    #[inline(never)]
+    pub(super) fn optional(&self, name: &str) -> Option<Place<'v>> {
+        let value = self.object?.get(name)?;
+        Some(Place { value, path: self.path_to(name), fault: self.fault })
+    }
+
+    #[inline(never)]
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.optional(name).map(Place::text)
+    }
+
+    #[inline(never)]
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.optional(name).map(Place::whole_number)
+    }
+
+    #[inline(never)]
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        let place = self.optional(name)?;
+        place.known(place.value.as_bool(), "must be true or false")
     }
 }

@@ -55,17 +55,19 @@ impl GateConfiguration {
     /// # Errors
     /// [`ConfigError`] names the member.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        parsed(json, |place| {
+        let configuration = parsed(json, |place| {
             if place.has("service") {
-                service_config(place).map(GateConfiguration::Live)
+                GateConfiguration::Live(service_config(place))
             } else {
-                let config = super::read::config(place)?;
-                if config.nonce_authority {
-                    return Err(ConfigError::new("nonce_authority", "needs a control service to ask"));
-                }
-                Ok(GateConfiguration::Static(Box::new(config)))
+                GateConfiguration::Static(Box::new(super::read::config(place)))
             }
-        })
+        })?;
+        match configuration {
+            GateConfiguration::Static(config) if config.nonce_authority => {
+                Err(ConfigError::new("nonce_authority", "needs a control service to ask"))
+            }
+            configuration => Ok(configuration),
+        }
     }
 }
 
@@ -88,25 +90,21 @@ impl ServiceConfig {
     }
 }
 
-fn service_config(place: Place<'_>) -> Result<ServiceConfig, ConfigError> {
-    let members = place.members(&["cache_bytes", "gate", "service"])?;
-    Ok(ServiceConfig {
-        gate: gate(members.required("gate")?)?,
-        service: service(members.required("service")?)?,
-        cache_bytes: members
-            .optional("cache_bytes", |place| place.whole_number())?
-            .unwrap_or(super::read::DEFAULT_CACHE_BYTES),
-    })
+fn service_config(place: Place<'_>) -> ServiceConfig {
+    let members = place.members(&["cache_bytes", "gate", "service"]);
+    ServiceConfig {
+        gate: gate(members.required("gate")),
+        service: service(members.required("service")),
+        cache_bytes: members.number("cache_bytes").unwrap_or(super::read::DEFAULT_CACHE_BYTES),
+    }
 }
 
-fn service(place: Place<'_>) -> Result<Service, ConfigError> {
-    let members = place.members(&["authority", "cluster", "keys", "max_age_seconds"])?;
-    Ok(Service {
-        cluster: members.required("cluster")?.text()?,
-        authority: members.required("authority")?.text()?,
-        keys: members.required("keys")?.list(key)?,
-        max_age_seconds: members
-            .optional("max_age_seconds", |place| place.whole_number())?
-            .unwrap_or(DEFAULT_MAX_AGE_SECONDS),
-    })
+fn service(place: Place<'_>) -> Service {
+    let members = place.members(&["authority", "cluster", "keys", "max_age_seconds"]);
+    Service {
+        cluster: members.required("cluster").text(),
+        authority: members.required("authority").text(),
+        keys: members.required("keys").list(key),
+        max_age_seconds: members.number("max_age_seconds").unwrap_or(DEFAULT_MAX_AGE_SECONDS),
+    }
 }

@@ -148,18 +148,13 @@ impl Bounds {
     }
 }
 
-pub(super) fn windows(place: Place<'_>) -> Result<WindowsConfig, ConfigError> {
+pub(super) fn windows(place: Place<'_>) -> WindowsConfig {
     let members =
-        place.members(&["challenge_seconds", "credential_seconds", "proof_seconds", "trust_age_seconds"])?;
-    let mut windows = WindowsConfig::default();
-    // A loop, as the code for one window is large.
-    for (name, window) in [
-        ("challenge_seconds", &mut windows.challenge_seconds),
-        ("credential_seconds", &mut windows.credential_seconds),
-        ("proof_seconds", &mut windows.proof_seconds),
-        ("trust_age_seconds", &mut windows.trust_age_seconds),
-    ] {
-        *window = members.optional(name, |place| place.whole_number())?;
+        place.members(&["challenge_seconds", "credential_seconds", "proof_seconds", "trust_age_seconds"]);
+    WindowsConfig {
+        proof_seconds: members.number("proof_seconds"),
+        challenge_seconds: members.number("challenge_seconds"),
+        trust_age_seconds: members.number("trust_age_seconds"),
+        credential_seconds: members.number("credential_seconds"),
     }
-    Ok(windows)
 }

@@ -1,7 +1,7 @@
 //! The strict parser.
 
 use super::{MAX_SAFE_INTEGER, Number, Object, Value, canonical, double};
-use crate::ordered;
+use crate::ordered::Names;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -344,5 +344,5 @@ fn has_ambiguous_names(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
             members.iter().take(index).any(|(other, _)| name.eq_ignore_ascii_case(other))
         });
     }
-    ordered::set(members.iter().map(|(name, _)| folded(name))).len() < members.len()
+    !Names::are_distinct(members.iter().map(|(name, _)| folded(name)))
 }

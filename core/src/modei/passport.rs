@@ -4,7 +4,6 @@ use crate::guardrails::{Granted, RuleFault};
 use crate::json::Object;
 use crate::ordered::Named;
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -26,7 +25,20 @@ pub struct Passport {
 
 /// Permission keys, and for each the constraints in force: what the root set, with
 /// each dimension as the last hop that restated it has it.
-pub type Permissions = BTreeMap<String, Object<'static>>;
+#[derive(Clone, Debug, Default)]
+pub struct Permissions(pub(super) Named<Object<'static>>);
+
+impl Permissions {
+    /// The constraints of this one, if it is there.
+    pub fn get(&self, permission: &str) -> Option<&Object<'static>> {
+        self.0.get(permission)
+    }
+
+    /// All of them with their constraints, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Object<'static>)> {
+        self.0.iter()
+    }
+}
 
 /// How a passport was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::{SELF_AGENT_PREFIX, SelfIds};
 use crate::base64;
 use crate::denial::Denial;
 use crate::json::Canonical;
-use crate::ordered;
+use crate::ordered::Names;
 use crate::reason::Reason;
 use crate::time::UnixTime;
 use alloc::format;
@@ -101,8 +101,8 @@ fn check_hop(
         }
     }
 
-    let keys = ordered::set(envelope.permissions.iter().map(|(key, _)| *key));
-    said(keys.len() == envelope.permissions.len(), "a permission is stated twice")?;
+    let are_distinct = Names::are_distinct(envelope.permissions.iter().map(|(key, _)| *key));
+    said(are_distinct, "a permission is stated twice")?;
 
     let time = |text| {
         UnixTime::from_iso(text).ok_or(Problem::Said("a time is not of the form YYYY-MM-DDTHH:MM:SS.mmmZ"))

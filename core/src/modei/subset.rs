@@ -4,7 +4,7 @@ use super::envelope::Envelope;
 use super::passport::Permissions;
 use crate::guardrails::{Granted, RuleFault};
 use crate::json::{Object, Value, canonical_text};
-use crate::ordered::{self, Named};
+use crate::ordered::{Named, Names};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,7 +29,7 @@ const LISTS: [&str; 3] = ["allowed_domains", "allowed_models", "allowed_paths"];
 pub(super) fn check(parent: &Envelope<'_>, child: &Envelope<'_>) -> Result<(), String> {
     // The last of several equal keys counts, as for the issuer's own verifier; equal
     // keys are refused afterwards.
-    let parent = ordered::map(parent.permissions.iter().copied());
+    let parent: Named<_> = parent.permissions.iter().copied().collect();
     for (key, constraints) in &child.permissions {
         let granted =
             parent.get(key).ok_or_else(|| format!("the parent has no permission {}", shown(key)))?;
@@ -59,7 +59,7 @@ fn check_dimension(dimension: &str, parent: &Object<'_>, child: &Value<'_>) -> R
         if parent.iter().chain(child).any(is_nested) {
             return Err("must be a list without lists or objects in it");
         }
-        let parent = ordered::set(parent.iter().map(canonical_text));
+        let parent: Names = parent.iter().map(|entry| (canonical_text(entry), ())).collect();
         return if child.iter().all(|entry| parent.contains(&canonical_text(entry))) {
             Ok(())
         } else {
@@ -84,8 +84,8 @@ fn shown(name: &str) -> String {
 /// does not escape it. And what these ask, read once, of each permission that has any: two
 /// names of one guardrail, in one passport or in two of the chain, both hold.
 pub(super) fn effective(leaf: &Envelope<'_>) -> (Permissions, Named<Result<Granted, RuleFault>>) {
-    let hops: Vec<_> = leaf.hops().map(|hop| ordered::map(hop.permissions.iter().copied())).collect();
-    let mut permissions = Permissions::new();
+    let hops: Vec<_> = leaf.hops().map(|hop| hop.permissions.iter().copied().collect::<Named<_>>()).collect();
+    let mut permissions = Permissions::default();
     let mut granted = Named::new();
     for (key, _) in &leaf.permissions {
         let own: Vec<_> = hops.iter().map(|hop| hop.get(key).copied()).collect();
@@ -96,7 +96,7 @@ pub(super) fn effective(leaf: &Envelope<'_>) -> (Permissions, Named<Result<Grant
         if !merged.is_empty() {
             granted.insert(key, Granted::read(&merged, &own));
         }
-        permissions.insert(String::from(*key), merged);
+        permissions.0.set(key, merged);
     }
     (permissions, granted)
 }

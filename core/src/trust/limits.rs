@@ -4,10 +4,8 @@ use super::{ID_FORM, is_action, is_id};
 use crate::base64;
 use crate::config::{ConfigError, KeyConfig};
 use crate::ed25519::PublicKey;
-use crate::ordered::Named;
+use crate::ordered::{Named, Names};
 use crate::time::UnixTime;
-use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -25,9 +23,9 @@ pub(super) struct Key {
 /// The actions that an issuer may grant.
 #[derive(Debug)]
 pub(super) struct Ceiling {
-    actions: BTreeSet<String>,
+    actions: Names,
     /// Namespaces granted whole, with their colon.
-    namespaces: BTreeSet<String>,
+    namespaces: Names,
     everything: bool,
 }
 
@@ -108,8 +106,7 @@ impl Key {
 
 impl Ceiling {
     pub(super) fn new(actions: &[String], path: &str) -> Result<Self, ConfigError> {
-        let mut ceiling =
-            Ceiling { actions: BTreeSet::new(), namespaces: BTreeSet::new(), everything: false };
+        let mut ceiling = Ceiling { actions: Names::new(), namespaces: Names::new(), everything: false };
         if actions.is_empty() {
             let problem = "must name at least one action that may be granted, or `*` for all";
             return Err(ConfigError::new(format!("{path}.actions"), problem));
@@ -118,8 +115,8 @@ impl Ceiling {
             let namespace = action.strip_suffix('*').filter(|namespace| namespace.ends_with(':'));
             let is_new = match namespace {
                 _ if action == "*" => !core::mem::replace(&mut ceiling.everything, true),
-                Some(namespace) if is_action(namespace) => ceiling.namespaces.insert(namespace.to_owned()),
-                None if is_action(action) => ceiling.actions.insert(action.clone()),
+                Some(namespace) if is_action(namespace) => ceiling.namespaces.add(namespace),
+                None if is_action(action) => ceiling.actions.add(action),
                 _ => {
                     let problem = "must be an action, `namespace:*` or `*`";
                     return Err(ConfigError::new(format!("{path}.actions[{index}]"), problem));

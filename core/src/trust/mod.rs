@@ -11,10 +11,9 @@ pub use simpleguard::SIMPLEGUARD_ISSUER;
 use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, TrustConfig};
 use crate::live::LiveView;
 use crate::modei::{Admission, Passport, Root, RootKind, Roots};
-use crate::ordered::Named;
+use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use badges::Badges;
@@ -241,7 +240,7 @@ impl Issuer {
 /// Ids with the issuers that they belong to.
 ///
 /// One text each, `issuer id`: neither has a space.
-type Scoped = BTreeSet<String>;
+type Scoped = Names;
 
 pub(crate) fn scoped_name(issuer: &str, id: &str) -> String {
     [issuer, " ", id].concat()
@@ -257,7 +256,7 @@ fn scoped<'c>(
     list: &str,
     member: &str,
 ) -> Result<Scoped, ConfigError> {
-    let mut pairs = BTreeSet::new();
+    let mut pairs = Names::new();
     for (index, (issuer, id)) in entries.enumerate() {
         for (value, member) in [(issuer, "issuer"), (id, member)] {
             if !is_id(value) {
@@ -266,7 +265,7 @@ fn scoped<'c>(
         }
         // Badges' ids are UUIDs, whose letters are compared in lower case.
         let id = if member == "jti" { id.to_ascii_lowercase() } else { id.clone() };
-        pairs.insert(scoped_name(issuer, &id));
+        pairs.add(&scoped_name(issuer, &id));
     }
     Ok(pairs)
 }
@@ -279,5 +278,5 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 /// An action as routes and ceilings name it. Actions go into a header for the upstream.
 pub(crate) fn is_action(text: &str) -> bool {
-    is_id(text) && !text.contains('*')
+    is_id(text) && !text.bytes().any(|byte| byte == b'*')
 }

@@ -287,7 +287,7 @@ impl<'s> Verifier<'s> {
                 .simpleguard_tier(key_id, action)
                 .map_err(|reason| Denial::new(reason, format!("the agent may not have {action} here"))),
             Credential::Passport(_, passport) => {
-                if !passport.permissions().contains_key(action) {
+                if passport.permissions().get(action).is_none() {
                     let detail = format!("the passport does not grant {action}");
                     return Err(Denial::new(Reason::PermissionDenied, detail));
                 }

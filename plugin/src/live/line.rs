@@ -1,6 +1,7 @@
 //! The line to the control service: signed calls, from whichever context.
 
 use crate::host::{self, HostFault};
+use crate::shown::shown;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -75,8 +76,7 @@ impl<T: ToString> From<T> for Trouble {
 
 /// The beginning of what an answer says, for the log.
 pub(super) fn told(body: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned()
+    shown(body, 200)
 }
 
 /// Of the key nothing is shown.

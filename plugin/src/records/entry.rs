@@ -1,6 +1,7 @@
 //! What a request's record says.
 
 use crate::pairs::Head;
+use crate::shown::shown;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::attestation::{
@@ -37,7 +38,7 @@ impl Target {
         let [method, authority, path] = [head.method, head.authority, path].map(|part| {
             // What is longer is cut in a record.
             const LONGEST: usize = 256;
-            String::from_utf8_lossy(part.get(..LONGEST).unwrap_or(part)).into_owned()
+            shown(part, LONGEST)
         });
         Target { method, authority, path }
     }

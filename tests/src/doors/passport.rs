@@ -42,8 +42,8 @@ pub(super) fn verdict(signed: &SignedEnvelope) -> Result<Passport, Denial> {
 /// `5` and `5.0` are signed alike.
 pub(super) fn contents(passport: &Passport) -> String {
     let hops: Vec<_> = passport.hops().collect();
-    let limits = |(key, limits): (&String, &json::Object<'static>)| {
-        (key.clone(), json::canonical_text(&limits.clone().into()))
+    let limits = |(key, limits): (&str, &json::Object<'static>)| {
+        (key.to_owned(), json::canonical_text(&limits.clone().into()))
     };
     let permissions: Vec<_> = passport.permissions().iter().map(limits).collect();
     let (name, key, root) = (passport.agent_name(), passport.public_key(), passport.root());
@@ -125,16 +125,16 @@ fn check_root(passport: &Passport, issuer: &Value) {
 /// Nothing is granted that an ancestor was not granted, and no limit is lost on the way.
 fn check_permissions(passport: &Passport, envelopes: &[&Value]) {
     let granted = envelopes.last().expect("a leaf")["permissions"].as_array().expect("permissions");
-    assert_eq!(passport.permissions().len(), granted.len());
+    assert_eq!(passport.permissions().iter().count(), granted.len());
     for (parent, child) in envelopes.iter().zip(envelopes.iter().skip(1)) {
         check_added_limits(parent, child);
     }
-    for (key, effective) in passport.permissions() {
+    for (key, effective) in passport.permissions().iter() {
         let effective: Value =
             serde_json::from_str(&json::canonical_text(&effective.clone().into())).expect("JSON");
         for envelope in envelopes {
             let permissions = envelope["permissions"].as_array().expect("permissions");
-            let own = permissions.iter().find(|permission| permission["permission_key"] == **key);
+            let own = permissions.iter().find(|permission| permission["permission_key"] == *key);
             let own = own.unwrap_or_else(|| panic!("an ancestor was not granted {key:?}"));
             for (dimension, limit) in own["constraints"].as_object().expect("constraints") {
                 let kept = effective.get(dimension);

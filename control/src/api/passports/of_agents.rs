@@ -293,7 +293,7 @@ fn to_store(presented: &Presented, signature: String, verified: &modei::Passport
     let constraints: Result<Map<String, Value>, _> = constraints
         .map(|(key, constraints)| {
             let text = canonical_text(&json::Value::Object(constraints.clone()));
-            Ok::<_, serde_json::Error>((key.clone(), serde_json::from_str(&text)?))
+            Ok::<_, serde_json::Error>((key.to_owned(), serde_json::from_str(&text)?))
         })
         .collect();
     Ok(Passport {
@@ -304,7 +304,7 @@ fn to_store(presented: &Presented, signature: String, verified: &modei::Passport
         agent_name: Some(name.to_owned()),
         public_key: base64::encode(verified.public_key()),
         signed_by: presented.signed_by(verified)?,
-        permissions: verified.permissions().keys().cloned().collect(),
+        permissions: verified.permissions().iter().map(|(name, _)| name.to_owned()).collect(),
         constraints: constraints.context("constraints are unreadable")?,
         passport_json: presented.canonical().context("a verified passport is unreadable")?,
         signature,
