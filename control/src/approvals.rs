@@ -72,7 +72,7 @@ pub enum Status {
 }
 
 /// How long a person has, and how long the agent has once it is approved.
-const WAIT_MS: i64 = 300_000;
+pub const WAIT_MS: i64 = 300_000;
 
 /// Requests of a gate that wait at a time: more than people answer in five minutes. As many
 /// approvals are in its snapshot.
@@ -298,22 +298,49 @@ pub async fn resolve(
     Ok((find(tx, id).await?, number))
 }
 
-/// What a gate's snapshot says of approvals at the time `at`.
+/// What a gate's snapshot says of approvals at the time `at`: those of what the service has
+/// held itself are not for gates.
 ///
 /// # Errors
 /// No database.
 pub async fn in_force(tx: &mut Tx, gate: &str, at: i64) -> Result<Vec<Value>, sqlx::Error> {
     let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
         "SELECT approval_id, binding, lane, expires_at FROM approvals \
-         WHERE gate_id = $1 AND in_force = 1 AND expires_at > $2 ORDER BY expires_at, approval_id LIMIT $3",
+         WHERE gate_id = $1 AND in_force = 1 AND expires_at > $2 AND lane <> $3 \
+         ORDER BY expires_at, approval_id LIMIT $4",
     )
     .bind(gate)
     .bind(at)
+    .bind(own_lane(gate))
     .bind(MOST_PENDING.saturating_add(1))
     .fetch_all(&mut **tx)
     .await?;
     let entry = |(id, binding, lane, expires_at)| json!({"id": id, "binding": binding, "lane": lane, "expires_at": iso(expires_at)});
     Ok(rows.into_iter().map(entry).collect())
+}
+
+/// Uses an approval of what the service itself has held, if there is one. Answers its id.
+///
+/// # Errors
+/// No database.
+pub async fn use_own(tx: &mut Tx, gate: &str, binding: &[u8; 32]) -> Result<Option<String>, sqlx::Error> {
+    // No snapshot has these, so that none changes. Whoever else uses it waits for the row.
+    let used: Option<(String,)> = sqlx::query_as(
+        "UPDATE approvals SET in_force = 0 WHERE approval_id = (SELECT approval_id FROM approvals \
+         WHERE gate_id = $1 AND lane = $2 AND binding = $3 AND in_force = 1 AND expires_at > $4 \
+         ORDER BY expires_at, approval_id LIMIT 1) AND in_force = 1 RETURNING approval_id",
+    )
+    .bind(gate)
+    .bind(own_lane(gate))
+    .bind(hex(binding))
+    .bind(now_ms())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(used.map(|(id,)| id))
+}
+
+fn own_lane(gate: &str) -> String {
+    base64::encode_url(&records::own_lane(gate))
 }
 
 /// Approvals of a gate's snapshot: what core takes.

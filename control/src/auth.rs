@@ -43,6 +43,8 @@ scopes! {
     AuditRead = "audit:read";
     /// Ask a gate for a decision, without passing it.
     Check = "check";
+    /// Have the service decide on actions: it counts, spends and records them.
+    Enforce = "enforce";
     /// Follow registries of others.
     Following = "following";
     /// See gates.

@@ -46,6 +46,9 @@ const TABLES: &[&str] = &[
     "spend_days",
     "spend_leases",
     "approvals",
+    "enforced_counts",
+    "passport_constraints",
+    "constraint_templates",
     "audit",
 ];
 

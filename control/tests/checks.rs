@@ -94,8 +94,8 @@ fn each_refusal_has_its_reason(database: Option<&str>) {
     );
     let (_, none) = bench.call("POST", "/api/gates/gate_a/check", Some(json!({"action": "x"})));
     assert_eq!((reason(&none), &none["access_mode"]), ("credential_missing", &json!("anonymous")));
-    let capped = issue(&bench, OWN, json!({"constraints": {"max_total_cost": 5}}));
-    assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &capped)), "constraint_not_enforceable");
+    let unknown = issue(&bench, OWN, json!({"constraints": {"core:data:no_pii_export": true}}));
+    assert_eq!(reason(&check(&bench, "gate_a", "flights:search", &unknown)), "constraint_not_enforceable");
     let short = issue(&bench, OWN, json!({}));
     let id = short["passport_id"].as_str().unwrap();
     bench.call("DELETE", &format!("{OWN}/{id}"), None);

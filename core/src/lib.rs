@@ -43,13 +43,13 @@ pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
     Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig, GateConfiguration,
-    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, Profile, Repeats, ReservedHeaders,
-    RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent,
-    SpendConfig, TrustConfig, Windows, WindowsConfig,
+    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, PassportConstraintsConfig, Profile, Repeats,
+    ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig,
+    SimpleGuardAgent, SpendConfig, TrustConfig, Windows, WindowsConfig,
 };
 pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,
-    LocalCounters, Usage,
+    LocalCounters, Usage, WINDOWS as COUNTER_WINDOWS,
 };
 pub use denial::Denial;
 pub use ed25519::{PublicKey, SecretKey, sha256};
@@ -62,11 +62,11 @@ pub use proof::{
 };
 pub use reason::Reason;
 pub use replay::{LocalReplay, Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, Trace};
-pub use request::{Method, RequestHead};
+pub use request::{Method, RequestHead, normal_path};
 pub use route::{Access, Route, Routes};
 pub use snapshot::Snapshot;
 pub use time::{CLOCK_SKEW_MS, UnixTime};
 pub use trust::{SIMPLEGUARD_ISSUER, Tier, Trust};
 pub use verifier::{
-    Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
+    BoundRequest, Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
 };

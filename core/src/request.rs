@@ -138,7 +138,10 @@ impl<'r> RequestHead<'r> {
 ///
 /// Paths are compared decoded, so a route cannot be passed by by encoding one of its
 /// characters. Whatever decoders and routers disagree about is refused.
-fn normal_path(target: &[u8]) -> Result<Cow<'_, str>, &'static str> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn normal_path(target: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     let target = core::str::from_utf8(target).map_err(|_| "the path holds raw bytes above 0x7f")?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {

@@ -3,7 +3,7 @@
 use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
-use crate::guardrails::GateRules;
+use crate::guardrails::{GateRules, Restrictions};
 use crate::ordered::Names;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
@@ -30,6 +30,7 @@ pub struct Snapshot {
     anonymous: Option<Anonymous>,
     attest: AttestPolicy,
     approvals: Vec<Approval>,
+    restrictions: Restrictions,
     keeps_spend: bool,
 }
 
@@ -51,6 +52,9 @@ impl Snapshot {
         }
         if !config.approvals.is_empty() {
             return wrong("approvals", "are set by a control service alone");
+        }
+        if !config.passport_constraints.is_empty() {
+            return wrong("passport_constraints", "are set by a control service alone");
         }
         Self::checked(config, config.spend.is_some(), AttestPolicy::Off)
     }
@@ -84,6 +88,7 @@ impl Snapshot {
             guardrails: guardrails(config, &routes, keeps_spend)?,
             anonymous: anonymous.map(|policy| Anonymous::new(policy, &routes)).transpose()?,
             approvals: approvals(&config.approvals)?,
+            restrictions: Restrictions::new(&config.passport_constraints)?,
             attest,
             keeps_spend,
             audiences: audiences(config.audiences.as_deref(), &authorities)?,
@@ -168,6 +173,11 @@ impl Snapshot {
 
     pub(crate) fn approvals(&self) -> &[Approval] {
         &self.approvals
+    }
+
+    /// What is asked of passports beyond what was signed with them.
+    pub(crate) fn restrictions(&self) -> &Restrictions {
+        &self.restrictions
     }
 
     /// Whether there is somebody who keeps what was spent.

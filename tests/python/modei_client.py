@@ -39,6 +39,13 @@ TYPES = {
     "issue_passport": modei.Passport,
     "reissue_passport": modei.ReissueResult,
     "check_gate": modei.CheckResult,
+    "enforce_action": modei.EnforceResult,
+    "list_enforcement_attestations": [modei.EnforcementAttestation],
+    "get_enforcement_attestation": modei.EnforcementAttestation,
+    "list_constraint_types": [modei.ConstraintType],
+    "list_constraint_templates": [modei.ConstraintTemplate],
+    "create_constraint_template": modei.ConstraintTemplate,
+    "get_cumulative_state": modei.CumulativeState,
 }
 
 

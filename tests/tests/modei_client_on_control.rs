@@ -1,12 +1,10 @@
 //! The unmodified Modei clients, synchronous and asynchronous, against the real service.
 
+mod modei_scene;
 mod sdk;
 
-use sdk::Sdk;
+use modei_scene::{AGENT, OTHER, Scene, with_both};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use tempfile::TempDir;
-use xtask::control::{Control, Service};
 use xtask::on_every_database;
 
 on_every_database!(
@@ -20,89 +18,6 @@ on_every_database!(
     too_many_requests_say_when_to_come_back,
     an_agent_registers_delegates_and_revokes_by_the_clients_own_signing,
 );
-
-const AGENT: &str = "0101010101010101010101010101010101010101010101010101010101010101";
-const OTHER: &str = "0202020202020202020202020202020202020202020202020202020202020202";
-
-/// The real service, and both clients.
-struct Scene {
-    sdk: Sdk,
-    service: Service,
-    is_async: bool,
-    _folder: TempDir,
-}
-
-impl Scene {
-    fn new(database: Option<&str>) -> Self {
-        Self::with(database, None)
-    }
-
-    fn with(database: Option<&str>, options: Option<&[&str]>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let program = std::env::var_os("PORTCULLIS_CONTROL").map(PathBuf::from);
-        let program = program.expect("PORTCULLIS_CONTROL is not set: run `cargo xtask test`");
-        let mut control = Control::in_folder(&program, folder.path(), database).unwrap();
-        if let Some(options) = options {
-            control.options = options.iter().map(|option| (*option).to_owned()).collect();
-        }
-        let service = control.start().unwrap();
-        Scene { sdk: Sdk::running("modei_client.py"), service, is_async: false, _folder: folder }
-    }
-
-    fn call_with(&mut self, key: &str, method: &str, args: Value, kwargs: Value) -> Value {
-        let arguments = json!({
-            "url": self.service.url(), "key": key, "method": method, "args": args, "kwargs": kwargs,
-            "is_async": self.is_async,
-        });
-        self.sdk.ask("call", arguments)
-    }
-
-    /// The answer to one call of the client.
-    fn call(&mut self, method: &str, args: Value, kwargs: Value) -> Value {
-        let key = self.service.key.clone();
-        let answer = self.call_with(&key, method, args, kwargs);
-        assert!(answer.get("answer").is_some(), "{method}: {answer}");
-        answer["answer"].clone()
-    }
-
-    /// The class and the status of the error that one call raises.
-    fn error(&mut self, method: &str, args: Value, kwargs: Value) -> (String, u64) {
-        let key = self.service.key.clone();
-        let answer = self.call_with(&key, method, args, kwargs);
-        assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
-        (answer["error"].as_str().expect("an error").to_owned(), answer["status"].as_u64().expect("a status"))
-    }
-
-    /// As whoever has no API key.
-    fn post(&mut self, path: &str, body: &Value) -> (u64, Value) {
-        let url = format!("{}{path}", self.service.url());
-        let answer = self.sdk.ask("post", json!({"url": url, "body": body}));
-        (answer["status"].as_u64().expect("a status"), answer["answer"].clone())
-    }
-
-    fn agent(&mut self, seed: &str) -> Value {
-        self.sdk.ask("agent", json!({"seed": seed}))
-    }
-
-    fn issue(&mut self, gate: &str, kwargs: Value) -> Value {
-        let key = self.agent(AGENT)["public_key"].clone();
-        let mut asked =
-            json!({"agent_id": "agent-001", "permissions": ["read", "write"], "agent_public_key": key});
-        for (name, value) in kwargs.as_object().expect("an object") {
-            asked[name] = value.clone();
-        }
-        self.call("issue_passport", json!([gate]), asked)
-    }
-}
-
-fn with_both(database: Option<&str>, test: impl Fn(&mut Scene, &str)) {
-    let mut scene = Scene::new(database);
-    for (is_async, gate) in [(false, "gate_sync"), (true, "gate_async")] {
-        scene.is_async = is_async;
-        scene.call("create_gate", json!([]), json!({"name": "A gate", "gate_id": gate}));
-        test(&mut scene, gate);
-    }
-}
 
 fn every_method_of_gates_answers_as_the_clients_types_say(database: Option<&str>) {
     with_both(database, |scene, id| {

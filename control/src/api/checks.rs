@@ -1,21 +1,24 @@
 //! Asking a gate for its decision without passing it. A decision is always 200.
 
+use super::enforce::{cost, method};
 use super::gates::{full_id, no_gate};
 use super::shapes::{check_id, check_text};
 use crate::App;
 use crate::anyone::KeyOrNone;
 use crate::auth::{Caller, Check as CheckScope};
 use crate::db::Tx;
+use crate::enforcement::{self, Action, Judged, Target};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path};
 use crate::passports;
 use crate::passports::judge::{Check, Decision, Presented, decide, gate_trust};
 use axum::Json;
 use axum::extract::State;
-use portcullis_core::{Reason, modei};
+use portcullis_core::guardrails::{Evaluation, Outcome as Verdict};
+use portcullis_core::{Method, Reason};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -40,9 +43,12 @@ struct CheckRequest {
     /// The signature over its canonical bytes, in standard base64.
     #[schema(max_length = 88)]
     signature: Option<String>,
-    /// What the action is upon. Gates do not judge it yet.
+    /// What the action is upon: a host, a path, or a URL. No allowlist has what is left out.
     #[schema(max_length = 2000)]
     target: Option<String>,
+    /// What it costs, in cents; left out: nothing.
+    #[schema(minimum = 0, maximum = 9007199254740991_u64)]
+    cost_cents: Option<u64>,
 }
 
 /// What a gate decides.
@@ -50,9 +56,9 @@ struct CheckRequest {
 struct CheckResult {
     /// Whether the action is allowed.
     allowed: bool,
-    /// `allow` or `block`.
+    /// `allow`, `block`, or `request_hold` where a person must approve first.
     decision: &'static str,
-    /// Why it is blocked.
+    /// Why it is not allowed.
     reason_code: Option<&'static str>,
     /// What was found.
     detail: Option<String>,
@@ -69,7 +75,8 @@ struct CheckResult {
 struct CheckStep {
     /// What was looked at.
     name: &'static str,
-    /// `pass`, `fail`, or `skipped` for what only the gate itself can judge.
+    /// `pass`, `fail`, or `skipped` for what only the gate itself can judge; of guardrails
+    /// `pass`, `block`, `hold` or `recorded`.
     result: &'static str,
     /// What was found.
     detail: Option<String>,
@@ -86,10 +93,28 @@ struct DryRunRequest {
     /// The action.
     #[schema(min_length = 1, max_length = 256)]
     requested_permission: String,
-    /// What the request would keep to. Gates do not judge it yet.
-    #[serde(rename = "requested_constraints")]
-    #[schema(value_type = Option<Object>)]
-    _requested_constraints: Option<Map<String, Value>>,
+    /// What the request would be like.
+    #[serde(default)]
+    requested_constraints: Requested,
+}
+
+/// A request as far as guardrails look at it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Requested {
+    /// What it would cost, in cents.
+    #[serde(alias = "max_per_action_cost", alias = "core:cost:max_per_action")]
+    #[schema(minimum = 0, maximum = 9007199254740991_u64)]
+    cost_cents: Option<u64>,
+    /// What the action would be upon: a host, a path, or a URL.
+    #[schema(max_length = 2000)]
+    target: Option<String>,
+    /// The HTTP method; left out: `GET`.
+    #[schema(max_length = 16)]
+    method: Option<String>,
+    /// The model that it leads to.
+    #[schema(max_length = 256)]
+    model: Option<String>,
 }
 
 /// A passport, as it was issued, or as far as it is needed.
@@ -112,20 +137,21 @@ struct DryRunPassport {
 /// What a gate would decide.
 #[derive(Debug, Serialize, ToSchema)]
 struct DryRunResult {
-    /// `allow` or `block`.
+    /// `allow`, `block`, or `request_hold` where a person must approve first.
     decision: &'static str,
-    /// Why it is blocked.
+    /// Why it would not be allowed.
     reason_code: Option<&'static str>,
     /// What was found.
     detail: Option<String>,
-    /// Whether the permission is granted without constraints, or with none that is broken.
+    /// Whether the permission is granted, and no guardrail of passport or gate blocks.
     constraints_satisfied: bool,
     /// What was looked at, in this order, up to the first that failed.
     evaluations: Vec<CheckStep>,
 }
 
-/// What a gate decides on an action: as the gate itself would, as far as that can be said
-/// without the request. A passport that an agent signed for itself, or one delegated from
+/// What a gate would decide on an action, as far as that can be said without the request.
+/// What the service has counted and what is spent is looked at, and nothing of it changes; no
+/// record is made. A passport that an agent signed for itself, or one delegated from
 /// it, needs no API key once it is registered.
 #[utoipa::path(post, path = "/api/gates/{gate_id}/check", tag = "checks", security((), ("api_key" = ["check"])),
     params(("gate_id" = String, Path, description = "The gate's id")), request_body = CheckRequest, responses(
@@ -145,6 +171,13 @@ async fn check_gate(
 ) -> ApiResult<Json<CheckResult>> {
     check_id("action", &asked.action)?;
     check_text("target", asked.target.as_deref().unwrap_or_default(), 0, 2000)?;
+    let action = Action {
+        name: asked.action,
+        target: Target::read(asked.target.as_deref().unwrap_or_default())?,
+        method: Method::Get,
+        model: None,
+        cost_cents: cost("cost_cents", asked.cost_cents)?,
+    };
     let mut tx = app.db.read().await?;
     let named = Named::read(
         &mut tx,
@@ -157,10 +190,10 @@ async fn check_gate(
         let why = "an API key is needed: only registered passports that agents signed themselves go without";
         caller.require::<CheckScope>(why)?;
     }
-    let outcome = named.decide(&mut tx, &full_id(&gate_id), &asked.action).await?;
+    let outcome = named.decide(&mut tx, &app, &full_id(&gate_id), &action).await?;
     Ok(Json(CheckResult {
-        allowed: outcome.reason_code.is_none(),
-        decision: outcome.decision(),
+        allowed: outcome.decision == "allow",
+        decision: outcome.decision,
         reason_code: outcome.reason_code,
         detail: outcome.detail,
         access_mode: if matches!(named, Named::Nothing) { "anonymous" } else { "passport" },
@@ -197,11 +230,21 @@ async fn authorize_dry_run(
         }
         _ => (passport.passport_id.as_deref(), None, None),
     };
+    let requested = &asked.requested_constraints;
+    let field = |name| format!("requested_constraints.{name}");
+    check_text(&field("target"), requested.target.as_deref().unwrap_or_default(), 0, 2000)?;
+    let action = Action {
+        name: asked.requested_permission,
+        target: Target::read(requested.target.as_deref().unwrap_or_default())?,
+        method: method(&field("method"), requested.method.as_deref())?,
+        model: requested.model.clone(),
+        cost_cents: cost(&field("cost_cents"), requested.cost_cents)?,
+    };
     let mut tx = app.db.read().await?;
     let named = Named::read(&mut tx, id, json, signature).await?;
-    let outcome = named.decide(&mut tx, &full_id(&asked.gate_id), &asked.requested_permission).await?;
+    let outcome = named.decide(&mut tx, &app, &full_id(&asked.gate_id), &action).await?;
     Ok(Json(DryRunResult {
-        decision: outcome.decision(),
+        decision: outcome.decision,
         reason_code: outcome.reason_code,
         constraints_satisfied: outcome.constraints_hold,
         detail: outcome.detail,
@@ -217,6 +260,7 @@ enum Named {
 }
 
 struct Outcome {
+    decision: &'static str,
     reason_code: Option<&'static str>,
     detail: Option<String>,
     constraints_hold: bool,
@@ -258,7 +302,7 @@ impl Named {
         }
     }
 
-    async fn decide(&self, tx: &mut Tx, gate_id: &str, action: &str) -> ApiResult<Outcome> {
+    async fn decide(&self, tx: &mut Tx, app: &App, gate_id: &str, action: &Action) -> ApiResult<Outcome> {
         let presented = match self {
             Named::Passport { presented, .. } => presented,
             Named::Unknown(id) => {
@@ -272,32 +316,66 @@ impl Named {
                 return Ok(Outcome::refused(reason.code(), "no passport was given".to_owned()));
             }
         };
-        let trust = gate_trust(tx, gate_id, presented).await?;
-        let decision = decide(tx, &trust, presented, action).await?;
-        Ok(Outcome::of(decision, action))
+        let gate = gate_trust(tx, gate_id, presented).await?;
+        let decision = decide(tx, &gate, presented, &action.name).await?;
+        let Some(passport) = decision.passport.as_ref().filter(|_| decision.denial.is_none()) else {
+            return Ok(Outcome::of(decision));
+        };
+        let judged = enforcement::look(tx, app, &gate, passport, action).await?;
+        let mut outcome = Outcome::of(decision);
+        outcome.add(judged);
+        if outcome.constraints_hold {
+            outcome.steps.extend(gate.proof().map(CheckStep::from));
+        }
+        Ok(outcome)
     }
 }
 
 impl Outcome {
-    fn of(decision: Decision, action: &str) -> Self {
-        let constraints = decision.passport.as_ref().and_then(|passport: &modei::Passport| {
-            passport.permissions().get(action).map(|constraints| constraints.is_empty())
-        });
+    fn of(decision: Decision) -> Self {
+        let denial = decision.denial;
         Outcome {
-            reason_code: decision.denial.as_ref().map(|denial| denial.reason.code()),
-            detail: decision.denial.map(|denial| denial.detail.to_string()),
-            constraints_hold: constraints.unwrap_or(false),
+            decision: if denial.is_none() { "allow" } else { "block" },
+            reason_code: denial.as_ref().map(|denial| denial.reason.code()),
+            detail: denial.map(|denial| denial.detail.into_owned()),
+            constraints_hold: false,
             steps: decision.checks.into_iter().map(CheckStep::from).collect(),
         }
     }
 
-    fn refused(code: &'static str, detail: String) -> Self {
-        let step = CheckStep { name: "passport", result: "fail", detail: Some(detail.clone()) };
-        Outcome { reason_code: Some(code), detail: Some(detail), constraints_hold: false, steps: vec![step] }
+    fn add(&mut self, judged: Judged) {
+        self.steps.extend(
+            judged.evaluations.into_iter().map(|Evaluation { name, result, detail }| CheckStep {
+                name,
+                result,
+                detail: Some(detail),
+            }),
+        );
+        self.constraints_hold = true;
+        match judged.outcome {
+            Verdict::Allow => {}
+            Verdict::Block { reason, detail, .. } => {
+                (self.decision, self.constraints_hold) = ("block", false);
+                (self.reason_code, self.detail) = (Some(reason.code()), Some(detail));
+            }
+            Verdict::Hold { detail } => {
+                self.decision = "request_hold";
+                (self.reason_code, self.detail) = (Some(Reason::ApprovalRequired.code()), Some(detail));
+            }
+        }
+        let result = if self.constraints_hold { "pass" } else { "fail" };
+        self.steps.push(CheckStep { name: "constraints", result, detail: self.detail.clone() });
     }
 
-    fn decision(&self) -> &'static str {
-        if self.reason_code.is_none() { "allow" } else { "block" }
+    fn refused(code: &'static str, detail: String) -> Self {
+        let step = CheckStep { name: "passport", result: "fail", detail: Some(detail.clone()) };
+        Outcome {
+            decision: "block",
+            reason_code: Some(code),
+            detail: Some(detail),
+            constraints_hold: false,
+            steps: vec![step],
+        }
     }
 }
 

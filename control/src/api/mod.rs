@@ -6,7 +6,9 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod checks;
+pub mod constraints;
 pub mod domains;
+pub mod enforce;
 pub mod feed;
 pub mod following;
 pub mod gate_admin;
@@ -37,11 +39,13 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(approvals::routes())
         .merge(audit::routes())
         .merge(domains::routes())
+        .merge(enforce::routes())
         .merge(feed::routes())
         .merge(following::routes())
         .merge(gate_admin::routes())
         .merge(health::routes())
         .merge(checks::routes())
+        .merge(constraints::routes())
         .merge(gates::routes())
         .merge(issuers::routes())
         .merge(nonces::routes())

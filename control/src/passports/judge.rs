@@ -1,15 +1,17 @@
 //! Judging passports as a gate does, with what the service knows.
 
 use super::Passport;
+use crate::constraints::strict;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::issuers;
 use crate::time::now;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use portcullis_core::guardrails::GateRules;
 use portcullis_core::json::{self, Value, canonical_text};
 use portcullis_core::modei::{self, SignedEnvelope};
 use portcullis_core::{
-    Denial, Profile, Reason, SelfIssuedConfig, Trust, TrustConfig, Windows, WindowsConfig, check_window,
+    Denial, Mode, Profile, Reason, SelfIssuedConfig, Trust, TrustConfig, Windows, WindowsConfig, check_window,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -153,6 +155,14 @@ pub async fn service_trust(tx: &mut Tx, presented: &Presented) -> ApiResult<Trus
 /// What a gate judges passports by.
 #[derive(Debug)]
 pub struct GateTrust {
+    /// The gate's id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether it blocks what it refuses.
+    pub mode: Mode,
+    /// What it asks of requests beyond who makes them.
+    pub guardrails: GateRules,
     trust: Trust,
     profile: Profile,
     windows: Windows,
@@ -165,7 +175,7 @@ pub struct GateTrust {
 /// 404 for no gate.
 pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> ApiResult<GateTrust> {
     let row = sqlx::query(
-        "SELECT profile, allow_self_issued, config FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
+        "SELECT name, profile, allow_self_issued, config FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
     )
     .bind(gate_id)
     .fetch_optional(&mut **tx)
@@ -194,7 +204,19 @@ pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> Ap
         .get("windows")
         .map_or(Ok(WindowsConfig::default()), WindowsConfig::deserialize)
         .context("a gate's windows are unreadable")?;
+    let guardrails = match configured.get("guardrails") {
+        None => GateRules::default(),
+        Some(written) => GateRules::read(&strict("guardrails", written)?)
+            .map_err(|fault| anyhow!("a gate's guardrails cannot be used: {fault:?}"))?,
+    };
     Ok(GateTrust {
+        id: gate_id.to_owned(),
+        name: row.try_get("name")?,
+        mode: match configured.get("mode").and_then(serde_json::Value::as_str) {
+            Some("report") => Mode::Report,
+            _ => Mode::Enforce,
+        },
+        guardrails,
         trust: Trust::new(&config, profile).context("a gate's trust cannot be used")?,
         profile,
         windows: Windows::new(&windows, profile).context("a gate's windows cannot be used")?,
@@ -252,14 +274,14 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
     Ok(decision)
 }
 
-/// Whether a passport lets its holder do `action` at a gate of this trust, as far as that
-/// can be judged without the request.
+/// Whether a passport grants its holder `action` at a gate of this trust, whatever
+/// guardrails say.
 ///
 /// # Errors
 /// No database. A refusal is a decision.
 pub async fn decide(
     tx: &mut Tx,
-    GateTrust { trust, profile, windows }: &GateTrust,
+    GateTrust { trust, windows, .. }: &GateTrust,
     presented: &Presented,
     action: &str,
 ) -> ApiResult<Decision> {
@@ -279,23 +301,30 @@ pub async fn decide(
             let detail = format!("the passport does not grant {action:.256}");
             decision.refuse("permission", Denial::new(Reason::PermissionDenied, detail));
         }
-        Some(constraints) => {
+        Some(_) => {
             decision.pass("permission");
             if let Err(reason) = trust.check_ceiling(passport.root(), action) {
                 let detail = format!("the issuer may not grant {action:.256} here");
                 decision.refuse("ceiling", Denial::new(reason, detail));
             } else {
                 decision.pass("ceiling");
-                decision.check_constraints(constraints.iter().map(|(name, _)| name));
             }
         }
     }
-    if decision.denial.is_none() && *profile != Profile::L1 {
-        let detail = "the gate asks for a proof with each request; here is no request".to_owned();
-        decision.checks.push(Check { name: "request_proof", holds: None, detail: Some(detail) });
-    }
     decision.passport = Some(passport);
     Ok(decision)
+}
+
+impl GateTrust {
+    /// What the gate itself judges besides: a proof, where it asks for one with each request.
+    pub fn proof(&self) -> Option<Check> {
+        let detail = "the gate asks for a proof with each request; here is no request".to_owned();
+        (self.profile != Profile::L1).then_some(Check {
+            name: "request_proof",
+            holds: None,
+            detail: Some(detail),
+        })
+    }
 }
 
 async fn revocation(tx: &mut Tx, trust: &Trust, passport: &modei::Passport) -> ApiResult<Option<Denial>> {
@@ -334,15 +363,5 @@ impl Decision {
     fn refuse(&mut self, name: &'static str, denial: Denial) {
         self.checks.push(Check { name, holds: Some(false), detail: Some(denial.detail.to_string()) });
         self.denial = Some(denial);
-    }
-
-    fn check_constraints<'c>(&mut self, names: impl Iterator<Item = &'c str>) {
-        let names: Vec<_> = names.collect();
-        if names.is_empty() {
-            self.pass("constraints");
-            return;
-        }
-        let detail = format!("gates enforce none yet, and so refuse: {:.200}", names.join(", "));
-        self.refuse("constraints", Denial::new(Reason::ConstraintNotEnforceable, detail));
     }
 }

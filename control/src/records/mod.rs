@@ -17,5 +17,5 @@ pub mod retention;
 mod store;
 pub mod stream;
 
-pub use own::{Reported, new_id, record_own};
+pub use own::{Reported, new_id, own_lane, record_own};
 pub use store::{checkpoint, origin};

@@ -42,7 +42,7 @@ pub fn new_id() -> ApiResult<[u8; 16]> {
 
 /// Makes a record of a gate, in the transaction of what it is about. The gate's log is this
 /// transaction's until it ends: take whatever else is to be locked before. Answers the
-/// record's id.
+/// record.
 ///
 /// # Errors
 /// No database, or no key.
@@ -51,7 +51,7 @@ pub async fn record_own(
     app: &App,
     draft: &Draft,
     reported: Option<Reported>,
-) -> ApiResult<String> {
+) -> ApiResult<Record> {
     let gate = &draft.gate_id;
     let locked = store::lock(tx, gate).await?;
     if keys::published(tx, Purpose::Attestations, gate).await?.is_empty() {
@@ -68,5 +68,5 @@ pub async fn record_own(
     let record = Record::read(signed.text.as_bytes())
         .map_err(|error| anyhow!("the service made a record that is none: {error}"))?;
     store::append(tx, app, gate, &locked, &text, &[Entry::new(&record, reported)]).await?;
-    Ok(record.id())
+    Ok(record)
 }

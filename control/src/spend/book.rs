@@ -21,6 +21,7 @@ pub(super) struct Book<'q> {
 }
 
 /// What an account has spent and holds.
+#[derive(Default)]
 pub(super) struct Sums {
     pub(super) total: Amount,
     /// By day; those that matter for what is asked.
@@ -36,7 +37,7 @@ pub(super) struct Amount {
 }
 
 /// From where on windows count.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Resets {
     pub(super) daily: (i64, i64),
     pub(super) rolling: (i64, i64),
@@ -165,6 +166,17 @@ impl<'q> Book<'q> {
         .await?;
         let made = Book::open(tx, gate, ask, day).await?;
         Ok(made.ok_or_else(|| anyhow::anyhow!("an account of spending was made and is not there"))?)
+    }
+
+    /// The caps that it is asked under.
+    pub(super) fn caps(&self) -> &SpendCaps {
+        &self.ask.caps
+    }
+
+    /// Spends an amount at once.
+    pub(super) async fn pay(&self, tx: &mut Tx, cents: u64) -> Result<(), sqlx::Error> {
+        let amount = Amount { spent: whole(cents), held: 0 };
+        self.write(tx, &BTreeMap::from([(self.day, amount)])).await
     }
 
     /// Takes up the reports, and grants what is asked for and left.

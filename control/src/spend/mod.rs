@@ -6,8 +6,10 @@
 
 mod book;
 mod state;
+mod take;
 
 pub use state::{PassportState, ResetWindow, WindowState, read_state, reset};
+pub use take::{Paid, spent_today};
 
 use crate::db::Db;
 use crate::error::{ApiError, ApiResult};

@@ -2,6 +2,7 @@
 
 use super::book::{Amount, Sums, cents, first_day};
 use crate::db::Tx;
+use crate::enforcement::counts::{self, RateState};
 use crate::error::{ApiError, ApiResult};
 use crate::passports;
 use crate::time::{iso, now};
@@ -35,6 +36,9 @@ pub struct PassportState {
     pub last_attestation_id: Option<String>,
     /// Each window of each permission.
     pub windows: Vec<WindowState>,
+    /// How often each permission was used, by what the service itself has decided: gates
+    /// count for themselves.
+    pub rates: Vec<RateState>,
 }
 
 /// A window of a permission.
@@ -119,6 +123,7 @@ pub async fn read_state(tx: &mut Tx, passport_id: &str, issuer: Option<&str>) ->
     }
     let (sequence_number, last_attestation_id) = last_record(tx, passport_id, &issuer_id).await?.unzip();
     let action_counts = action_counts(tx, passport_id, &issuer_id, today).await?;
+    let rates = counts::state(tx, passport_id, &issuer_id).await?;
     let daily = windows.iter().filter(|window| window.window_type == SpendWindow::Daily.name());
     Ok(PassportState {
         passport_id: passport_id.to_owned(),
@@ -130,10 +135,12 @@ pub async fn read_state(tx: &mut Tx, passport_id: &str, issuer: Option<&str>) ->
         sequence_number: sequence_number.unwrap_or_default(),
         last_attestation_id,
         windows,
+        rates,
     })
 }
 
-/// Sets windows of a passport back to nothing: one, or all. What gates hold at that moment
+/// Sets windows of a passport back to nothing: one, or all, and with today or all what the
+/// service itself has counted. What gates hold at that moment
 /// may be spent beside what is spent anew, and is not given back.
 ///
 /// # Errors
@@ -155,6 +162,11 @@ pub async fn reset(
     .await?;
     let mut ids: Vec<String> = accounts.into_iter().map(|(account,)| account).collect();
     ids.sort_by_key(|account| portcullis_core::base64::decode_url(account));
+    match window {
+        None => counts::reset(tx, passport_id, &issuer_id, true).await?,
+        Some(ResetWindow::Daily) => counts::reset(tx, passport_id, &issuer_id, false).await?,
+        Some(ResetWindow::Rolling | ResetWindow::Total) => {}
+    }
     for account in ids {
         reset_account(tx, &account, window).await?;
     }

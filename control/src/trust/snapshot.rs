@@ -4,15 +4,16 @@ use super::state::TrustKey;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
+use crate::passports::SELF_PREFIX;
 use crate::{App, Settings};
-use crate::{approvals, follow, issuers};
+use crate::{approvals, constraints, follow, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::live::{SignedSnapshot, SnapshotDraft};
 use portcullis_core::{Config, ConfigError, KeyConfig, Snapshot, UnixTime};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::Row;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Snapshots that were made and signed, the newest of each gate.
@@ -118,6 +119,7 @@ impl Content {
             config.insert("approvals".to_owned(), Value::Array(approvals));
         }
         add_trust(tx, settings, gate, at, &mut config).await?;
+        add_constraints(tx, at, &mut config).await?;
         Ok(Some(Content {
             number: row.try_get("snapshot_number")?,
             at: UnixTime::from_millis(at),
@@ -156,7 +158,7 @@ impl Base<'_> {
         let Value::Object(mut config) = configured else {
             return Err(ApiError::invalid("config", "must be an object"));
         };
-        for member in ["anonymous", "approvals", "gate", "profile", "service"] {
+        for member in ["anonymous", "approvals", "gate", "passport_constraints", "profile", "service"] {
             if config.contains_key(member) {
                 return Err(ApiError::invalid(member, "is set by the service: leave it out"));
             }
@@ -208,6 +210,20 @@ async fn add_trust(
     add(config, "badge_issuers", [registry].into_iter().filter(issues).collect())?;
     add(config, "badge_issuers", as_json(&follow::badge_issuers(tx).await?)?)?;
     add(config, "did_documents", as_json(&follow::did_documents(tx).await?)?)?;
+    Ok(())
+}
+
+/// Adds what was set for passports that the gate takes, after they were signed.
+async fn add_constraints(tx: &mut Tx, at: i64, config: &mut Map<String, Value>) -> ApiResult<()> {
+    let listed = |list: &str| config.get("trust").and_then(|trust| trust.get(list));
+    let ids = listed("issuers").and_then(Value::as_array).into_iter().flatten();
+    let ids: HashSet<&str> = ids.filter_map(|issuer| issuer.get("id")?.as_str()).collect();
+    let takes_own = listed("self_issued").is_some();
+    let is_taken = |id: &str| ids.contains(id) || (takes_own && id.starts_with(SELF_PREFIX));
+    let set = constraints::of_snapshot(tx, at, is_taken).await?;
+    if !set.is_empty() {
+        config.insert("passport_constraints".to_owned(), Value::Array(set));
+    }
     Ok(())
 }
 

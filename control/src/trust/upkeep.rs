@@ -2,9 +2,10 @@
 
 use super::changes;
 use crate::App;
-use crate::approvals;
+use crate::enforcement::counts;
 use crate::records::retention;
 use crate::time::now_ms;
+use crate::{approvals, constraints};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ async fn once(app: &App) -> Result<()> {
     app.nonces.upkeep(&app.db).await?;
     app.spend.upkeep(&app.db).await?;
     approvals::forget(app).await?;
+    constraints::forget(app).await?;
+    counts::forget(app).await?;
     retention::prune(app).await?;
     app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
     Ok(())

@@ -67,6 +67,18 @@ pub struct ApprovalConfig {
     pub expires_at: String,
 }
 
+/// One entry of `passport_constraints`, which the control service alone sets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassportConstraintsConfig {
+    /// The issuer at the root of the passport.
+    pub issuer: String,
+    /// The passport's id.
+    pub passport_id: String,
+    /// What is asked besides, of all its permissions or under the name of one, in any of the
+    /// three vocabularies.
+    pub constraints: Object<'static>,
+}
+
 /// `spend`: where it is kept what was spent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,6 +136,16 @@ pub(super) fn approval(place: Place<'_>) -> ApprovalConfig {
     }
 }
 
+pub(super) fn passport_constraints(place: Place<'_>) -> PassportConstraintsConfig {
+    let members = place.members(&["constraints", "issuer", "passport_id"]);
+    let text = |name| members.required(name).text();
+    PassportConstraintsConfig {
+        issuer: text("issuer"),
+        passport_id: text("passport_id"),
+        constraints: members.required("constraints").object().cloned().unwrap_or_default().into_owned(),
+    }
+}
+
 pub(super) fn spend(place: Place<'_>) -> Option<SpendConfig> {
     place.one_of(&[("in_memory", SpendConfig::InMemory)])
 }
@@ -132,6 +154,24 @@ pub(super) fn spend(place: Place<'_>) -> Option<SpendConfig> {
 impl Serialize for GuardrailsConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         object(&self.0, serializer)
+    }
+}
+
+impl Serialize for PassportConstraintsConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("constraints", &Members(&self.constraints))?;
+        map.serialize_entry("issuer", &self.issuer)?;
+        map.serialize_entry("passport_id", &self.passport_id)?;
+        map.end()
+    }
+}
+
+struct Members<'v>(&'v Object<'v>);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object(self.0, serializer)
     }
 }
 

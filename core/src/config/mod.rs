@@ -9,7 +9,8 @@ mod trust;
 mod windows;
 
 pub use guardrails::{
-    AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, SpendConfig,
+    AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, PassportConstraintsConfig,
+    SpendConfig,
 };
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
@@ -73,6 +74,10 @@ pub struct Config {
     /// them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<ApprovalConfig>,
+    /// What is asked of passports beyond what was signed with them, of at most 1,000. The
+    /// control service alone sets it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passport_constraints: Vec<PassportConstraintsConfig>,
     /// Where it is kept what was spent. Left out: at the control service; a gate without one
     /// refuses whatever has caps on that.
     #[serde(skip_serializing_if = "Option::is_none")]

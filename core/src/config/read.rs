@@ -1,6 +1,6 @@
 //! Reading a configuration from strict JSON.
 
-use super::guardrails::{anonymous, approval, attest, guardrails, spend};
+use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
@@ -51,6 +51,7 @@ pub(super) fn config(place: Place<'_>) -> Config {
         "max_body_bytes",
         "mode",
         "nonce_authority",
+        "passport_constraints",
         "profile",
         "reserved_headers",
         "routes",
@@ -83,6 +84,10 @@ pub(super) fn config(place: Place<'_>) -> Config {
         anonymous: members.optional("anonymous").map(anonymous),
         attest: members.optional("attest").map(attest),
         approvals: members.optional("approvals").map(|place| place.list(approval)).unwrap_or_default(),
+        passport_constraints: members
+            .optional("passport_constraints")
+            .map(|place| place.list(passport_constraints))
+            .unwrap_or_default(),
         spend: members.optional("spend").and_then(spend),
     }
 }

@@ -100,6 +100,11 @@ impl CounterKey {
         Self::of(b"agent", &[issuer.as_bytes(), agent.as_bytes(), pattern.as_bytes()], class)
     }
 
+    /// SHA-256 of for whom and for what: no two keys have the same.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// What is done from somewhere without a credential.
     pub fn of_source(source: &[u8]) -> Self {
         Self::of(b"source", &[source], CounterClass::Anonymous)
@@ -116,8 +121,8 @@ impl CounterKey {
     }
 }
 
-/// How long the windows are, in seconds.
-pub(crate) const WINDOWS: [u32; 3] = [60, 3600, 86_400];
+/// How long the windows are, in seconds. They begin where UTC's do.
+pub const WINDOWS: [u32; 3] = [60, 3600, 86_400];
 
 /// When a window is over, in whole seconds, at least one.
 pub(crate) fn seconds_left(window: usize, now: UnixTime) -> u32 {

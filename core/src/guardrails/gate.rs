@@ -49,7 +49,7 @@ impl GateRules {
     }
 
     /// Whether a pattern is for this action.
-    pub(crate) fn fits(pattern: &str, action: &str) -> bool {
+    pub fn fits(pattern: &str, action: &str) -> bool {
         super::judge::fits(pattern, action, ':')
     }
 

@@ -252,8 +252,8 @@ pub(crate) fn push_counted(evaluations: &mut Vec<Evaluation>, window: usize, cou
     detail
 }
 
-/// Adds what became of a cap.
-pub(crate) fn push_spent(evaluations: &mut Vec<Evaluation>, taken: Taken, is_over: bool) -> String {
+/// Adds what became of a cap, and answers it for people.
+pub fn push_spent(evaluations: &mut Vec<Evaluation>, taken: Taken, is_over: bool) -> String {
     let Taken { spent, cap: Cap { cents, window } } = taken;
     let end = match window {
         Window::Daily => " daily spend used",

@@ -17,7 +17,9 @@
 
 mod gate;
 mod granted;
+mod guards;
 mod judge;
+mod restrictions;
 mod rules;
 mod spend;
 mod table;
@@ -25,7 +27,9 @@ mod values;
 
 pub use gate::GateRules;
 pub use granted::{Granted, Level};
-pub use judge::{Counted, Evaluation, Facts, Outcome, Verdict, evaluate};
-pub(crate) use judge::{cost_detail, push_counted, push_spent};
+pub use guards::{Count, Counting, Guards};
+pub use judge::{Counted, Evaluation, Facts, Outcome, Verdict, evaluate, push_spent};
+pub(crate) use judge::{cost_detail, push_counted};
+pub use restrictions::{MAX_RESTRICTIONS, Restrictions};
 pub use rules::{Limits, RuleFault, Rules};
 pub use spend::{Cap, Caps, Spend, SpendAccount, SpendFault, Taken, Window};

@@ -128,7 +128,7 @@ impl Passport {
     /// The ids from the root to this hop, with spaces between, which no id has. Each passport
     /// was named by the holder of the one before it, so nobody can make up the path of a
     /// passport that was not delegated to him.
-    pub(crate) fn path_to(&self, hop: usize) -> String {
+    pub fn path_to(&self, hop: usize) -> String {
         let mut path = String::new();
         for (index, passport) in self.hops().take(hop.saturating_add(1)).enumerate() {
             if index > 0 {

@@ -242,7 +242,7 @@ impl Issuer {
 /// One text each, `issuer id`: neither has a space.
 type Scoped = Names;
 
-fn scoped_name(issuer: &str, id: &str) -> String {
+pub(crate) fn scoped_name(issuer: &str, id: &str) -> String {
     [issuer, " ", id].concat()
 }
 

@@ -9,26 +9,17 @@ use crate::capiscio::Level;
 use crate::counters::{Charged, CounterClass, CounterKey, seconds_left};
 use crate::denial::Denial;
 use crate::guardrails::{
-    Counted, Limits, Outcome, Rules, SpendAccount, SpendFault, Taken, evaluate, push_counted, push_spent,
+    Count, Counted, Counting, Guards, Outcome, SpendFault, Taken, evaluate, push_counted, push_spent,
 };
 use crate::memory::Memory;
-use crate::modei::RootKind;
 use crate::reason::Reason;
 use crate::route::Route;
 use crate::time::UnixTime;
 use crate::trust::SIMPLEGUARD_ISSUER;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-/// All that is asked of a request beyond who makes it: by its permission, and by the gate.
-#[derive(Default)]
-pub(super) struct Guards<'g> {
-    sources: Vec<&'g Rules>,
-    counted: Vec<(CounterKey, Limits)>,
-    accounts: Vec<SpendAccount>,
-}
 
 impl Verifier<'_> {
     /// What is asked of the holder of a credential for an action that it was granted.
@@ -38,48 +29,17 @@ impl Verifier<'_> {
         credential: &'g Credential,
         action: &'g str,
     ) -> Result<Guards<'g>, Denial> {
-        let mut guards = Guards::default();
-        let (issuer, agent, class) = who(credential);
-        if let Credential::Passport(_, passport) = credential
-            && let Some(granted) = passport.constraints(action)
-        {
-            let granted = granted.as_ref().map_err(|fault| Denial::from(fault.clone()))?;
-            guards.sources.push(granted.rules());
-            for level in granted.levels() {
-                let passports = passport.path_to(level.hop);
-                guards.count(|| CounterKey::of_passport(issuer, &passports, action, class), &level.limits);
-                if level.caps.is_empty() {
-                    continue;
-                }
-                if !self.snapshot.keeps_spend() {
-                    let detail = format!("{action} has a cap on what is spent, and nobody here keeps that");
-                    return Err(Denial::new(Reason::ConstraintNotEnforceable, detail));
-                }
-                guards.accounts.push(SpendAccount {
-                    issuer: issuer.to_string(),
-                    passport_id: passports,
-                    permission: action.to_string(),
-                    caps: level.caps,
-                });
+        let mut guards = match credential {
+            Credential::Passport(_, passport) => {
+                Guards::of_passport(passport, action, self.snapshot.restrictions())?
             }
+            Credential::Badge(_) | Credential::SimpleGuard(_) => Guards::default(),
+        };
+        if !guards.accounts.is_empty() && !self.snapshot.keeps_spend() {
+            let detail = format!("{action} has a cap on what is spent, and nobody here keeps that");
+            return Err(Denial::new(Reason::ConstraintNotEnforceable, detail));
         }
-        for (pattern, rules) in self.snapshot.guardrails().of(action) {
-            guards.sources.push(rules);
-            guards.count(|| CounterKey::of_agent(issuer, agent, pattern, class), rules.limits());
-            if !rules.caps().is_empty() {
-                guards.accounts.push(SpendAccount {
-                    issuer: issuer.to_string(),
-                    passport_id: agent.to_string(),
-                    // No permission of a passport is called so.
-                    permission: if pattern.ends_with('*') {
-                        pattern.to_string()
-                    } else {
-                        [pattern, "*"].concat()
-                    },
-                    caps: *rules.caps(),
-                });
-            }
-        }
+        guards.add_gate(self.snapshot.guardrails(), action, whom(credential));
         Ok(guards)
     }
 
@@ -97,7 +57,7 @@ impl Verifier<'_> {
             return Ok(None);
         }
         let mut counted = Vec::with_capacity(guards.counted.len());
-        for (key, limits) in &guards.counted {
+        for Count { key, limits, .. } in &guards.counted {
             counted.push(Counted { limits: *limits, used: memory.usage(key, now)? });
         }
         let target_domain = asking.target_domain(route);
@@ -123,7 +83,7 @@ impl Verifier<'_> {
         memory: &mut dyn Memory,
         trail: &mut Trail,
     ) -> Result<(), Denial> {
-        for (key, limits) in &guards.counted {
+        for Count { key, limits, .. } in &guards.counted {
             if let Charged::Over { window, used } = memory.charge(key, limits, now)? {
                 trail.retry_after_s = Some(seconds_left(window, now));
                 let detail = push_counted(&mut trail.evaluations, window, &Counted { limits: *limits, used });
@@ -214,7 +174,7 @@ impl Verifier<'_> {
                 return refused("what it costs is capped by agent, and it names none");
             }
         }
-        guards.count(|| CounterKey::of_source(source), &limits);
+        guards.count(|| CounterKey::of_source(source), &limits, None);
         if Self::look(&guards, asking, route, now, memory, trail)?.is_some() {
             return refused("it needs approval, and nobody asks for that");
         }
@@ -222,23 +182,15 @@ impl Verifier<'_> {
     }
 }
 
-impl Guards<'_> {
-    fn count(&mut self, key: impl FnOnce() -> CounterKey, limits: &Limits) {
-        if !limits.is_empty() {
-            self.counted.push((key(), *limits));
-        }
-    }
-}
-
-/// Issuer, agent, and who can make up such.
-fn who(credential: &Credential) -> (&str, &str, CounterClass) {
-    let (issuer, agent, self_issued) = match credential {
-        Credential::Passport(_, passport) => {
-            let root = passport.root();
-            (root.issuer(), passport.agent_id(), root.kind() == RootKind::SelfIssued)
-        }
-        Credential::Badge(badge) => (badge.issuer(), badge.subject(), badge.level() == Level::SelfSigned),
-        Credential::SimpleGuard(key_id) => (SIMPLEGUARD_ISSUER, key_id.as_str(), false),
+/// Whose requests count together.
+fn whom(credential: &Credential) -> Counting<'_> {
+    let of = |issuer, agent, self_issued| {
+        let class = if self_issued { CounterClass::SelfIssued } else { CounterClass::Vouched };
+        Counting { issuer, agent, class }
     };
-    (issuer, agent, if self_issued { CounterClass::SelfIssued } else { CounterClass::Vouched })
+    match credential {
+        Credential::Passport(_, passport) => Counting::of_passport(passport),
+        Credential::Badge(badge) => of(badge.issuer(), badge.subject(), badge.level() == Level::SelfSigned),
+        Credential::SimpleGuard(key_id) => of(SIMPLEGUARD_ISSUER, key_id.as_str(), false),
+    }
 }

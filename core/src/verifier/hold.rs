@@ -23,6 +23,45 @@ pub(super) struct Hold {
     detail: String,
 }
 
+/// The one request that an approval lets through.
+#[derive(Clone, Copy, Debug)]
+pub struct BoundRequest<'b> {
+    /// The action.
+    pub action: &'b str,
+    /// The SHA-256 thumbprint of the agent's key.
+    pub agent_key: &'b [u8; 32],
+    /// The SHA-256 of the body.
+    pub body: &'b [u8; 32],
+    /// What it costs.
+    pub cost_cents: u64,
+    /// The gate's id.
+    pub gate: &'b str,
+    /// The method.
+    pub method: &'b str,
+    /// Path and query.
+    pub target: &'b str,
+}
+
+impl BoundRequest<'_> {
+    /// What an approval must be for: SHA-256 over the RFC 8785 text of all members, the
+    /// key in base64url, the body's hash in hexadecimal.
+    pub fn binding(&self) -> [u8; 32] {
+        let (key, body) = (base64::encode_url(self.agent_key), hex(self.body));
+        let cents = i64::try_from(self.cost_cents).unwrap_or(i64::MAX);
+        let bound = Object::from([
+            ("action", Value::from(self.action)),
+            ("agent_key", key.as_str().into()),
+            ("body", body.as_str().into()),
+            ("cost_cents", Value::integer(cents)),
+            ("gate", self.gate.into()),
+            ("method", self.method.into()),
+            ("target", self.target.into()),
+            ("v", 1.into()),
+        ]);
+        sha256(canonical_text(&bound.into()).as_bytes())
+    }
+}
+
 impl Verifier<'_> {
     /// What an approval of this request must be for: its action, method, target, cost and
     /// body, by this agent at this gate, and nothing else.
@@ -35,19 +74,17 @@ impl Verifier<'_> {
                 sha256(self.snapshot.trust().simpleguard_key_with(id, self.live, now)?.as_bytes())
             }
         };
-        let (key, body) = (base64::encode_url(&agent_key), hex(&body.hasher.digest()));
-        let cents = i64::try_from(route.cost_cents()).unwrap_or(i64::MAX);
-        let bound = Object::from([
-            ("action", Value::from(identity.action())),
-            ("agent_key", key.as_str().into()),
-            ("body", body.as_str().into()),
-            ("cost_cents", Value::integer(cents)),
-            ("gate", self.snapshot.gate().into()),
-            ("method", asking.method.name().into()),
-            ("target", asking.target.as_ref().into()),
-            ("v", 1.into()),
-        ]);
-        Ok(Hold { binding: sha256(canonical_text(&bound.into()).as_bytes()), agent_key, detail })
+        let action = identity.action();
+        let bound = BoundRequest {
+            action,
+            agent_key: &agent_key,
+            body: &body.hasher.digest(),
+            cost_cents: route.cost_cents(),
+            gate: self.snapshot.gate(),
+            method: asking.method.name(),
+            target: asking.target.as_ref(),
+        };
+        Ok(Hold { binding: bound.binding(), agent_key, detail })
     }
 
     /// Uses an approval of what is held by this process, and answers whether there was one to use.

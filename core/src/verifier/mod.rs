@@ -8,6 +8,7 @@ mod permit;
 mod prove;
 mod wanted;
 
+pub use hold::BoundRequest;
 pub use pending::Pending;
 pub use permit::{Credential, Held, Identity, Permit, Refused, Step};
 pub use wanted::Wanted;

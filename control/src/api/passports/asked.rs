@@ -1,11 +1,12 @@
 //! What may be asked for when a passport is to be issued.
 
 use crate::api::shapes::{check_id, check_metadata, check_text};
+use crate::constraints::strict;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::passports::{Grant, MAX_LIFE_MS, Passport, SELF_PREFIX, select_passports};
 use crate::time::now_ms;
-use portcullis_core::json::{self, Object};
+use portcullis_core::json::Object;
 use portcullis_core::{PublicKey, base64, modei};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -159,21 +160,13 @@ fn permissions(
         return Err(ApiError::invalid("constraints", problem));
     }
     let of_all = if of_each == 0 {
-        object("constraints", &Value::Object(constraints.clone()))?
+        strict("constraints", &Value::Object(constraints.clone()))?
     } else {
         Object::default()
     };
     let with_constraints = |name: &String| match constraints.get(name) {
-        Some(value) => Ok((name.clone(), object(&format!("constraints.{name}"), value)?)),
+        Some(value) => Ok((name.clone(), strict(&format!("constraints.{name}"), value)?)),
         None => Ok((name.clone(), of_all.clone())),
     };
     asked.iter().map(with_constraints).collect()
-}
-
-fn object(field: &str, value: &Value) -> ApiResult<Object<'static>> {
-    let text = value.to_string();
-    let value = json::parse(text.as_bytes(), modei::LIMITS)
-        .map_err(|error| ApiError::invalid(field, format!("cannot be signed: {error}")))?;
-    let object = value.as_object().ok_or_else(|| ApiError::invalid(field, "must be an object"))?;
-    Ok(object.clone().into_owned())
 }

@@ -5,6 +5,7 @@ use super::{PassportRecord, PassportRevoked};
 use crate::api::gates::{full_id, hold, no_gate};
 use crate::api::shapes::Page;
 use crate::auth::{Caller, PassportsRead, PassportsWrite};
+use crate::constraints;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path};
@@ -207,6 +208,8 @@ async fn reissue_passport(
         }
     };
     let new = passports::issue(&mut tx, &app, by, grant).await?;
+    // Nobody gets rid of what was set by having the passport issued anew.
+    let number = constraints::carry(&mut tx, &old, &new).await?.unwrap_or(number);
     let detail = json!({"passport_id": new.passport_id, "agent_id": new.agent_id});
     audit::record(&mut tx, &caller.key_id, "passport.reissue", &old.passport_id, detail).await?;
     tx.commit().await?;

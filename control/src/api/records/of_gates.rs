@@ -232,7 +232,7 @@ async fn record(
         time: now(),
     };
     let reported = Reported { json, agent_id: report.agent_id, passport_id: report.passport_id };
-    let attestation_id = records::record_own(&mut tx, &app, &draft, Some(reported)).await?;
+    let attestation_id = records::record_own(&mut tx, &app, &draft, Some(reported)).await?.id();
     tx.commit().await?;
     app.metrics.recorded(decision.name());
     Ok((StatusCode::CREATED, Json(Recorded { attestation_id })))
