@@ -11,6 +11,7 @@ mod windows;
 pub use guardrails::{
     AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, SpendConfig,
 };
+pub(crate) use read::Place;
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,

@@ -23,7 +23,7 @@ impl Config {
 
     /// Reads one that is part of something else; paths begin within it.
     pub(crate) fn from_value(value: &Value<'_>) -> Result<Self, ConfigError> {
-        config(Place { value, path: String::new() })
+        config(Place::whole(value))
     }
 }
 
@@ -154,23 +154,28 @@ pub(super) fn parsed<T>(
         return Err(ConfigError::new("", "is missing: give the gate its configuration as JSON text"));
     }
     let value = json::parse(json, LIMITS).map_err(|error| ConfigError::new("", error.to_string()))?;
-    read(Place { value: &value, path: String::new() })
+    read(Place::whole(&value))
 }
 
 /// A value of a configuration, and where it stands.
-pub(super) struct Place<'v> {
+pub(crate) struct Place<'v> {
     value: &'v Value<'v>,
     path: String,
 }
 
 /// The members of an object, all of them known.
-pub(super) struct Members<'v> {
+pub(crate) struct Members<'v> {
     object: &'v Object<'v>,
     path: String,
 }
 
 impl<'v> Place<'v> {
-    pub(super) fn wrong(&self, problem: impl AsRef<str>) -> ConfigError {
+    /// The whole of what is read.
+    pub(crate) fn whole(value: &'v Value<'v>) -> Self {
+        Place { value, path: String::new() }
+    }
+
+    pub(crate) fn wrong(&self, problem: impl AsRef<str>) -> ConfigError {
         ConfigError::new(&self.path, problem)
     }
 
@@ -180,11 +185,11 @@ impl<'v> Place<'v> {
     }
 
     #[inline(never)]
-    pub(super) fn text(&self) -> Result<String, ConfigError> {
+    pub(crate) fn text(&self) -> Result<String, ConfigError> {
         self.value.as_str().map(ToString::to_string).ok_or_else(|| self.wrong("must be a string"))
     }
 
-    pub(super) fn object(&self) -> Result<&'v Object<'v>, ConfigError> {
+    pub(crate) fn object(&self) -> Result<&'v Object<'v>, ConfigError> {
         self.value.as_object().ok_or_else(|| self.wrong("must be an object"))
     }
 
@@ -192,12 +197,12 @@ impl<'v> Place<'v> {
         self.value.as_bool().ok_or_else(|| self.wrong("must be true or false"))
     }
 
-    pub(super) fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
+    pub(crate) fn whole_number<N: TryFrom<i64>>(&self) -> Result<N, ConfigError> {
         let number = self.value.as_integer().and_then(|number| N::try_from(number).ok());
         number.ok_or_else(|| self.wrong("must be a whole number, not negative and not too large"))
     }
 
-    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+    pub(crate) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
         chosen.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
@@ -205,7 +210,7 @@ impl<'v> Place<'v> {
         })
     }
 
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
     ) -> Result<Vec<T>, ConfigError> {
@@ -219,7 +224,7 @@ impl<'v> Place<'v> {
     }
 
     #[inline(never)]
-    pub(super) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
+    pub(crate) fn members(self, known: &[&str]) -> Result<Members<'v>, ConfigError> {
         let object = self.value.as_object().ok_or_else(|| self.wrong("must be an object"))?;
         let members = Members { object, path: self.path };
         match object.iter().find(|(name, _)| !known.contains(name)) {
@@ -233,18 +238,23 @@ impl<'v> Place<'v> {
 }
 
 impl<'v> Members<'v> {
+    /// What is wrong with a member.
+    pub(crate) fn wrong(&self, name: &str, problem: impl AsRef<str>) -> ConfigError {
+        ConfigError::new(self.path_to(name), problem)
+    }
+
     fn path_to(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
     #[inline(never)]
-    pub(super) fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
+    pub(crate) fn required(&self, name: &str) -> Result<Place<'v>, ConfigError> {
         let value =
             self.object.get(name).ok_or_else(|| ConfigError::new(self.path_to(name), "is missing"))?;
         Ok(Place { value, path: self.path_to(name) })
     }
 
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &self,
         name: &str,
         read: impl Fn(Place<'v>) -> Result<T, ConfigError>,
