@@ -10,6 +10,7 @@ pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod backup;
+pub mod catalog;
 pub mod db;
 pub mod error;
 pub mod extract;

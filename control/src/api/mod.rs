@@ -5,6 +5,7 @@ pub mod anonymous;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod catalog;
 pub mod checks;
 pub mod domains;
 pub mod feed;
@@ -36,6 +37,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(api_keys::routes())
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(catalog::routes())
         .merge(domains::routes())
         .merge(feed::routes())
         .merge(following::routes())

@@ -5,7 +5,7 @@ use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
 use crate::{App, Settings};
-use crate::{approvals, follow, issuers};
+use crate::{approvals, catalog, follow, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::live::{SignedSnapshot, SnapshotDraft};
 use portcullis_core::{Config, ConfigError, KeyConfig, Snapshot, UnixTime};
@@ -117,6 +117,10 @@ impl Content {
         if !approvals.is_empty() {
             config.insert("approvals".to_owned(), Value::Array(approvals));
         }
+        let hashes = catalog::hashes(tx, gate).await?;
+        if !hashes.is_empty() {
+            config.insert("catalog_hashes".to_owned(), json!(hashes));
+        }
         add_trust(tx, settings, gate, at, &mut config).await?;
         Ok(Some(Content {
             number: row.try_get("snapshot_number")?,
@@ -156,7 +160,7 @@ impl Base<'_> {
         let Value::Object(mut config) = configured else {
             return Err(ApiError::invalid("config", "must be an object"));
         };
-        for member in ["anonymous", "approvals", "gate", "profile", "service"] {
+        for member in ["anonymous", "approvals", "catalog_hashes", "gate", "profile", "service"] {
             if config.contains_key(member) {
                 return Err(ApiError::invalid(member, "is set by the service: leave it out"));
             }

@@ -105,9 +105,9 @@ impl Catalog {
             let problem = format!("take {} bytes, and a catalog may have {MAX_BYTES}", snapshot.len());
             return Err(ConfigError::new("permissions", problem));
         }
-        let hash = sha256(snapshot.as_bytes());
-        let signature = base64::encode(&key.sign(&hash));
-        Ok(Signed { snapshot, content_hash: hex(&hash), signature })
+        let content_hash = hex(&sha256(snapshot.as_bytes()));
+        let signature = sign_text(&snapshot, key);
+        Ok(Signed { snapshot, content_hash, signature })
     }
 
     /// Reads a snapshot. Whether anybody has signed it is not looked at.
@@ -176,6 +176,12 @@ impl Published<'_> {
         }
         Catalog::read(&value).map_err(CatalogError::Form)
     }
+}
+
+/// Signs a snapshot's canonical text once more: the Ed25519 signature over the 32 bytes of its
+/// SHA-256, in standard base64.
+pub fn sign_text(snapshot: &str, key: &SecretKey) -> String {
+    base64::encode(&key.sign(&sha256(snapshot.as_bytes())))
 }
 
 /// Reads `{"permissions": […]}`, as a draft has them.
