@@ -1,6 +1,6 @@
 //! What publishing a draft would change, and for whom.
 
-use super::{Draft, latest, version};
+use super::{Draft, find, latest};
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::time::now_ms;
@@ -49,8 +49,9 @@ pub async fn impact(tx: &mut Tx, gate: &str) -> ApiResult<Impact> {
         let of_version = match of_versions.entry(pinned) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                let stored = version(tx, gate, pinned).await?;
-                unknown.insert(changes(&stored.permissions()?, &drafted))
+                let stored = find(tx, gate, pinned).await?;
+                let terms = stored.map(|stored| stored.permissions()).transpose()?;
+                unknown.insert(terms.map_or_else(Vec::new, |terms| changes(&terms, &drafted)))
             }
         };
         let granted: BTreeSet<String> =

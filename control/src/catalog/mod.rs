@@ -3,15 +3,17 @@
 pub mod discover;
 mod draft;
 mod impact;
+mod pin;
 mod publish;
 
 pub use draft::Draft;
 pub use impact::{Impact, impact};
+pub use pin::{accept, pin};
 pub use publish::{Publication, publish};
 
 use crate::App;
 use crate::db::Tx;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::keys::{self, Purpose};
 use crate::time::now_ms;
 use anyhow::Context;
@@ -118,16 +120,6 @@ impl Stored {
             signing_key_id: signer.key_id,
         })
     }
-}
-
-/// A published version.
-///
-/// # Errors
-/// 404.
-pub async fn version(tx: &mut Tx, gate: &str, version: i64) -> ApiResult<Stored> {
-    find(tx, gate, version)
-        .await?
-        .ok_or_else(|| ApiError::not_found("catalog version", &format!("{version} of {gate}")))
 }
 
 /// A published version, if there is one of this number.

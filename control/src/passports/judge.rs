@@ -3,8 +3,8 @@
 use super::Passport;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use crate::issuers;
 use crate::time::now;
+use crate::{catalog, issuers};
 use anyhow::Context;
 use portcullis_core::json::{self, Value, canonical_text};
 use portcullis_core::modei::{self, SignedEnvelope};
@@ -153,6 +153,7 @@ pub async fn service_trust(tx: &mut Tx, presented: &Presented) -> ApiResult<Trus
 /// What a gate judges passports by.
 #[derive(Debug)]
 pub struct GateTrust {
+    gate_id: String,
     trust: Trust,
     profile: Profile,
     windows: Windows,
@@ -195,6 +196,7 @@ pub async fn gate_trust(tx: &mut Tx, gate_id: &str, presented: &Presented) -> Ap
         .map_or(Ok(WindowsConfig::default()), WindowsConfig::deserialize)
         .context("a gate's windows are unreadable")?;
     Ok(GateTrust {
+        gate_id: gate_id.to_owned(),
         trust: Trust::new(&config, profile).context("a gate's trust cannot be used")?,
         profile,
         windows: Windows::new(&windows, profile).context("a gate's windows cannot be used")?,
@@ -259,7 +261,7 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
 /// No database. A refusal is a decision.
 pub async fn decide(
     tx: &mut Tx,
-    GateTrust { trust, profile, windows }: &GateTrust,
+    GateTrust { gate_id, trust, profile, windows }: &GateTrust,
     presented: &Presented,
     action: &str,
 ) -> ApiResult<Decision> {
@@ -267,6 +269,15 @@ pub async fn decide(
     let Some(passport) = decision.passport.take().filter(|_| decision.denial.is_none()) else {
         return Ok(decision);
     };
+    if let Some(pin) = passport.catalog_pin() {
+        if !is_published(tx, gate_id, pin).await? {
+            let detail = "the gate has not published the catalog that the passport is pinned to";
+            decision.refuse("catalog_pin", Denial::new(Reason::CatalogPinMismatch, detail));
+            decision.passport = Some(passport);
+            return Ok(decision);
+        }
+        decision.pass("catalog_pin");
+    }
     let life = passport.hops().try_for_each(|hop| windows.check_life(hop.issued_at(), hop.expires_at()));
     if let Err(denial) = life {
         decision.refuse("lifetime", denial);
@@ -296,6 +307,11 @@ pub async fn decide(
     }
     decision.passport = Some(passport);
     Ok(decision)
+}
+
+async fn is_published(tx: &mut Tx, gate_id: &str, pin: &modei::CatalogPin) -> ApiResult<bool> {
+    let published = catalog::find(tx, gate_id, pin.version).await?;
+    Ok(published.is_some_and(|published| published.content_hash == pin.content_hash))
 }
 
 async fn revocation(tx: &mut Tx, trust: &Trust, passport: &modei::Passport) -> ApiResult<Option<Denial>> {

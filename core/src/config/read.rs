@@ -45,6 +45,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         "audiences",
         "authorities",
         "cache_bytes",
+        "catalog_hashes",
         "gate",
         "guardrails",
         "max_body_bytes",
@@ -76,6 +77,7 @@ pub(super) fn config(place: Place<'_>) -> Result<Config, ConfigError> {
         cache_bytes: members
             .optional("cache_bytes", |place| place.whole_number())?
             .unwrap_or(DEFAULT_CACHE_BYTES),
+        catalog_hashes: members.optional("catalog_hashes", |place| place.list(text))?.unwrap_or_default(),
         audiences: members.optional("audiences", |place| place.list(text))?,
         max_body_bytes: members
             .optional("max_body_bytes", |place| place.whole_number())?

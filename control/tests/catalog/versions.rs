@@ -1,11 +1,7 @@
 //! Catalogs: drafted, published and read, and what is refused.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use portcullis_core::catalog::Published;
+use crate::common::passports;
+use crate::support::{bench, draft, offered, per_call, publish, verify};
 use serde_json::{Value, json};
 use xtask::on_every_database;
 
@@ -21,48 +17,6 @@ on_every_database!(
     drafts_and_versions_need_their_scopes,
     versions_are_numbered_without_gaps_whoever_publishes,
 );
-
-fn bench(database: Option<&str>) -> Bench {
-    let bench = Bench::new(database);
-    bench.call("POST", "/api/gates", Some(json!({"gate_id": "gate_a", "name": "A"})));
-    bench
-}
-
-fn offered(key: &str, constraints: Value) -> Value {
-    json!({"permission_key": key, "display_name": key, "description": "", "constraints": constraints})
-}
-
-fn per_call(cents: u64) -> Value {
-    json!({"core:pricing:per_call_cents": cents})
-}
-
-fn draft(bench: &Bench, permissions: Value) -> Value {
-    let (status, draft) =
-        bench.call("POST", "/api/gates/gate_a/catalog", Some(json!({"permissions": permissions})));
-    assert_eq!(status, 200, "{draft}");
-    draft
-}
-
-fn publish(bench: &Bench, permissions: Value) -> Value {
-    draft(bench, permissions);
-    let (status, published) = bench.call("POST", "/api/gates/gate_a/catalog/publish", None);
-    assert_eq!(status, 201, "{published}");
-    published
-}
-
-/// As whoever has the answer checks it.
-fn verify(published: &Value) {
-    let text = |name: &str| published[name].as_str().unwrap().to_owned();
-    let (content_hash, signature, public_key) = (text("content_hash"), text("signature"), text("public_key"));
-    let snapshot = published["catalog_snapshot"].to_string();
-    let checked = Published {
-        snapshot: snapshot.as_bytes(),
-        content_hash: &content_hash,
-        signature: &signature,
-        public_key: &public_key,
-    };
-    assert_eq!(checked.verify().unwrap().gate_id, "gate_a");
-}
 
 fn a_draft_is_what_was_set_last(database: Option<&str>) {
     let bench = bench(database);
@@ -146,7 +100,7 @@ fn a_version_may_be_in_force_later(database: Option<&str>) {
     let bench = bench(database);
     publish(&bench, json!([offered("flights:search", per_call(5))]));
     draft(&bench, json!([offered("flights:search", per_call(9))]));
-    let later = common::passports::now().plus_millis(86_400_000).to_iso();
+    let later = passports::now().plus_millis(86_400_000).to_iso();
     let (status, second) =
         bench.call("POST", "/api/gates/gate_a/catalog/publish", Some(json!({"effective_at": later})));
     assert_eq!((status, &second["effective_at"]), (201, &json!(later)));
