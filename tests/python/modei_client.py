@@ -39,11 +39,18 @@ TYPES = {
     "issue_passport": modei.Passport,
     "reissue_passport": modei.ReissueResult,
     "check_gate": modei.CheckResult,
+    "publish_catalog": modei.PublishResult,
+    "get_catalog_version": modei.PublishedCatalog,
+    "list_catalog_versions": [modei.PublishedCatalog],
+    "discover_services": {"services": [modei.DiscoveryResult]},
 }
 
 
 def check_type(method: str, answer: Any) -> None:
     expected = TYPES.get(method)
+    if isinstance(expected, dict):
+        (name, expected), = expected.items()
+        answer = answer[name]
     if isinstance(expected, list):
         for one in answer:
             expected[0].model_validate(one)

@@ -5,10 +5,12 @@
 //! and needs to trust nobody on the way. Passports name the version that they were issued
 //! under by number and hash.
 
+mod answer;
 mod diff;
 mod permission;
 mod terms;
 
+pub use answer::{Answer, AnswerError, Believed, verify_answer};
 pub use diff::{Change, ChangeKind, changes};
 pub use permission::{MAX_PERMISSIONS, Permission, RiskLevel};
 pub use terms::{MAX_CENTS, Price, PricingModel, Terms};
@@ -92,6 +94,10 @@ pub enum CatalogError {
     SignatureInvalid,
     /// What was signed is no catalog.
     Form(ConfigError),
+    /// It is signed by another key than the one that was asked for.
+    KeyUnexpected,
+    /// What stands beside the snapshot says something else than what was signed.
+    TermsMismatch,
 }
 
 impl Catalog {
@@ -163,7 +169,11 @@ impl Published<'_> {
     pub fn verify(&self) -> Result<Catalog, CatalogError> {
         let value = json::parse(self.snapshot, LIMITS)
             .map_err(|error| CatalogError::Unreadable(error.to_string()))?;
-        let hash = sha256(canonical_text(&value).as_bytes());
+        self.verify_value(&value)
+    }
+
+    fn verify_value(&self, value: &Value<'_>) -> Result<Catalog, CatalogError> {
+        let hash = sha256(canonical_text(value).as_bytes());
         let found = hex(&hash);
         if self.content_hash.strip_prefix("sha256:").unwrap_or(self.content_hash) != found {
             return Err(CatalogError::HashMismatch { found });
@@ -174,7 +184,7 @@ impl Published<'_> {
         if !key.verify(&hash, &signature) {
             return Err(CatalogError::SignatureInvalid);
         }
-        Catalog::read(&value).map_err(CatalogError::Form)
+        Catalog::read(value).map_err(CatalogError::Form)
     }
 }
 
@@ -204,6 +214,8 @@ impl CatalogError {
             CatalogError::SignatureMalformed => "signature_malformed",
             CatalogError::SignatureInvalid => "signature_invalid",
             CatalogError::Form(_) => "snapshot_malformed",
+            CatalogError::KeyUnexpected => "public_key_unexpected",
+            CatalogError::TermsMismatch => "terms_mismatch",
         }
     }
 }
@@ -223,7 +235,13 @@ impl fmt::Display for CatalogError {
             CatalogError::SignatureInvalid => {
                 formatter.write_str("the signature is not one of this hash by this key")
             }
-            CatalogError::Form(error) => write!(formatter, "what was signed is no catalog: {error}"),
+            CatalogError::KeyUnexpected => {
+                formatter.write_str("it is signed by another key than the one given")
+            }
+            CatalogError::TermsMismatch => {
+                formatter.write_str("says something else than the catalog that was signed")
+            }
+            CatalogError::Form(error) => write!(formatter, "it is no published catalog: {error}"),
         }
     }
 }
