@@ -133,7 +133,8 @@ fn every_method_of_passports_answers_as_the_clients_types_say(database: Option<&
         assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([passport]));
         let new = scene.call("reissue_passport", json!([id]), json!({}));
         assert_eq!(&new["revoked_passport_id"], id);
-        let refused = scene.error("reissue_passport", json!([id]), json!({"accept_catalog_version": 2}));
+        let accepted = json!({"accept_catalog_version": 2});
+        let refused = scene.error("reissue_passport", json!([new["passport_id"]]), accepted);
         assert_eq!(refused, ("ValidationError".to_owned(), 422));
         assert_eq!(
             scene.error("reissue_passport", json!([id]), json!({})),
