@@ -4,6 +4,7 @@
 
 use portcullis_core::catalog::{
     Catalog, CatalogError, Change, ChangeKind, Permission, PricingModel, Published, changes, draft,
+    verify_answer,
 };
 use portcullis_core::{SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
@@ -248,4 +249,50 @@ fn what_is_added_removed_or_told_otherwise_is_a_change_of_its_permission() {
     );
     let rise = serde_json::to_value(&rise[0]).unwrap();
     assert_eq!((&rise["old_price_cents"], &rise["new_price_cents"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn an_answer_is_believed_as_far_as_it_says_what_was_signed() {
+    let signed = catalog().sign(&key(1)).unwrap();
+    let public_key = base64::encode(&key(1).public_key());
+    let one = json!({
+        "gate_id": "gate_a", "version": 3, "catalog_snapshot": serde_json::from_str::<Value>(&signed.snapshot).unwrap(),
+        "content_hash": signed.content_hash, "signature": signed.signature, "public_key": public_key,
+    });
+    let service = json!({
+        "gate_id": "gate_a", "permission_key": "flights:search", "catalog_version": 3, "price_cents": 5,
+        "pricing_model": "per_call", "currency": "USD", "uptime_basis_points": 9990,
+        "catalog_content_hash": signed.content_hash,
+    });
+    let told = |answer: &Value, key: Option<&str>| {
+        let answer = verify_answer(answer.to_string().as_bytes(), key);
+        answer.map(|answer| answer.services).map_err(|error| (error.path, error.error.code()))
+    };
+    assert_eq!(told(&one, Some(&public_key)), Ok(0));
+    let page = json!({"catalogs": [one], "services": [service]});
+    assert_eq!(told(&page, None), Ok(1));
+    assert_eq!(told(&page, Some("other")), Err(("catalogs[0]".to_owned(), "public_key_unexpected")));
+    for (member, value) in [
+        ("catalog_content_hash", json!("00")),
+        ("catalog_version", json!(2)),
+        ("currency", json!("EUR")),
+        ("gate_id", json!("gate_b")),
+        ("permission_key", json!("flights:book")),
+        ("platform_fee_basis_points", json!(1)),
+        ("price_cents", json!(4)),
+        ("pricing_model", json!("usage")),
+        ("response_time_ms", json!(1)),
+        ("uptime_basis_points", Value::Null),
+    ] {
+        let mut changed = page.clone();
+        changed["services"][0][member] = value;
+        assert_eq!(told(&changed, None), Err((format!("services[0].{member}"), "terms_mismatch")));
+    }
+    for (member, value) in [("gate_id", json!("gate_b")), ("version", json!(4))] {
+        let mut changed = page.clone();
+        changed["catalogs"][0][member] = value;
+        assert_eq!(told(&changed, None), Err((format!("catalogs[0].{member}"), "terms_mismatch")));
+    }
+    assert_eq!(told(&json!({}), None), Err((String::new(), "snapshot_malformed")));
+    assert_eq!(told(&json!({"catalogs": {}}), None), Err((String::new(), "snapshot_malformed")));
 }

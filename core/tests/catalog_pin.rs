@@ -1,6 +1,6 @@
 //! Passports that are pinned to a catalog, at a gate that has published some.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
 
