@@ -1,6 +1,11 @@
 //! Catalogs of gates: what they offer, who finds it, and which passports have its terms.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
