@@ -8,6 +8,7 @@ mod audit;
 mod badge;
 mod bundle;
 mod bundle_badges;
+mod catalog;
 mod credential;
 mod delegate;
 mod draft;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command),
         Command::Badge(command) => badge::run(&command),
         Command::Bundle(args) => bundle::run(&args),
+        Command::Catalog(command) => catalog::run(&command),
         Command::Delegate(args) => delegate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Gate(command) => gate::run(&command),
@@ -82,5 +84,7 @@ enum Command {
     Approvals(approvals::Command),
     #[command(subcommand)]
     Audit(audit::Command),
+    #[command(subcommand)]
+    Catalog(catalog::Command),
     Watch(watch::Args),
 }

@@ -24,6 +24,8 @@ const TABLES: &[&str] = &[
     "signing_keys",
     "issuers",
     "gates",
+    "catalogs",
+    "catalog_services",
     "gate_keys",
     "attestation_keys",
     "record_logs",

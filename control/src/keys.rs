@@ -14,7 +14,8 @@ use std::fmt;
 /// of each apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
-    /// Passports of an issuer or of a gate.
+    /// Passports of an issuer or of a gate, and catalogs of a gate: those are signed as hashes
+    /// of 32 bytes, which no passport is.
     Passports,
     /// Trust Badges of the registry.
     Badges,

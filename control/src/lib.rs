@@ -10,6 +10,7 @@ pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod backup;
+pub mod catalog;
 pub mod constraints;
 pub mod db;
 pub mod enforcement;

@@ -89,6 +89,10 @@ impl Reason {
                 OPERATOR,
                 "Send a shorter body, or raise `max_body_bytes` and the proxy's own limit for buffered bodies.",
             ),
+            Reason::CatalogPinMismatch => (
+                ISSUER,
+                "Issue the passport anew, under the catalog that is in force. Right after a catalog was published, try again: the gate may not have heard of it yet.",
+            ),
             Reason::ChallengeExpired => (
                 CALLER,
                 "Sign the request again, with the nonce of the `Accept-Signature` in this answer; challenges live for a minute.",

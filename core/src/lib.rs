@@ -14,6 +14,7 @@ pub mod attestation;
 pub mod base64;
 mod cache;
 pub mod capiscio;
+pub mod catalog;
 mod config;
 mod counters;
 mod denial;

@@ -23,6 +23,7 @@ pub enum Reason {
     BodyDigestMismatch,
     BodyNotSigned,
     BodyTooLarge,
+    CatalogPinMismatch,
     ChallengeExpired,
     ChallengeGateMismatch,
     ChallengeKeyMismatch,
@@ -98,7 +99,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 89] = [
+    pub const ALL: [Reason; 90] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
@@ -117,6 +118,7 @@ impl Reason {
         Reason::BodyDigestMismatch,
         Reason::BodyNotSigned,
         Reason::BodyTooLarge,
+        Reason::CatalogPinMismatch,
         Reason::ChallengeExpired,
         Reason::ChallengeGateMismatch,
         Reason::ChallengeKeyMismatch,
@@ -266,6 +268,10 @@ impl Reason {
             Reason::BodyTooLarge => {
                 ("body_too_large", "The body is longer than this gate reads to check what was signed.")
             }
+            Reason::CatalogPinMismatch => (
+                "catalog_pin_mismatch",
+                "The catalog version that the passport is pinned to is not one that the gate has published.",
+            ),
             Reason::ChallengeExpired => {
                 ("challenge_expired", "The challenge that the request's proof answers is too old.")
             }

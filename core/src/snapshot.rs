@@ -2,8 +2,11 @@
 
 use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
+use crate::catalog::MAX_VERSIONS;
 use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
 use crate::guardrails::{GateRules, Restrictions};
+use crate::live::read_hex;
+use crate::modei::CatalogPin;
 use crate::ordered::Names;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_id};
@@ -32,6 +35,7 @@ pub struct Snapshot {
     approvals: Vec<Approval>,
     restrictions: Restrictions,
     keeps_spend: bool,
+    catalog_hashes: Vec<String>,
 }
 
 impl Snapshot {
@@ -91,6 +95,7 @@ impl Snapshot {
             restrictions: Restrictions::new(&config.passport_constraints)?,
             attest,
             keeps_spend,
+            catalog_hashes: catalog_hashes(&config.catalog_hashes)?,
             audiences: audiences(config.audiences.as_deref(), &authorities)?,
             max_body_bytes: config.max_body_bytes,
             nonce_authority: config.nonce_authority,
@@ -185,6 +190,12 @@ impl Snapshot {
         self.keeps_spend
     }
 
+    /// Whether the gate has published the catalog that a passport is pinned to.
+    pub(crate) fn has_published(&self, pin: &CatalogPin) -> bool {
+        let index = usize::try_from(pin.version).ok().and_then(|version| version.checked_sub(1));
+        index.and_then(|index| self.catalog_hashes.get(index)).is_some_and(|hash| *hash == pin.content_hash)
+    }
+
     /// The routes.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -252,6 +263,14 @@ pub(crate) fn is_authority(text: &str) -> bool {
             || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_')
     };
     !text.is_empty() && text.bytes().all(is_plain)
+}
+
+fn catalog_hashes(listed: &[String]) -> Result<Vec<String>, ConfigError> {
+    if listed.len() > MAX_VERSIONS || listed.iter().any(|hash| read_hex(hash, &mut [0; 32]).is_none()) {
+        let problem = "must be at most 1000 hashes of 64 lower-case hexadecimal digits";
+        return Err(ConfigError::new("catalog_hashes", problem));
+    }
+    Ok(listed.to_vec())
 }
 
 fn audiences(listed: Option<&[String]>, authorities: &Names) -> Result<Vec<String>, ConfigError> {

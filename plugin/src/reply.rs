@@ -97,6 +97,7 @@ fn status(reason: Reason) -> u16 {
         | Reason::BadgeSignatureInvalid
         | Reason::BodyDigestMismatch
         | Reason::BodyNotSigned
+        | Reason::CatalogPinMismatch
         | Reason::ChallengeExpired
         | Reason::ChallengeGateMismatch
         | Reason::ChallengeKeyMismatch

@@ -46,11 +46,18 @@ TYPES = {
     "list_constraint_templates": [modei.ConstraintTemplate],
     "create_constraint_template": modei.ConstraintTemplate,
     "get_cumulative_state": modei.CumulativeState,
+    "publish_catalog": modei.PublishResult,
+    "get_catalog_version": modei.PublishedCatalog,
+    "list_catalog_versions": [modei.PublishedCatalog],
+    "discover_services": {"services": [modei.DiscoveryResult]},
 }
 
 
 def check_type(method: str, answer: Any) -> None:
     expected = TYPES.get(method)
+    if isinstance(expected, dict):
+        (name, expected), = expected.items()
+        answer = answer[name]
     if isinstance(expected, list):
         for one in answer:
             expected[0].model_validate(one)

@@ -10,6 +10,7 @@ use xtask::on_every_database;
 on_every_database!(
     every_method_of_gates_answers_as_the_clients_types_say,
     every_method_of_passports_answers_as_the_clients_types_say,
+    catalogs_are_published_discovered_and_accepted_as_the_clients_types_say,
     issued_passports_verify_with_the_clients_offline_verifier,
     checks_and_dry_runs_are_decisions,
     what_passports_spent_and_what_callers_without_one_may_do_is_told_and_set,
@@ -47,7 +48,8 @@ fn every_method_of_passports_answers_as_the_clients_types_say(database: Option<&
         assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([passport]));
         let new = scene.call("reissue_passport", json!([id]), json!({}));
         assert_eq!(&new["revoked_passport_id"], id);
-        let refused = scene.error("reissue_passport", json!([id]), json!({"accept_catalog_version": 2}));
+        let accepted = json!({"accept_catalog_version": 2});
+        let refused = scene.error("reissue_passport", json!([new["passport_id"]]), accepted);
         assert_eq!(refused, ("ValidationError".to_owned(), 422));
         assert_eq!(
             scene.error("reissue_passport", json!([id]), json!({})),
@@ -56,6 +58,73 @@ fn every_method_of_passports_answers_as_the_clients_types_say(database: Option<&
         let revoked = scene.call("revoke_passport", json!([gate, new["passport_id"]]), json!({}));
         assert_eq!(revoked, json!({"revoked": true}));
         assert_eq!(scene.call("list_passports", json!([gate]), json!({})), json!([]));
+    });
+}
+
+fn catalogs_are_published_discovered_and_accepted_as_the_clients_types_say(database: Option<&str>) {
+    with_both(database, |scene, gate| {
+        let offer = |cents: i64| {
+            json!({"version": "1.0", "catalog_name": "Docs", "description": "Documents", "is_active": true,
+            "permissions": [
+                {"permission_key": format!("{gate}:read"), "display_name": "Read", "description": "Reads",
+                 "risk_level": "low", "min_trust_level": 1, "constraints": {
+                    "core:pricing:model": "per_call", "core:pricing:per_call_cents": cents,
+                    "core:sla:uptime_basis_points": 9990, "core:sla:response_time_ms": 250}},
+            ]})
+        };
+        assert_eq!(scene.error("get_catalog", json!([gate]), json!({})), ("NotFoundError".to_owned(), 404));
+        let invalid = ("ValidationError".to_owned(), 422);
+        assert_eq!(scene.error("publish_catalog", json!([gate]), json!({})), invalid);
+        assert_eq!(scene.error("create_catalog", json!([gate]), offer(-1)), invalid);
+        let draft = scene.call("create_catalog", json!([gate]), offer(5));
+        assert_eq!(scene.call("get_catalog", json!([gate]), json!({})), draft);
+        let first = scene.call("publish_catalog", json!([gate]), json!({"change_summary": "the first"}));
+        assert_eq!((&first["version"], &first["has_breaking_changes"]), (&json!(1), &json!(false)));
+
+        let asked = json!({"permissions": [format!("{gate}:read")]});
+        let passport = scene.issue(gate, asked);
+        assert_eq!(passport["catalog_content_hash"], first["content_hash"]);
+        scene.call("create_catalog", json!([gate]), offer(9));
+        let impact = scene.call("get_catalog_impact", json!([gate]), json!({}));
+        assert_eq!(
+            (&impact["affected_passports"], &impact["has_breaking_changes"]),
+            (&json!(1), &json!(true))
+        );
+        let effective_at = "2026-01-01T00:00:00Z";
+        assert_eq!(
+            scene.error("publish_catalog", json!([gate]), json!({"effective_at": effective_at})),
+            invalid
+        );
+        let second = scene.call("publish_catalog", json!([gate]), json!({}));
+        assert_eq!((&second["version"], &second["has_breaking_changes"]), (&json!(2), &json!(true)));
+        assert_eq!(second["changes"][0]["type"], "price_increase");
+        let versions = scene.call("list_catalog_versions", json!([gate]), json!({}));
+        assert_eq!(versions.as_array().expect("a bare array").len(), 2);
+        let version = scene.call("get_catalog_version", json!([gate, 1]), json!({}));
+        assert_eq!(version["content_hash"], first["content_hash"]);
+        let missing = scene.error("get_catalog_version", json!([gate, 3]), json!({}));
+        assert_eq!(missing, ("NotFoundError".to_owned(), 404));
+
+        let id = &passport["passport_id"];
+        let new = scene.call("reissue_passport", json!([id]), json!({"accept_catalog_version": 2}));
+        assert_eq!((&new["catalog_version"], &new["terms_changed"]), (&json!(2), &json!(true)));
+        assert_eq!((&new["has_breaking_changes"], &new["changes"]), (&json!(true), &second["changes"]));
+
+        let discover = |scene: &mut Scene, more: Value| {
+            let found = scene.call("discover_services", json!([format!("{gate}:*")]), more);
+            found["services"].as_array().expect("a list").clone()
+        };
+        assert!(discover(scene, json!({})).is_empty());
+        scene.call("update_gate", json!([gate]), json!({"is_discoverable": true}));
+        let narrow = json!({
+            "max_price_cents": 9, "min_uptime_bp": 9990, "max_response_time_ms": 250,
+            "pricing_model": "per_call", "sort": "uptime_desc", "limit": 5, "offset": 0,
+        });
+        let found = discover(scene, narrow);
+        assert_eq!((found.len(), &found[0]["price_cents"]), (1, &json!(9)));
+        assert_eq!(found[0]["catalog_content_hash"], second["content_hash"]);
+        assert!(discover(scene, json!({"max_price_cents": 8})).is_empty());
+        assert_eq!(scene.error("discover_services", json!(["*"]), json!({})), invalid);
     });
 }
 

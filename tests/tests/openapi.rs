@@ -33,6 +33,8 @@ const PUBLIC: &[&str] = &[
     "POST /v1/validate",
     // what a gate says of itself to those who would pass it
     "GET /api/gates/{gate_id}/public",
+    // what gates offer to strangers: those that are to be found, and what they have signed
+    "GET /api/discover",
     // judged by the passport or the proof in the body, or by a key where there is none
     "POST /api/gates/{gate_id}/check",
     "POST /api/passports/register",

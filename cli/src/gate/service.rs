@@ -45,6 +45,25 @@ const DEADLINE: Duration = Duration::from_secs(30);
 type AgentConfig = ConfigBuilder<AgentScope>;
 
 impl Reach {
+    /// What is at a URL, whoever serves it.
+    pub(crate) fn at(url: &str, ca: Option<PathBuf>) -> Self {
+        Reach { service: url.to_owned(), ca }
+    }
+
+    /// Gets what is at the URL itself, at most so many bytes, without any key.
+    pub(crate) fn fetch(&self, max: usize) -> Result<Vec<u8>> {
+        let authority = self.authority()?;
+        let agent = self.agent(|config| config.timeout_global(Some(DEADLINE)))?;
+        let answer = agent.get(&self.service).call();
+        let mut answer = answer.with_context(|| format!("no answer from {authority}"))?;
+        if !answer.status().is_success() {
+            return read(answer, &authority).map(|_| Vec::new());
+        }
+        let max = u64::try_from(max).unwrap_or(u64::MAX);
+        let bytes = answer.body_mut().with_config().limit(max).read_to_vec();
+        bytes.with_context(|| format!("no whole answer from {authority}"))
+    }
+
     /// The service's host, or host:port, in lower case.
     pub(super) fn authority(&self) -> Result<String> {
         let rest = self.service.strip_prefix("https://").or_else(|| self.service.strip_prefix("http://"));

@@ -11,6 +11,7 @@ mod audit;
 mod bad_input;
 mod badge;
 mod bundle;
+mod catalog;
 mod delegate;
 mod explain;
 mod inspect;

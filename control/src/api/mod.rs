@@ -5,6 +5,7 @@ pub mod anonymous;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod catalog;
 pub mod checks;
 pub mod constraints;
 pub mod domains;
@@ -38,6 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(api_keys::routes())
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(catalog::routes())
         .merge(domains::routes())
         .merge(enforce::routes())
         .merge(feed::routes())

@@ -8,7 +8,7 @@ use crate::keys::{self, Purpose};
 use crate::time::now;
 use anyhow::{Context, anyhow};
 use portcullis_core::json::{self, Object, canonical_text};
-use portcullis_core::modei::{self, Admission, Draft, RootKind, Roots};
+use portcullis_core::modei::{self, Admission, CatalogPin, Draft, RootKind, Roots};
 use portcullis_core::{PublicKey, Reason, base64};
 use serde_json::{Map, Value};
 
@@ -31,6 +31,8 @@ pub struct Grant {
     pub delegation_authority: bool,
     /// What is noted beside it.
     pub metadata: Map<String, Value>,
+    /// The catalog whose terms it has, for as long as it is valid.
+    pub pin: Option<CatalogPin>,
 }
 
 /// Who issues it.
@@ -69,7 +71,14 @@ pub async fn issue(tx: &mut Tx, app: &App, by: By<'_>, grant: Grant) -> ApiResul
         key_id: signer.key_id.clone(),
         gate_id: gate_id.clone(),
     };
-    let signed = modei::issue(&signer.key, &issuer, &grant.agent_id, &grant.agent_key, &draft);
+    let signed = modei::issue_pinned(
+        &signer.key,
+        &issuer,
+        &grant.agent_id,
+        &grant.agent_key,
+        &draft,
+        grant.pin.as_ref(),
+    );
     let text = signed.to_json();
     let public_key = signer.key.public_key();
     let root = OneKey(PublicKey::from_bytes(&public_key).context("a signing key is no key")?);
@@ -93,8 +102,8 @@ pub async fn issue(tx: &mut Tx, app: &App, by: By<'_>, grant: Grant) -> ApiResul
         passport_json: canonical_text(signed.envelope()),
         signature: signature.to_owned(),
         metadata: grant.metadata,
-        catalog_version: None,
-        catalog_content_hash: None,
+        catalog_version: grant.pin.as_ref().map(|pin| pin.version),
+        catalog_content_hash: grant.pin.map(|pin| pin.content_hash),
         created_at: issued_at.as_millis(),
         expires_at: expires_at.as_millis(),
         revoked_at: None,
@@ -129,6 +138,7 @@ pub fn grant_of(passport: &Passport) -> ApiResult<Grant> {
         life_ms: passport.expires_at.saturating_sub(passport.created_at),
         delegation_authority: member("delegation_authority").and_then(json::Value::as_bool).unwrap_or(false),
         metadata: passport.metadata.clone(),
+        pin: passport.pin(),
     })
 }
 

@@ -4,8 +4,8 @@ use super::Passport;
 use crate::constraints::strict;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use crate::issuers;
 use crate::time::now;
+use crate::{catalog, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::guardrails::GateRules;
 use portcullis_core::json::{self, Value, canonical_text};
@@ -281,7 +281,7 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
 /// No database. A refusal is a decision.
 pub async fn decide(
     tx: &mut Tx,
-    GateTrust { trust, windows, .. }: &GateTrust,
+    GateTrust { id, trust, windows, .. }: &GateTrust,
     presented: &Presented,
     action: &str,
 ) -> ApiResult<Decision> {
@@ -289,6 +289,15 @@ pub async fn decide(
     let Some(passport) = decision.passport.take().filter(|_| decision.denial.is_none()) else {
         return Ok(decision);
     };
+    if let Some(pin) = passport.catalog_pin() {
+        if !is_published(tx, id, pin).await? {
+            let detail = "the gate has not published the catalog that the passport is pinned to";
+            decision.refuse("catalog_pin", Denial::new(Reason::CatalogPinMismatch, detail));
+            decision.passport = Some(passport);
+            return Ok(decision);
+        }
+        decision.pass("catalog_pin");
+    }
     let life = passport.hops().try_for_each(|hop| windows.check_life(hop.issued_at(), hop.expires_at()));
     if let Err(denial) = life {
         decision.refuse("lifetime", denial);
@@ -325,6 +334,11 @@ impl GateTrust {
             detail: Some(detail),
         })
     }
+}
+
+async fn is_published(tx: &mut Tx, gate_id: &str, pin: &modei::CatalogPin) -> ApiResult<bool> {
+    let published = catalog::find(tx, gate_id, pin.version).await?;
+    Ok(published.is_some_and(|published| published.content_hash == pin.content_hash))
 }
 
 async fn revocation(tx: &mut Tx, trust: &Trust, passport: &modei::Passport) -> ApiResult<Option<Denial>> {

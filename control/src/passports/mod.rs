@@ -12,6 +12,7 @@ use crate::trust::TrustFeed;
 use crate::trust::changes::{self, Kind, Revocation};
 use anyhow::Context;
 use portcullis_core::CLOCK_SKEW_MS;
+use portcullis_core::modei::CatalogPin;
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -118,6 +119,11 @@ impl Passport {
         Ok(!envelope.pointer("/provenance/delegation_chain").unwrap_or(&Value::Null).is_null())
     }
 
+    /// The catalog that it is pinned to.
+    pub fn pin(&self) -> Option<CatalogPin> {
+        Some(CatalogPin { version: self.catalog_version?, content_hash: self.catalog_content_hash.clone()? })
+    }
+
     /// `active`, `expired` or `revoked`.
     pub fn status(&self) -> &'static str {
         match self.revoked_at {
@@ -147,8 +153,9 @@ pub async fn find(tx: &mut Tx, passport_id: &str) -> ApiResult<Option<Passport>>
 pub async fn insert(tx: &mut Tx, passport: &Passport) -> ApiResult<bool> {
     let inserted = sqlx::query(
         "INSERT INTO passports (passport_id, issuer_id, gate_id, agent_id, agent_name, public_key, \
-         signed_by, permissions, constraints, passport_json, signature, metadata, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+         signed_by, permissions, constraints, passport_json, signature, metadata, catalog_version, \
+         catalog_content_hash, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
     )
     .bind(&passport.passport_id)
     .bind(&passport.issuer_id)
@@ -162,6 +169,8 @@ pub async fn insert(tx: &mut Tx, passport: &Passport) -> ApiResult<bool> {
     .bind(&passport.passport_json)
     .bind(&passport.signature)
     .bind(serde_json::json!(passport.metadata).to_string())
+    .bind(passport.catalog_version)
+    .bind(&passport.catalog_content_hash)
     .bind(passport.created_at)
     .bind(passport.expires_at)
     .execute(&mut **tx)

@@ -6,7 +6,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
 use crate::passports::SELF_PREFIX;
 use crate::{App, Settings};
-use crate::{approvals, constraints, follow, issuers};
+use crate::{approvals, catalog, constraints, follow, issuers};
 use anyhow::{Context, anyhow};
 use portcullis_core::live::{SignedSnapshot, SnapshotDraft};
 use portcullis_core::{Config, ConfigError, KeyConfig, Snapshot, UnixTime};
@@ -118,6 +118,10 @@ impl Content {
         if !approvals.is_empty() {
             config.insert("approvals".to_owned(), Value::Array(approvals));
         }
+        let hashes = catalog::hashes(tx, gate).await?;
+        if !hashes.is_empty() {
+            config.insert("catalog_hashes".to_owned(), json!(hashes));
+        }
         add_trust(tx, settings, gate, at, &mut config).await?;
         add_constraints(tx, at, &mut config).await?;
         Ok(Some(Content {
@@ -158,7 +162,9 @@ impl Base<'_> {
         let Value::Object(mut config) = configured else {
             return Err(ApiError::invalid("config", "must be an object"));
         };
-        for member in ["anonymous", "approvals", "gate", "passport_constraints", "profile", "service"] {
+        for member in
+            ["anonymous", "approvals", "catalog_hashes", "gate", "passport_constraints", "profile", "service"]
+        {
             if config.contains_key(member) {
                 return Err(ApiError::invalid(member, "is set by the service: leave it out"));
             }

@@ -12,6 +12,7 @@ pub use guardrails::{
     AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, PassportConstraintsConfig,
     SpendConfig,
 };
+pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
@@ -43,6 +44,11 @@ pub struct Config {
     pub reserved_headers: ReservedHeaders,
     /// Memory for verified credentials in each VM, in bytes. Left out: 4 MiB.
     pub cache_bytes: u32,
+    /// The SHA-256 of each catalog that the gate has published, in lower-case hexadecimal,
+    /// that of version 1 first; at most 1,000. A passport that is pinned to another is
+    /// refused. Left out: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalog_hashes: Vec<String>,
     /// The names by which badges may call this gate in `aud`. Left out: the origin
     /// `https://AUTHORITY` of each of the gate's hosts.
     #[serde(skip_serializing_if = "Option::is_none")]

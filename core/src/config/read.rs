@@ -38,7 +38,7 @@ impl TrustConfig {
     }
 }
 
-pub(super) fn config(place: Place<'_>) -> Config {
+pub(crate) fn config(place: Place<'_>) -> Config {
     let members = place.members(&[
         "anonymous",
         "approvals",
@@ -46,6 +46,7 @@ pub(super) fn config(place: Place<'_>) -> Config {
         "audiences",
         "authorities",
         "cache_bytes",
+        "catalog_hashes",
         "gate",
         "guardrails",
         "max_body_bytes",
@@ -76,6 +77,7 @@ pub(super) fn config(place: Place<'_>) -> Config {
             })
             .unwrap_or_default(),
         cache_bytes: members.number("cache_bytes").unwrap_or(DEFAULT_CACHE_BYTES),
+        catalog_hashes: members.optional("catalog_hashes").map(Place::texts).unwrap_or_default(),
         audiences: members.optional("audiences").map(Place::texts),
         max_body_bytes: members.number("max_body_bytes").unwrap_or(DEFAULT_MAX_BODY_BYTES),
         windows: members.optional("windows").map(windows),
@@ -92,7 +94,7 @@ pub(super) fn config(place: Place<'_>) -> Config {
     }
 }
 
-pub(super) fn gate(place: Place<'_>) -> GateConfig {
+pub(crate) fn gate(place: Place<'_>) -> GateConfig {
     let members = place.members(&["id", "name"]);
     GateConfig { id: members.required("id").text(), name: members.text("name") }
 }
@@ -141,7 +143,7 @@ pub(super) const DEFAULT_CACHE_BYTES: u32 = 4 * 1024 * 1024;
 /// What Envoy buffers of a stream by default.
 const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
 
-pub(super) fn parsed<T>(json: &[u8], read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
+pub(crate) fn parsed<T>(json: &[u8], read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
     // 64 MiB hold some 300,000 issuers of twenty values each; more would be a mistake,
     // and every worker of the proxy parses its own copy.
     const LIMITS: Limits = Limits { bytes: 64 * 1024 * 1024, depth: 16, values: 8_000_000 };
@@ -153,7 +155,7 @@ pub(super) fn parsed<T>(json: &[u8], read: impl FnOnce(Place<'_>) -> T) -> Resul
 }
 
 /// Reads a value of a configuration.
-fn within<T>(value: &Value<'_>, read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
+pub(crate) fn within<T>(value: &Value<'_>, read: impl FnOnce(Place<'_>) -> T) -> Result<T, ConfigError> {
     let fault = OnceCell::new();
     let read = read(Place { value, path: String::new(), fault: &fault });
     fault.into_inner().map_or(Ok(read), Err)
@@ -163,14 +165,14 @@ fn within<T>(value: &Value<'_>, read: impl FnOnce(Place<'_>) -> T) -> Result<T, 
 ///
 /// What cannot be read is noted, and reading goes on with something in its stead, which nobody
 /// gets to see: to stop at each of a hundred members is as much code again.
-pub(super) struct Place<'v> {
+pub(crate) struct Place<'v> {
     value: &'v Value<'v>,
     path: String,
     fault: &'v OnceCell<ConfigError>,
 }
 
 /// The members of an object, all of them known.
-pub(super) struct Members<'v> {
+pub(crate) struct Members<'v> {
     object: Option<&'v Object<'v>>,
     path: String,
     fault: &'v OnceCell<ConfigError>,
@@ -178,12 +180,12 @@ pub(super) struct Members<'v> {
 
 impl<'v> Place<'v> {
     /// Says what is wrong with it. The first fault is told.
-    pub(super) fn wrong(&self, problem: &str) {
+    pub(crate) fn wrong(&self, problem: &str) {
         self.fault.get_or_init(|| ConfigError::new(&self.path, problem));
     }
 
     /// Whether it is an object with this member.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.value.as_object().is_some_and(|object| object.get(name).is_some())
     }
 
@@ -195,25 +197,36 @@ impl<'v> Place<'v> {
     }
 
     #[inline(never)]
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         self.known(self.value.as_str(), "must be a string").map(ToString::to_string).unwrap_or_default()
     }
 
     #[inline(never)]
-    pub(super) fn texts(self) -> Vec<String> {
+    pub(crate) fn texts(self) -> Vec<String> {
         self.list(Place::text)
     }
 
-    pub(super) fn object(&self) -> Option<&'v Object<'v>> {
+    /// What `read` makes of a text.
+    pub(crate) fn read_text<T>(&self, read: impl FnOnce(&'v str) -> Option<T>, problem: &str) -> Option<T> {
+        self.known(self.value.as_str().and_then(read), problem)
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(crate) fn number_within(&self, min: u64, max: u64, problem: &str) -> u64 {
+        let number = self.value.as_integer().and_then(|number| u64::try_from(number).ok());
+        self.known(number.filter(|number| (min..=max).contains(number)), problem).unwrap_or(min)
+    }
+
+    pub(crate) fn object(&self) -> Option<&'v Object<'v>> {
         self.known(self.value.as_object(), "must be an object")
     }
 
-    pub(super) fn whole_number<N: TryFrom<i64> + Default>(self) -> N {
+    pub(crate) fn whole_number<N: TryFrom<i64> + Default>(self) -> N {
         let number = self.value.as_integer().and_then(|number| N::try_from(number).ok());
         self.known(number, "must be a whole number, not negative and not too large").unwrap_or_default()
     }
 
-    pub(super) fn one_of<T: Copy, const N: usize>(&self, choices: &[(&str, T); N]) -> Option<T> {
+    pub(crate) fn one_of<T: Copy, const N: usize>(&self, choices: &[(&str, T); N]) -> Option<T> {
         let at = self.choice(&choices.map(|(name, _)| name))?;
         choices.get(at).map(|(_, choice)| *choice)
     }
@@ -227,7 +240,7 @@ impl<'v> Place<'v> {
         chosen
     }
 
-    pub(super) fn list<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<T> {
+    pub(crate) fn list<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<T> {
         let elements = self.known(self.value.as_array(), "must be an array").unwrap_or_default();
         let place =
             |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
@@ -235,7 +248,7 @@ impl<'v> Place<'v> {
     }
 
     #[inline(never)]
-    pub(super) fn members(self, known: &[&str]) -> Members<'v> {
+    pub(crate) fn members(self, known: &[&str]) -> Members<'v> {
         let members = Members { object: self.object(), path: self.path, fault: self.fault };
         let mut names = members.object.into_iter().flat_map(Object::iter).map(|(name, _)| name);
         if let Some(name) = names.find(|name| !known.contains(name)) {
@@ -250,12 +263,13 @@ impl<'v> Members<'v> {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
-    fn wrong(&self, name: &str, problem: &str) {
+    /// Says what is wrong with a member. The first fault is told.
+    pub(crate) fn wrong(&self, name: &str, problem: &str) {
         self.fault.get_or_init(|| ConfigError::new(self.path_to(name), problem));
     }
 
     #[inline(never)]
-    pub(super) fn required(&self, name: &str) -> Place<'v> {
+    pub(crate) fn required(&self, name: &str) -> Place<'v> {
         self.optional(name).unwrap_or_else(|| {
             self.wrong(name, "is missing");
             Place { value: &Value::Null, path: String::new(), fault: self.fault }
@@ -263,23 +277,23 @@ impl<'v> Members<'v> {
     }
 
     #[inline(never)]
-    pub(super) fn optional(&self, name: &str) -> Option<Place<'v>> {
+    pub(crate) fn optional(&self, name: &str) -> Option<Place<'v>> {
         let value = self.object?.get(name)?;
         Some(Place { value, path: self.path_to(name), fault: self.fault })
     }
 
     #[inline(never)]
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.optional(name).map(Place::text)
     }
 
     #[inline(never)]
-    pub(super) fn number(&self, name: &str) -> Option<u32> {
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.optional(name).map(Place::whole_number)
     }
 
     #[inline(never)]
-    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         let place = self.optional(name)?;
         place.known(place.value.as_bool(), "must be true or false")
     }

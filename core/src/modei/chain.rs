@@ -51,6 +51,7 @@ pub fn verify(passport: &SignedEnvelope, roots: &impl Roots) -> Result<Passport,
         leaf: checked.leaf,
         permissions,
         granted,
+        catalog_pin: root.catalog_pin(),
     })
 }
 

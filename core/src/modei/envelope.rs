@@ -1,5 +1,6 @@
 //! The shape of a version 2 envelope: which members there are and of what type.
 
+use super::passport::CatalogPin;
 use crate::json::{Object, Value};
 use crate::reason::Reason;
 use alloc::format;
@@ -24,6 +25,19 @@ pub(super) struct Envelope<'v> {
     pub(super) issued_at: &'v str,
     pub(super) expires_at: &'v str,
     pub(super) delegation_authority: bool,
+}
+
+impl Envelope<'_> {
+    /// The catalog that it is pinned to. Half a pin is one that no catalog fits.
+    pub(super) fn catalog_pin(&self) -> Option<CatalogPin> {
+        if self.catalog_version.is_none() && self.catalog_content_hash.is_none() {
+            return None;
+        }
+        Some(CatalogPin {
+            version: self.catalog_version.unwrap_or(0),
+            content_hash: self.catalog_content_hash.unwrap_or_default().to_string(),
+        })
+    }
 }
 
 /// `provenance.issuer`.

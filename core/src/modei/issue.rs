@@ -1,7 +1,7 @@
 //! Making passports.
 
 use super::chain::check_delegation;
-use super::passport::RootKind;
+use super::passport::{CatalogPin, RootKind};
 use super::wire::LIMITS;
 use super::{self_agent_id, self_issuer_id};
 use crate::base64;
@@ -62,8 +62,24 @@ pub fn self_issue(key: &SecretKey, draft: &Draft) -> Signed {
 
 /// Issues a passport to an agent with this id and key, signed by `issuer`'s key.
 pub fn issue(key: &SecretKey, by: &Issuer, agent_id: &str, agent_key: &[u8; 32], draft: &Draft) -> Signed {
+    issue_pinned(key, by, agent_id, agent_key, draft, None)
+}
+
+/// The same, pinned to a catalog.
+pub fn issue_pinned(
+    key: &SecretKey,
+    by: &Issuer,
+    agent_id: &str,
+    agent_key: &[u8; 32],
+    draft: &Draft,
+    pin: Option<&CatalogPin>,
+) -> Signed {
     let issuer = issuer(by.kind.name(), &by.id, &by.key_id);
-    let provenance = provenance(issuer, Value::Null, by.gate_id.as_deref(), draft);
+    let mut provenance = provenance(issuer, Value::Null, by.gate_id.as_deref(), draft);
+    if let Some(pin) = pin {
+        provenance.set("catalog_content_hash", owned(&pin.content_hash));
+        provenance.set("catalog_version", Value::integer(pin.version));
+    }
     sign(key, envelope(draft, agent_id, agent_key, provenance))
 }
 

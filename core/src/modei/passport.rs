@@ -19,8 +19,18 @@ pub struct Passport {
     pub(super) hops: Vec<Hop>,
     pub(super) leaf: Hop,
     pub(super) permissions: Permissions,
+    pub(super) catalog_pin: Option<CatalogPin>,
     /// Of the permissions that have any.
     pub(super) granted: Named<Result<Granted, RuleFault>>,
+}
+
+/// The catalog that a passport was issued under: its terms are the passport's for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogPin {
+    /// The version; 0, which no catalog has, where the passport names none.
+    pub version: i64,
+    /// The lower-case hexadecimal SHA-256 of the catalog; empty where it names none.
+    pub content_hash: String,
 }
 
 /// Permission keys, and for each the constraints in force: what the root set, with
@@ -155,6 +165,12 @@ impl Passport {
         self.granted.get(permission)
     }
 
+    /// The catalog that its root is pinned to; `None` where that names neither version nor
+    /// hash.
+    pub fn catalog_pin(&self) -> Option<&CatalogPin> {
+        self.catalog_pin.as_ref()
+    }
+
     /// Modei's derived tier.
     pub fn provenance(&self) -> Provenance {
         match self.root.kind {
@@ -209,7 +225,8 @@ impl Passport {
         });
         let granted = granted.fold(0, usize::saturating_add);
         let name = self.agent_name.as_deref().map_or(0, str::len);
-        [ENTRY, hops, permissions, granted, name, self.root.issuer.len(), self.root.key_id.len()]
+        let pin = self.catalog_pin.as_ref().map_or(0, |pin| pin.content_hash.len());
+        [ENTRY, hops, permissions, granted, name, pin, self.root.issuer.len(), self.root.key_id.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }

@@ -74,7 +74,7 @@ impl<'s> Verifier<'s> {
     /// Checks, in this order: that the request can be read in one way only, that it has
     /// a route, that its upgrade is allowed, that live trust material is recent enough; then,
     /// unless the route is public, that it presents one credential, the credential itself in
-    /// its standard's own order, its window, revocation and signature of the body, the proof
+    /// its standard's own order, its window, revocation, catalog and signature of the body, the proof
     /// of the request, grant and ceiling, and guardrails. The first failure is the answer. A
     /// credential that fails is never treated as absent; where none is presented, the policy
     /// for such requests decides. What passes without a look at its body is charged.
@@ -227,6 +227,10 @@ impl<'s> Verifier<'s> {
         check_window(passport, now)?;
         let standing = self.snapshot.trust().check_revocation_with(passport, self.live);
         standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
+        if passport.catalog_pin().is_some_and(|pin| !self.snapshot.has_published(pin)) {
+            let detail = "the gate has not published the catalog that the passport is pinned to";
+            return Err(Denial::new(Reason::CatalogPinMismatch, detail));
+        }
         // Each hop: who holds a long one can delegate short ones from it to the end.
         let windows = self.snapshot.windows();
         passport.hops().try_for_each(|hop| windows.check_life(hop.issued_at(), hop.expires_at()))

@@ -5,7 +5,8 @@ use super::{Recipe, Scenario};
 use portcullis_core::capiscio::did_of_key;
 use portcullis_core::json::{Limits, Object, parse};
 use portcullis_core::modei::{
-    Draft, Issuer, RootKind, Signed, delegate, issue, self_agent_id, self_issue, self_issuer_id,
+    CatalogPin, Draft, Issuer, RootKind, Signed, delegate, issue_pinned, self_agent_id, self_issue,
+    self_issuer_id,
 };
 use portcullis_core::{SecretKey, UnixTime, base64, sha256};
 use sha2::{Digest, Sha512};
@@ -70,7 +71,10 @@ impl Wallet {
                 let by =
                     Issuer { kind, id: format!("issuer:{issuer}"), key_id: "ik_1".into(), gate_id: None };
                 let signer = key(issuer);
-                let signed = issue(&signer, &by, &recipe.agent, &agent.public_key(), &draft);
+                let pin = recipe.pin.clone();
+                let pin = pin.map(|(version, content_hash)| CatalogPin { version, content_hash });
+                let signed =
+                    issue_pinned(&signer, &by, &recipe.agent, &agent.public_key(), &draft, pin.as_ref());
                 Made {
                     signed,
                     signer,

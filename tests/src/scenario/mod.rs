@@ -55,6 +55,8 @@ pub struct Recipe {
     /// The issuer that signs it: `platform:NAME` or `gate:NAME`; the name is the seed of
     /// its key, `issuer:NAME` its id, `ik_1` its key's id. Left out: the agent itself.
     pub issuer: Option<String>,
+    /// The catalog that its issuer pins it to: version and hash.
+    pub pin: Option<(i64, String)>,
     /// The credential that it is delegated from.
     pub parent: Option<String>,
     /// Seconds from now.

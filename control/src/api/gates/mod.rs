@@ -2,7 +2,8 @@
 
 mod rows;
 
-pub(super) use rows::{full_id, hold, no_gate};
+pub(super) use rows::full_id;
+pub(crate) use rows::{hold, no_gate};
 
 use super::shapes::{Deleted, Items, Page, PageQuery, check_text};
 use crate::anyone::Anyone;

@@ -145,9 +145,12 @@ pub(super) async fn revoke_batch(tx: &mut Tx, app: &App, gate_id: &str) -> ApiRe
 pub(super) async fn find(tx: &mut Tx, gate_id: &str) -> ApiResult<Gate> {
     let row = sqlx::query(
         "SELECT gate_id, name, description, profile, allow_self_issued, is_discoverable, \
-         current_catalog_version, created_at, deleted_at FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
+         (SELECT MAX(version) FROM catalogs WHERE catalogs.gate_id = gates.gate_id AND effective_at <= $2) \
+         AS current_catalog_version, created_at, deleted_at \
+         FROM gates WHERE gate_id = $1 AND deleted_at IS NULL",
     )
     .bind(gate_id)
+    .bind(now_ms())
     .fetch_optional(&mut **tx)
     .await?
     .ok_or_else(|| no_gate(gate_id))?;
@@ -157,11 +160,13 @@ pub(super) async fn find(tx: &mut Tx, gate_id: &str) -> ApiResult<Gate> {
 pub(super) async fn read_page(app: &App, page: Page) -> ApiResult<Vec<Gate>> {
     let rows = sqlx::query(
         "SELECT gate_id, name, description, profile, allow_self_issued, is_discoverable, \
-         current_catalog_version, created_at, deleted_at FROM gates WHERE deleted_at IS NULL \
-         ORDER BY created_at, gate_id LIMIT $1 OFFSET $2",
+         (SELECT MAX(version) FROM catalogs WHERE catalogs.gate_id = gates.gate_id AND effective_at <= $3) \
+         AS current_catalog_version, created_at, deleted_at \
+         FROM gates WHERE deleted_at IS NULL ORDER BY created_at, gate_id LIMIT $1 OFFSET $2",
     )
     .bind(page.limit)
     .bind(page.offset)
+    .bind(now_ms())
     .fetch_all(app.db.pool())
     .await?;
     rows.iter().map(Gate::read).collect()

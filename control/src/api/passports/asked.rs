@@ -73,6 +73,7 @@ impl PassportRequest {
             agent_name: self.agent_name,
             constraints,
             metadata,
+            pin: None,
         })
     }
 

@@ -12,7 +12,8 @@ use crate::extract::{Body, Path};
 use crate::issuers::ISSUER_PREFIX;
 use crate::passports::{self, By, Passport, grant_of, no_passport, select_passports};
 use crate::time::{iso, now_ms};
-use crate::{App, audit};
+use crate::{App, audit, catalog};
+use anyhow::Context;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -33,7 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// How a passport is to be issued again.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ReissueRequest {
-    /// The catalog version whose terms are accepted.
+    /// The catalog version whose terms are accepted: that in force at the gate. Left out, the
+    /// terms stay as they are.
     #[schema(minimum = 1)]
     accept_catalog_version: Option<i64>,
 }
@@ -115,7 +117,7 @@ async fn get_passport(
     Ok(Json(passport.into()))
 }
 
-/// Issues a passport for a gate.
+/// Issues a passport for a gate, pinned to the catalog that is in force there, if there is one.
 #[utoipa::path(post, path = "/api/gates/{gate_id}/passports", tag = "passports", security(("api_key" = ["passports:write"])),
     params(("gate_id" = String, Path, description = "The gate's id")), request_body = PassportRequest, responses(
     (status = 201, description = "The passport", body = PassportRecord),
@@ -135,7 +137,8 @@ async fn issue_passport(
     let gate_id = full_id(&gate_id);
     let mut tx = app.db.write().await?;
     hold(&mut tx, &gate_id).await?;
-    let grant = asked.grant(&mut tx).await?;
+    let mut grant = asked.grant(&mut tx).await?;
+    catalog::pin(&mut tx, &gate_id, &mut grant).await?;
     let passport = passports::issue(&mut tx, &app, By::Gate(&gate_id), grant).await?;
     audit_issue(&mut tx, &caller.key_id, &passport).await?;
     tx.commit().await?;
@@ -162,16 +165,17 @@ async fn revoke_passport(
     revoke(tx, &app, &caller.key_id, &passport).await
 }
 
-/// Issues a passport again, for as long as it was valid, and revokes the old one.
+/// Issues a passport again, for as long as it was valid, and revokes the old one. Under a newer
+/// catalog it grants no more what that does not offer.
 #[utoipa::path(post, path = "/api/passports/{passport_id}/reissue", tag = "passports", security(("api_key" = ["passports:write"])),
     params(("passport_id" = String, Path, description = "The passport's id")), request_body = ReissueRequest, responses(
     (status = 200, description = "The new passport", body = Reissued),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is no such passport", body = ErrorBody),
-    (status = 409, description = "It is revoked, its issuer is no more, or another has signed it", body = ErrorBody),
+    (status = 409, description = "It is revoked, its issuer is no more, another has signed it, or the catalog has none of its permissions", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
-    (status = 422, description = "There is no such catalog version", body = ErrorBody),
+    (status = 422, description = "That catalog version is not in force", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn reissue_passport(
@@ -182,12 +186,8 @@ async fn reissue_passport(
 ) -> ApiResult<Json<Reissued>> {
     let mut tx = app.db.write().await?;
     let old = passports::find(&mut tx, &passport_id).await?.ok_or_else(|| no_passport(&passport_id))?;
-    if asked.accept_catalog_version.is_some() {
-        let problem = "the passport's gate has published no catalog: leave it out";
-        return Err(ApiError::invalid("accept_catalog_version", problem));
-    }
     let is_ours = old.gate_id.as_deref() == Some(&old.issuer_id) || old.issuer_id.starts_with(ISSUER_PREFIX);
-    let grant = grant_of(&old)?;
+    let mut grant = grant_of(&old)?;
     if !is_ours || old.is_delegated()? {
         return Err(ApiError::conflict(
             "the passport was signed by an agent, and only that can sign it anew",
@@ -207,13 +207,24 @@ async fn reissue_passport(
             By::Issuer(&old.issuer_id)
         }
     };
+    let changes = match (asked.accept_catalog_version, by) {
+        (None, _) => Vec::new(),
+        (Some(version), By::Gate(gate)) => catalog::accept(&mut tx, gate, &mut grant, version).await?,
+        (Some(_), By::Issuer(_)) => {
+            let problem = "the passport is of no gate, and has no catalog: leave it out";
+            return Err(ApiError::invalid("accept_catalog_version", problem));
+        }
+    };
     let new = passports::issue(&mut tx, &app, by, grant).await?;
     // Nobody gets rid of what was set by having the passport issued anew.
     let number = constraints::carry(&mut tx, &old, &new).await?.unwrap_or(number);
-    let detail = json!({"passport_id": new.passport_id, "agent_id": new.agent_id});
+    let detail = json!({
+        "passport_id": new.passport_id, "agent_id": new.agent_id, "catalog_version": new.catalog_version,
+    });
     audit::record(&mut tx, &caller.key_id, "passport.reissue", &old.passport_id, detail).await?;
     tx.commit().await?;
     app.trust.wake(number);
+    let told: Result<Vec<_>, _> = changes.iter().map(serde_json::to_value).collect();
     Ok(Json(Reissued {
         passport_id: new.passport_id,
         passport_json: new.passport_json,
@@ -223,9 +234,9 @@ async fn reissue_passport(
         catalog_version: new.catalog_version,
         catalog_content_hash: new.catalog_content_hash,
         revoked_passport_id: old.passport_id,
-        terms_changed: false,
-        has_breaking_changes: false,
-        changes: Vec::new(),
+        terms_changed: !changes.is_empty(),
+        has_breaking_changes: changes.iter().any(|change| change.breaking),
+        changes: told.context("changes cannot be written")?,
     }))
 }
 
