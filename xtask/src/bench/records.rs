@@ -111,27 +111,36 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Agents whose requests are counted.
 const AGENTS: u32 = 100_000;
 
-/// Requests after which only counting takes more memory.
-const FEW: u32 = 2_000;
-
-/// How much an Envoy grows while a limit of rates is kept for each of many agents.
+/// How much larger an Envoy is that keeps a limit of rates for each of many agents than one that
+/// answers the same requests and keeps none.
 fn memory(stage: &Stage<'_>, managed: &Managed, report: &mut Report) -> Result<()> {
-    let mut config = config("gate_rates", "off");
+    let unlimited = size_after(stage, managed, "gate_no_rates", &json!({}))?;
+    let limits = json!({ "rate_limits": { "requests_per_hour": 1 } });
+    let limited = size_after(stage, managed, "gate_rates", &limits)?;
+    let row = "records.rates_of_100000_agents";
+    report.add(Row::new(row, (limited - unlimited) / (1024.0 * 1024.0), "MiB"));
+    Ok(())
+}
+
+/// The size in bytes of an Envoy whose gate has such guardrails, after one request of each agent.
+fn size_after(stage: &Stage<'_>, managed: &Managed, name: &str, guardrails: &Value) -> Result<f64> {
+    let mut config = config(name, "off");
+    let is_limited = guardrails.get("rate_limits").is_some();
     let members = config.as_object_mut().context("a configuration is an object")?;
-    members.insert("guardrails".to_owned(), json!({ "rate_limits": { "requests_per_hour": 100 } }));
-    let envoy = managed.gate(stage, "records_rates", &config, 1)?;
+    members.insert("guardrails".to_owned(), guardrails.clone());
+    let envoy = managed.gate(stage, name, &config, 1)?;
     let mut load = Load::connect(envoy.listen)?;
-    let mut drive = |agents: std::ops::Range<u32>| -> Result<()> {
+    let mut drive = |agents: std::ops::Range<u32>, status: u16| -> Result<()> {
         let requests: Result<Vec<_>> = agents.map(|agent| Ok(presenting(&issued(agent)?))).collect();
         let requests = requests?;
-        load.drive(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>(), 200)
+        load.drive(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>(), status)
     };
-    drive(0..FEW)?;
-    let before = resident(envoy.pid())?;
-    for from in (FEW..AGENTS).step_by(10_000) {
-        drive(from..from.saturating_add(10_000).min(AGENTS))?;
+    for from in (0..AGENTS).step_by(10_000) {
+        drive(from..from.saturating_add(10_000).min(AGENTS), 200)?;
     }
-    let grown = (resident(envoy.pid())? - before) / (1024.0 * 1024.0);
-    report.add(Row::new("records.rates_of_100000_agents", grown, "MiB"));
-    Ok(())
+    // Of the first and the last it is known that they have had their one request.
+    let status = if is_limited { 429 } else { 200 };
+    drive(0..100, status)?;
+    drive(AGENTS.saturating_sub(100)..AGENTS, status)?;
+    resident(envoy.pid())
 }
