@@ -172,6 +172,13 @@ fn a_reissued_passport_keeps_what_was_set_and_what_is_over_is_forgotten(database
     let new = new["passport_id"].as_str().unwrap();
     assert_eq!(get(&bench, new), json!({"max_per_action_cost": 5}));
     assert_eq!(decided(&bench, new, "book", 6), "core:cost:max_per_action");
+    // Of the old one nothing is to be set, and nothing is made of it any more.
+    assert_eq!(bench.call("PUT", &path(&id), Some(json!({"max_per_action_cost": 5}))).0, 409);
+    assert_eq!(bench.call("POST", &format!("/api/passports/{id}/reissue"), Some(json!({}))).0, 409);
+    let over = issue(&bench, json!({}));
+    bench.sql(&format!("UPDATE passports SET expires_at = 1 WHERE passport_id = '{over}'"));
+    assert_eq!(bench.call("PUT", &path(&over), Some(json!({"max_per_action_cost": 5}))).0, 409);
+    assert_eq!(bench.call("POST", &format!("/api/passports/{over}/reissue"), Some(json!({}))).0, 409);
     assert_eq!(bench.sql("UPDATE passport_constraints SET moot_at = 1"), 1, "the old one has none");
     let other = issue(&bench, json!({}));
     set(&bench, &other, json!({"max_per_action_cost": 7}));
@@ -246,13 +253,21 @@ fn what_no_gate_can_judge_is_not_set(database: Option<&str>) {
         let (status, error) = bench.call("PUT", &path(&id), Some(constraints.clone()));
         assert_eq!((status, error["field"].as_str()), (422, Some(field)), "{constraints}: {error}");
     }
+    // So deep that no gate could read its snapshot.
+    let deep = (0..8).fold(json!(1), |deep, _| json!([deep]));
+    assert_eq!(bench.call("PUT", &path(&id), Some(json!({"core:pricing:model": deep}))).0, 422);
+    // What holds for all, said twice.
+    let twice = json!({"max_per_action_cost": 5, "*": {"max_per_action_cost": 5}});
+    assert_eq!(bench.call("PUT", &path(&id), Some(twice)).0, 422);
     assert_eq!(bench.call("PUT", &path(&id), Some(json!([]))).0, 422);
     assert_eq!(bench.call("PUT", &path("pp_none"), Some(json!({}))).0, 404);
     assert_eq!(bench.call("GET", &path("pp_none"), None).0, 404);
     assert_eq!(get(&bench, &id), json!({}));
     // As many as gates take.
     let rows = (0..1000).map(|number| {
-        format!("('pp_{number}', 'gate_a', 'agent-1', '', '', '[]', '{{}}', '', '', '{{}}', 0, 0)")
+        format!(
+            "('pp_{number}', 'gate_a', 'agent-1', '', '', '[]', '{{}}', '', '', '{{}}', 0, 9000000000000)"
+        )
     });
     bench.sql(&format!(
         "INSERT INTO passports (passport_id, issuer_id, agent_id, public_key, signed_by, permissions, constraints, \

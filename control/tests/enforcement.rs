@@ -26,6 +26,8 @@ on_every_database!(
     a_passport_that_does_not_hold_is_blocked_and_recorded,
     those_that_decide_at_once_let_no_more_through_than_the_limit_and_fork_no_lane,
     gates_and_the_service_share_a_cap_to_the_cent,
+    an_approval_is_kept_for_when_a_cap_has_room_again,
+    a_sum_that_no_document_can_tell_is_not_passed,
     what_a_person_approves_passes_once,
     what_is_asked_must_be_of_its_form_and_its_caller_must_have_the_scope,
     checks_and_dry_runs_judge_by_what_was_counted_and_change_nothing,
@@ -365,6 +367,34 @@ fn what_a_person_approves_passes_once(database: Option<&str>) {
     let lines = export(&bench, "format=jsonl&gate_id=gate_a");
     let verdict = audit(&keys(&bench, "gate_a"), &lines, None).unwrap();
     assert_eq!((verdict.decisions["approved"], verdict.decisions["request_hold"]), (1, 6));
+}
+
+fn an_approval_is_kept_for_when_a_cap_has_room_again(database: Option<&str>) {
+    let bench = bench(database);
+    let id = issue(&bench, json!({"core:cost:approval_threshold": 100, "max_total_cost": 300}));
+    let asked = json!({"cost_cents": 200});
+    let held = enforce(&bench, &id, asked.clone());
+    let path = format!("/api/approvals/{}/resolve", held["approval_request_id"].as_str().unwrap());
+    assert_eq!(bench.call("POST", &path, Some(json!({"decision": "approve"}))).0, 200);
+    for _ in 0..2 {
+        assert_eq!(enforce(&bench, &id, json!({"cost_cents": 90}))["decision"], "allow");
+    }
+    let over = enforce(&bench, &id, asked.clone());
+    assert_eq!((&over["decision"], &over["approval_request_id"]), (&json!("block"), &Value::Null), "{over}");
+    // Nobody is asked for more than there is, either.
+    assert_eq!(enforce(&bench, &id, json!({"cost_cents": 201}))["decision"], "block");
+    bench.call("POST", &format!("/api/passports/{id}/state/reset"), Some(json!({})));
+    let passed = enforce(&bench, &id, asked);
+    assert_eq!(passed["approval_request_id"], held["approval_request_id"], "{passed}");
+}
+
+fn a_sum_that_no_document_can_tell_is_not_passed(database: Option<&str>) {
+    let bench = bench(database);
+    let id = issue(&bench, json!({}));
+    assert_eq!(enforce(&bench, &id, json!({"cost_cents": 1}))["decision"], "allow");
+    bench.sql("UPDATE spend_accounts SET spent_cents = 9007199254740990");
+    assert_eq!(enforce(&bench, &id, json!({"cost_cents": 1}))["decision"], "allow");
+    assert_eq!(enforce(&bench, &id, json!({"cost_cents": 1}))["decision"], "block");
 }
 
 fn what_is_asked_must_be_of_its_form_and_its_caller_must_have_the_scope(database: Option<&str>) {

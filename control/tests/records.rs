@@ -167,6 +167,12 @@ fn a_record_that_is_forged_changed_or_anothers_is_refused_whole(database: Option
     assert_eq!(by(&gate.key, "gate_a"), refused("key_unknown"), "the key that signs its calls");
     assert_eq!(by(&other.key.attestation_key(), "gate_a"), refused("key_unknown"), "another gate's");
     assert_eq!(by(&gate.key.attestation_key(), "gate_b"), refused("record_malformed"), "of another gate");
+    // In the lane of the service, whose holds are its own.
+    let own = portcullis_control::records::own::own_lane("gate_a");
+    let record = allowed("gate_a", 1)[0].unsigned().sign(&own, 1, &[0; 32], &lane.signer);
+    let answer = gate.post(to, "attestations", &body(&BatchHead { lane: own, ..lane.head() }, &[record]));
+    assert_eq!(answer.status, 422);
+    assert!(String::from_utf8_lossy(&answer.body).contains("the service's own"));
     // Its head names another lane than the record.
     let head = BatchHead { lane: [2; 16], ..lane.head() };
     assert_eq!(refusal(&gate.post(to, "attestations", &body(&head, &good))), refused("record_malformed"));

@@ -293,6 +293,23 @@ fn an_answer_is_believed_as_far_as_it_says_what_was_signed() {
         changed["catalogs"][0][member] = value;
         assert_eq!(told(&changed, None), Err((format!("catalogs[0].{member}"), "terms_mismatch")));
     }
+    // The key and the signature of a row are the catalog's.
+    let mut rows = page.clone();
+    rows["services"][0]["public_key"] = json!(public_key);
+    rows["services"][0]["catalog_signature"] = json!(signed.signature);
+    assert_eq!(told(&rows, Some(&public_key)), Ok(1));
+    for member in ["public_key", "catalog_signature"] {
+        let mut changed = rows.clone();
+        changed["services"][0][member] = json!(base64::encode(&key(2).public_key()));
+        assert_eq!(told(&changed, None), Err((format!("services[0].{member}"), "terms_mismatch")));
+    }
+    // What nobody would look at is nothing to believe.
+    let mut beside = one.clone();
+    beside["catalogs"] = json!([]);
+    assert_eq!(told(&beside, None), Err((String::new(), "snapshot_malformed")));
+    let mut beside = one;
+    beside["services"] = json!([]);
+    assert_eq!(told(&beside, None), Err((String::new(), "snapshot_malformed")));
     assert_eq!(told(&json!({}), None), Err((String::new(), "snapshot_malformed")));
     assert_eq!(told(&json!({"catalogs": {}}), None), Err((String::new(), "snapshot_malformed")));
 }

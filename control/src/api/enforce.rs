@@ -319,7 +319,10 @@ impl Decided {
                 evaluations: Vec::new(),
                 retry_after_s: None,
                 approval: None,
-                is_credential_good: matches!(failed, Some("lifetime" | "permission" | "ceiling")),
+                is_credential_good: matches!(
+                    failed,
+                    Some("lifetime" | "catalog_pin" | "permission" | "ceiling")
+                ),
             };
         };
         let blocks =

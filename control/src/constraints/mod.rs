@@ -60,8 +60,11 @@ pub async fn find(tx: &mut Tx, issuer_id: &str, passport_id: &str) -> ApiResult<
 /// # Errors
 /// 422 for what two readers might read differently.
 pub fn strict(field: &str, value: &Value) -> ApiResult<Object<'static>> {
+    // A gate's snapshot is read to a depth of 16, and these stand in its third level; what any
+    // guardrail says is no deeper than this.
+    const DEPTH: usize = 8;
     let text = value.to_string();
-    let value = json::parse(text.as_bytes(), modei::LIMITS)
+    let value = json::parse(text.as_bytes(), json::Limits { depth: DEPTH, ..modei::LIMITS })
         .map_err(|error| ApiError::invalid(field, format!("cannot be signed: {error}")))?;
     let object = value.as_object().ok_or_else(|| ApiError::invalid(field, "must be an object"))?;
     Ok(object.clone().into_owned())
@@ -81,6 +84,12 @@ pub async fn set(
 ) -> ApiResult<(Map<String, Value>, i64)> {
     // The clock first, then the rows: everyone takes them in this order.
     let number = changes::renew_all_gates(tx).await?;
+    // Now, as it may have been revoked, or issued anew, in the meantime.
+    let revoked =
+        crate::passports::find(tx, &passport.passport_id).await?.is_none_or(|now| now.revoked_at.is_some());
+    if revoked || is_over(passport) {
+        return Err(ApiError::conflict("the passport is revoked or over, and nobody takes it any more"));
+    }
     let mut all = Map::new();
     if besides {
         all.extend(find(tx, &passport.issuer_id, &passport.passport_id).await?.unwrap_or_default());
@@ -90,19 +99,12 @@ pub async fn set(
         passport.permissions.iter().any(|permission| GateRules::fits(pattern, permission))
     })?;
     write(tx, passport, &all).await?;
-    let now = now_ms();
-    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM passport_constraints WHERE moot_at > $1")
-        .bind(now)
-        .fetch_one(&mut **tx)
-        .await?;
-    if usize::try_from(count).unwrap_or(usize::MAX) > MAX_RESTRICTIONS {
-        let message = format!(
-            "{MAX_RESTRICTIONS} passports have constraints that were set after their issue, and gates take no \
-             more: issue this one anew with its constraints"
-        );
-        return Err(ApiError::new(StatusCode::CONFLICT, "too_many_constraints", message));
-    }
     Ok((all, number))
+}
+
+/// Whether no gate takes it any more, however slow its clock.
+pub fn is_over(passport: &Passport) -> bool {
+    passport.expires_at.saturating_add(CLOCK_SKEW_MS) <= now_ms()
 }
 
 /// Takes over what was set for a passport to the one that is issued in its place. Answers
@@ -111,7 +113,12 @@ pub async fn set(
 /// # Errors
 /// No database.
 pub async fn carry(tx: &mut Tx, old: &Passport, new: &Passport) -> ApiResult<Option<i64>> {
-    let Some(constraints) = find(tx, &old.issuer_id, &old.passport_id).await? else { return Ok(None) };
+    let Some(mut constraints) = find(tx, &old.issuer_id, &old.passport_id).await? else { return Ok(None) };
+    // What stands under the name of a permission goes with the permission.
+    let is_granted = |name: &str| new.permissions.iter().any(|permission| GateRules::fits(name, permission));
+    let is_gone =
+        |name: &str| old.permissions.iter().any(|one| GateRules::fits(name, one)) && !is_granted(name);
+    constraints.retain(|name, value| !value.is_object() || !is_gone(name));
     let number = changes::renew_all_gates(tx).await?;
     write(tx, old, &Map::new()).await?;
     write(tx, new, &constraints).await?;
@@ -137,6 +144,17 @@ async fn write(tx: &mut Tx, passport: &Passport, constraints: &Map<String, Value
     .bind(passport.expires_at.saturating_add(CLOCK_SKEW_MS))
     .execute(&mut **tx)
     .await?;
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM passport_constraints WHERE moot_at > $1")
+        .bind(now_ms())
+        .fetch_one(&mut **tx)
+        .await?;
+    if usize::try_from(count).unwrap_or(usize::MAX) > MAX_RESTRICTIONS {
+        let message = format!(
+            "{MAX_RESTRICTIONS} passports have constraints that were set after their issue, and gates take no \
+             more: issue this one anew with its constraints"
+        );
+        return Err(ApiError::new(StatusCode::CONFLICT, "too_many_constraints", message));
+    }
     Ok(())
 }
 

@@ -133,6 +133,12 @@ pub async fn charge(
         Outcome::Allow => true,
         Outcome::Block { .. } => false,
         Outcome::Hold { .. } => {
+            // Nobody is asked about, and no approval is used up for, what no cap allows.
+            let paid = app.spend.look(tx, guards.accounts(), action.cost_cents).await?;
+            if !matches!(paid, Paid::Taken(_)) {
+                judged.spent(paid);
+                return Ok(judged);
+            }
             judged.approval = approvals::use_own(tx, &gate.id, binding).await?;
             judged.approval.is_some()
         }

@@ -20,33 +20,79 @@ impl Target {
     /// 422 for a path that is in no normal form, and for names of users in a URL.
     pub fn read(text: &str) -> ApiResult<Self> {
         let wrong = |problem: &str| ApiError::invalid("target", problem);
+        if text.chars().any(|letter| letter.is_control() || DIRECTIONS.contains(&letter)) {
+            return Err(wrong("must be of letters that are seen"));
+        }
         let (is_url, rest) = match text.split_once("://") {
-            Some((_, rest)) => (true, rest),
-            None => (false, text),
+            Some((scheme, rest)) if is_scheme(scheme) => (true, rest),
+            _ => (false, text),
         };
         let (authority, target) = match rest.find(['/', '?']) {
             Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
             None => (rest, ""),
         };
-        if authority.contains(['@', '\\', '#']) || (is_url && authority.is_empty()) {
-            return Err(wrong("must be a host, a path or a URL, without a user's name"));
+        let host = host(authority).ok_or_else(|| wrong(FORM))?;
+        // A name with a dot, or with a path, is meant for a host.
+        let is_host = is_url || !target.is_empty() || host.contains('.');
+        if (is_url && host.is_empty()) || (is_host && !is_plain(&host)) {
+            return Err(wrong(FORM));
         }
         let path = match target {
             "" => String::new(),
             target if target.starts_with('?') => "/".to_owned(),
             target => normal_path(target.as_bytes()).map_err(wrong)?.into_owned(),
         };
-        Ok(Target { host: host(authority), path })
+        Ok(Target { host, path })
     }
 }
 
-/// Without port and the dot of the root: neither makes it another host.
-fn host(authority: &str) -> String {
-    let port = authority.rsplit_once(':').filter(|(name, port)| {
-        port.bytes().all(|byte| byte.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']'))
-    });
-    let name = port.map_or(authority, |(name, _)| name);
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+const FORM: &str =
+    "must be a host, a path, a URL without a user's name, or another name without : @ \\ # and %";
+
+/// Marks that turn the direction of text: what a person reads is another name then.
+const DIRECTIONS: [char; 12] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+/// RFC 3986 section 3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// In lower case, without port and the dot of the root, which make it no other host. `None`
+/// for what other readers may take for another one.
+fn host(authority: &str) -> Option<String> {
+    if authority.contains(['@', '\\', '#', '%']) {
+        return None;
+    }
+    let (name, port) = match authority.rsplit_once(':') {
+        // An address of IPv6 in its brackets.
+        Some(_) if authority.ends_with(']') => (authority, None),
+        Some((name, port)) => (name, Some(port)),
+        None => (authority, None),
+    };
+    let is_port =
+        |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    if !port.is_none_or(is_port) || (name.contains(':') && !is_address) {
+        return None;
+    }
+    Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
+}
+
+/// Whether it is a host as all readers write it: labels of ASCII letters, digits, `-` and `_`
+/// with a dot between them, or an address; or none at all.
+fn is_plain(host: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.is_empty() || host.split('.').all(is_label),
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +113,8 @@ mod tests {
             ("https://[2001:db8::1]:8443/", "[2001:db8::1]", "/"),
             ("[2001:db8::1]", "[2001:db8::1]", ""),
             ("Invoice 55", "invoice 55", ""),
+            ("/docs?next=https://good.example/ok", "", "/docs"),
+            ("evil.example/steal?next=https://good.example/ok", "evil.example", "/steal"),
         ] {
             let read = Target::read(text).unwrap();
             assert_eq!((read.host.as_str(), read.path.as_str()), (host, path), "{text}");
@@ -84,6 +132,18 @@ mod tests {
             "/a%2fb",
             "//x",
             "/a;b",
+            "evil.example#://good.example/",
+            "https:/evil.example/",
+            "https:evil.example",
+            "https://%65vil.example/",
+            "https://ev\til.example/",
+            "evil.example..",
+            "\u{ff45}vil.example",
+            "https://\u{ff45}vil/",
+            "a\0b",
+            "a\u{202e}b",
+            "https://[::1/",
+            "https://[evil.example]/",
         ] {
             assert!(Target::read(text).is_err(), "{text}");
         }

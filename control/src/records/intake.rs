@@ -86,6 +86,9 @@ pub async fn take(app: &App, gate: &str, body: Bytes) -> ApiResult<Taken> {
     // A signature takes some fifty microseconds: a batch is checked where nobody waits.
     let checked = tokio::task::spawn_blocking(move || check(&body, &owner, &keys)).await;
     let Checked { head, entries, first, held, last_number } = checked.map_err(|error| anyhow!(error))??;
+    if head.lane == own_lane(gate) {
+        return Err(ApiError::invalid("lane", "is the service's own"));
+    }
     let lane = base64::encode_url(&head.lane);
     let mut tx = app.db.write().await?;
     let locked = store::lock(&mut tx, gate).await?;

@@ -21,7 +21,7 @@ pub enum Paid {
     /// One cap would be passed, and nothing is taken. Those that had room, and that one as
     /// it is.
     Over(Vec<Taken>, Taken),
-    /// The service has as many accounts of the gate as it keeps.
+    /// The service has as many accounts of the gate as it keeps, or as high a sum.
     Full,
 }
 
@@ -59,6 +59,9 @@ impl Spend {
         }
         let mut all = Vec::new();
         for book in &books {
+            if !fits(&book.sums, cents) {
+                return Ok(Paid::Full);
+            }
             match judge(&book.sums, book.caps(), day, cents) {
                 Some((taken, false)) => all.push(taken),
                 Some((over, true)) => return Ok(Paid::Over(all, over)),
@@ -88,6 +91,12 @@ impl Spend {
         }
         Ok(Paid::Taken(all))
     }
+}
+
+/// Whether a sum stays one that JSON and both databases have exactly, of whoever has no cap too.
+fn fits(sums: &Sums, cents: u64) -> bool {
+    const MOST: i64 = (1 << 53) - 1;
+    i64::try_from(cents).is_ok_and(|cents| sums.total.all().saturating_add(cents) <= MOST)
 }
 
 /// What an amount leaves of the tightest cap, and whether it is too much for it. `None`

@@ -302,11 +302,11 @@ impl AttestedRequest {
 /// The elements of `guardrails_evaluated`, in `room` bytes. Where that is too little, what
 /// passed goes first: what refused or held is what a record must say.
 fn evaluations(all: &[Evaluation], room: usize) -> String {
-    // More than any configuration has; what is read back is held to the same.
+    // What is read back is held to the same. A block is the last of all.
     const MOST: usize = 64;
     let mut texts: Vec<(bool, String)> = Vec::new();
     let mut length = 0_usize;
-    for evaluation in all.iter().take(MOST) {
+    for evaluation in all.iter().skip(all.len().saturating_sub(MOST)) {
         let mut out = String::new();
         text(&mut out, "{\"detail\":", &evaluation.detail, MAX_EVALUATION);
         text(&mut out, ",\"name\":", &evaluation.name, MAX_SHORT);

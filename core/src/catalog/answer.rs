@@ -26,6 +26,8 @@ pub struct Believed {
     pub content_hash: String,
     /// The key, in standard base64. That it is the gate's is for the caller to know.
     pub public_key: String,
+    /// The signature, in standard base64.
+    pub signature: String,
 }
 
 /// What is wrong with an answer, and where.
@@ -52,6 +54,15 @@ pub fn verify_answer(json: &[u8], key: Option<&str>) -> Result<Answer, AnswerErr
         error: CatalogError::Unreadable(error.to_string()),
     };
     let value = json::parse(json, LIMITS).map_err(unreadable)?;
+    // What stands beside a list, or a list beside one catalog, would be looked at by nobody here
+    // and taken by somebody else.
+    let is_list = member(&value, "catalogs").is_some();
+    let astray =
+        if is_list { ["catalog_snapshot", "content_hash", "signature"].as_slice() } else { &["services"] };
+    if let Some(name) = astray.iter().find(|name| member(&value, name).is_some()) {
+        let error = ConfigError::new(*name, "must not stand here: an answer has one catalog or a list");
+        return Err(AnswerError { path: String::new(), error: CatalogError::Form(error) });
+    }
     let Some(listed) = member(&value, "catalogs") else {
         return Ok(Answer { catalogs: Vec::from([believed(&value, "", key)?]), services: 0 });
     };
@@ -96,6 +107,7 @@ fn believed(value: &Value<'_>, path: &str, key: Option<&str>) -> Result<Believed
     Ok(Believed {
         content_hash: hash.strip_prefix("sha256:").unwrap_or(hash).to_string(),
         public_key: published.public_key.to_string(),
+        signature: published.signature.to_string(),
         catalog,
     })
 }
@@ -114,6 +126,13 @@ fn check_service(service: &Value<'_>, path: &str, catalogs: &[Believed]) -> Resu
     let Some(permission) = text("permission_key").and_then(|key| believed.catalog.permission(key)) else {
         return mismatch("permission_key");
     };
+    // Whoever pins the key of a row pins the one that has signed.
+    let signed_by = [("public_key", &believed.public_key), ("catalog_signature", &believed.signature)];
+    for (name, signed) in signed_by {
+        if member(service, name).is_some_and(|told| told.as_str() != Some(signed)) {
+            return mismatch(name);
+        }
+    }
     for (name, signed) in told(&believed.catalog, permission) {
         if *member(service, name).unwrap_or(&Value::Null) != signed {
             return mismatch(name);

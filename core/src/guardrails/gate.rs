@@ -3,6 +3,7 @@
 use super::rules::{RuleFault, Rules};
 use super::values::is_action_pattern;
 use crate::json::Object;
+use crate::reason::Reason;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -37,6 +38,14 @@ impl GateRules {
         }
         let rules = Rules::read(&flat)?;
         if !rules.is_empty() {
+            if entries.iter().any(|(pattern, _)| pattern == "*") {
+                let problem = "says again what holds for all: state each guardrail once";
+                return Err(RuleFault {
+                    member: String::from("*"),
+                    reason: Reason::ConstraintUnknown,
+                    problem,
+                });
+            }
             entries.insert(0, (String::from("*"), rules));
         }
         Ok(GateRules { entries })

@@ -193,6 +193,9 @@ async fn reissue_passport(
             "the passport was signed by an agent, and only that can sign it anew",
         ));
     }
+    if old.revoked_at.is_some() || constraints::is_over(&old) {
+        return Err(ApiError::conflict("the passport is revoked or over: issue a new one"));
+    }
     // The clock before the rows, as everyone takes them.
     let reason = Some("reissued");
     let number = passports::revoke(&mut tx, &app.trust, &old, reason).await?;
