@@ -25,13 +25,13 @@ fn enforce(scene: &mut Scene, id: &Value, more: Value) -> Value {
 fn actions_are_decided_counted_and_attested(database: Option<&str>) {
     with_both(database, |scene, gate| {
         let constraints = json!({
-            "core:rate:max_per_day": 2, "core:cost:max_cumulative": 500, "core:cost:cumulative_window": "daily",
+            "core:rate:max_per_day": 2, "core:cost:max_cumulative": 1000, "core:cost:cumulative_window": "daily",
             "core:cost:approval_threshold": 400, "core:scope:domain_allowlist": ["api.example.com"],
         });
         let id = scene.issue(gate, json!({"constraints": constraints}))["passport_id"].clone();
         let target =
             json!({"target": "https://api.example.com/v1", "cost_cents": 300, "metadata": {"run": 1}});
-        let allowed = enforce(scene, &id, target.clone());
+        let allowed = enforce(scene, &id, target);
         assert_eq!((&allowed["decision"], &allowed["cumulative_cost"]), (&json!("allow"), &json!(300)));
         let names = allowed["evaluations"].as_array().expect("a list").iter().map(|one| one["name"].clone());
         assert_eq!(
@@ -43,12 +43,13 @@ fn actions_are_decided_counted_and_attested(database: Option<&str>) {
                 "core:cost:max_cumulative"
             ]
         );
-        let over = enforce(scene, &id, target);
+        // A person would have to approve of it, and need not be asked: a block goes before a hold.
+        let over = enforce(scene, &id, json!({"target": "api.example.com", "cost_cents": 701}));
         assert_eq!(
             (&over["decision"], &over["blocked_by"]),
             (&json!("block"), &json!("core:cost:max_cumulative"))
         );
-        assert_eq!(over["block_reason"], "$3.00/$5.00 daily spend used");
+        assert_eq!(over["block_reason"], "$3.00/$10.00 daily spend used");
         let held = enforce(scene, &id, json!({"target": "api.example.com", "cost_cents": 401}));
         assert_eq!(held["decision"], "request_hold");
         let path = format!("/api/approvals/{}", held["approval_request_id"].as_str().expect("an id"));
