@@ -173,7 +173,7 @@ async fn revoke_passport(
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is no such passport", body = ErrorBody),
-    (status = 409, description = "It is revoked, its issuer is no more, another has signed it, or the catalog has none of its permissions", body = ErrorBody),
+    (status = 409, description = "It is revoked or over, its issuer is no more, another has signed it, or the catalog has none of its permissions", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
     (status = 422, description = "That catalog version is not in force", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
