@@ -1,7 +1,7 @@
 //! What has a price by the gate's catalogs: who must sign for it, who is refused, and what is kept
 //! of a request that passes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod common;
 
@@ -70,7 +70,7 @@ struct Asked<'a> {
     agent: Option<&'a str>,
 }
 
-fn ask(gate: &Snapshot, asked: &Asked<'_>) -> Result<Permit, Refused> {
+fn ask(gate: &Snapshot, asked: &Asked<'_>) -> Result<Permit, Box<Refused>> {
     let credential =
         asked.credential.map(|passport| format!(":{}:", base64::encode(passport.to_json().as_bytes())));
     let mut headers: Vec<(String, String)> = Vec::new();
@@ -107,16 +107,16 @@ fn ask(gate: &Snapshot, asked: &Asked<'_>) -> Result<Permit, Refused> {
     };
     match step {
         Step::Permit(permit) => Ok(permit),
-        Step::Deny(refused) => Err(refused),
+        Step::Deny(refused) => Err(Box::new(refused)),
         Step::Hold(_) | Step::NeedBody(_) => panic!("neither held nor without its body"),
     }
 }
 
-fn search(gate: &Snapshot, credential: &Signed, agent: Option<&str>) -> Result<Permit, Refused> {
+fn search(gate: &Snapshot, credential: &Signed, agent: Option<&str>) -> Result<Permit, Box<Refused>> {
     ask(gate, &Asked { credential: Some(credential), path: "/flights", query: None, agent })
 }
 
-fn reason(answer: Result<Permit, Refused>) -> &'static str {
+fn reason(answer: Result<Permit, Box<Refused>>) -> &'static str {
     answer.map_or_else(|refused| refused.denial.reason.code(), |_| "ok")
 }
 
