@@ -4,13 +4,14 @@ use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::catalog::MAX_VERSIONS;
 use crate::config::{
-    AttestPolicy, CatalogPricesConfig, Config, ConfigError, MeteredPrice, Mode, PriceSince, Profile,
-    ReservedHeaders, Windows,
+    AttestPolicy, CatalogPricesConfig, Config, ConfigError, Mode, PriceSince, Profile, ReservedHeaders,
+    Windows,
 };
 use crate::guardrails::{GateRules, Restrictions};
 use crate::live::read_hex;
 use crate::modei::CatalogPin;
 use crate::ordered::{Named, Names};
+use crate::receipt::Rate;
 use crate::route::Routes;
 use crate::trust::{ID_FORM, Trust, is_action, is_id};
 use alloc::format;
@@ -217,9 +218,9 @@ impl Snapshot {
     }
 
     /// What an action costs by a version of the catalog.
-    pub(crate) fn price_at(&self, action: &str, version: i64) -> Option<&MeteredPrice> {
+    pub(crate) fn price_at(&self, action: &str, version: i64) -> Option<Rate> {
         let holds = |price: &&PriceSince| i64::try_from(price.since).is_ok_and(|since| since <= version);
-        self.prices.get(action)?.iter().rev().find(holds)?.price.as_ref()
+        self.prices.get(action)?.iter().rev().find(holds)?.rate
     }
 
     /// Whether the newest catalog states a price for an action.

@@ -6,11 +6,12 @@
 mod common;
 
 use common::{NOW, config, draft, key};
-use portcullis_core::catalog::PricingModel;
+use portcullis_core::catalog::{Price, PricingModel};
 use portcullis_core::modei::{CatalogPin, Issuer, RootKind, Signed, issue_pinned, self_issue};
+use portcullis_core::receipt::Rate;
 use portcullis_core::{
-    Config, CredentialCache, GateConfiguration, LocalMemory, MeteredPrice, Permit, Process, ProofDraft,
-    PublicKey, Refused, RequestHead, Snapshot, Step, UnixTime, Verifier, base64,
+    Config, CredentialCache, GateConfiguration, LocalMemory, Permit, Process, ProofDraft, PublicKey, Refused,
+    RequestHead, Snapshot, Step, UnixTime, Verifier, base64,
 };
 
 const FIRST: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -129,8 +130,8 @@ fn a_request_that_has_a_price_is_metered_by_the_version_that_its_passport_is_pin
     let gate = gate(&priced(PRICES));
     let permit = search(&gate, &pinned(1), Some("bot")).unwrap();
     let metered = permit.metered().unwrap();
-    let price = MeteredPrice { model: PricingModel::PerCall, cents: 5, fee_basis_points: 250 };
-    assert_eq!(*metered.price(), price);
+    let price = Price { model: PricingModel::PerCall, cents: 5 };
+    assert_eq!(metered.rate(), Rate { price, fee_basis_points: 250 });
     assert_eq!((metered.pin().version, metered.pin().content_hash.as_str()), (1, FIRST));
     assert_eq!(*metered.agent_key(), key(1).public_key());
     // What is kept of the proof is what the agent has signed.
@@ -142,14 +143,14 @@ fn a_request_that_has_a_price_is_metered_by_the_version_that_its_passport_is_pin
 
     // Its price holds until another version has another, and later ones do not change it.
     let permit = search(&gate, &pinned(2), Some("bot")).unwrap();
-    assert_eq!(permit.metered().unwrap().price().cents, 5);
+    assert_eq!(permit.metered().unwrap().rate().price.cents, 5);
     assert!(search(&gate, &pinned(3), Some("bot")).unwrap().metered().is_none());
     let book = Asked { credential: Some(&pinned(1)), path: "/bookings/1", query: None, agent: Some("bot") };
     assert!(ask(&gate, &book).unwrap().metered().is_none());
     let book = Asked { credential: Some(&pinned(3)), ..book };
     let permit = ask(&gate, &book).unwrap();
-    let price = MeteredPrice { model: PricingModel::Usage, cents: 7, fee_basis_points: 0 };
-    assert_eq!(permit.metered().map(|metered| *metered.price()), Some(price));
+    let rate = Rate { price: Price { model: PricingModel::Usage, cents: 7 }, fee_basis_points: 0 };
+    assert_eq!(permit.metered().map(|metered| metered.rate()), Some(rate));
 }
 
 #[test]
@@ -196,9 +197,9 @@ fn a_proof_that_is_too_long_to_be_kept_with_a_receipt_is_refused() {
         ))
     };
     assert_eq!(ask(&"q".repeat(50 * 1024)), "ok");
-    assert_eq!(ask(&"q".repeat(60 * 1024)), "proof_malformed");
+    assert_eq!(ask(&"q".repeat(56 * 1024)), "proof_malformed");
     // Where they are written as two bytes each.
-    assert_eq!(ask(&"\"".repeat(30 * 1024)), "proof_malformed");
+    assert_eq!(ask(&"\"".repeat(28 * 1024)), "proof_malformed");
 }
 
 #[test]
@@ -281,5 +282,5 @@ fn a_price_that_comes_while_the_body_does_is_asked_of_the_request_too() {
     let Step::Permit(permit) = Verifier::new(&after).finish(pending, now, &mut memory) else {
         panic!("it passes")
     };
-    assert_eq!(permit.metered().unwrap().price().cents, 5);
+    assert_eq!(permit.metered().unwrap().rate().price.cents, 5);
 }

@@ -5,7 +5,8 @@ use crate::error::ApiResult;
 use anyhow::anyhow;
 use futures_util::TryStreamExt;
 use portcullis_core::catalog::{Catalog, Terms};
-use portcullis_core::{CatalogPricesConfig, MeteredPrice, PriceSince};
+use portcullis_core::receipt::Rate;
+use portcullis_core::{CatalogPricesConfig, PriceSince};
 use sqlx::Row;
 use std::collections::BTreeMap;
 
@@ -26,23 +27,23 @@ pub async fn prices(tx: &mut Tx, gate: &str) -> ApiResult<CatalogPricesConfig> {
         let catalog = catalog.map_err(|error| anyhow!("a stored catalog is unreadable: {error}"))?;
         let since = version.cast_unsigned();
         for permission in &catalog.permissions {
-            let price = metered(&permission.terms);
+            let rate = rate(&permission.terms);
             let listed = known.get(&permission.key).and_then(|prices| prices.last());
-            if listed.is_some_and(|last| last.price != price) || (listed.is_none() && price.is_some()) {
-                known.entry(permission.key.clone()).or_default().push(PriceSince { since, price });
+            if listed.is_some_and(|last| last.rate != rate) || (listed.is_none() && rate.is_some()) {
+                known.entry(permission.key.clone()).or_default().push(PriceSince { since, rate });
             }
         }
         for (action, prices) in &mut known {
-            let is_priced = prices.last().is_some_and(|last| last.price.is_some());
+            let is_priced = prices.last().is_some_and(|last| last.rate.is_some());
             if is_priced && catalog.permission(action).is_none() {
-                prices.push(PriceSince { since, price: None });
+                prices.push(PriceSince { since, rate: None });
             }
         }
     }
     Ok(CatalogPricesConfig(known.into_iter().collect()))
 }
 
-fn metered(terms: &Terms) -> Option<MeteredPrice> {
+fn rate(terms: &Terms) -> Option<Rate> {
     let fee_basis_points = terms.fee_basis_points.unwrap_or_default();
-    terms.price.map(|price| MeteredPrice { model: price.model, cents: price.cents, fee_basis_points })
+    terms.price.map(|price| Rate { price, fee_basis_points })
 }

@@ -13,7 +13,7 @@ pub use guardrails::{
     AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, PassportConstraintsConfig,
     SpendConfig,
 };
-pub use prices::{CatalogPricesConfig, MeteredPrice, PriceSince};
+pub use prices::{CatalogPricesConfig, PriceSince};
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
 pub use trust::{

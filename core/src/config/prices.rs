@@ -1,7 +1,8 @@
 //! What a gate's catalogs ask for each action, which the control service alone sets.
 
 use super::read::Place;
-use crate::catalog::{MAX_CENTS, PricingModel};
+use crate::catalog::{MAX_CENTS, Price, PricingModel};
+use crate::receipt::Rate;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
@@ -12,24 +13,12 @@ use serde::ser::{SerializeMap, Serializer};
 pub struct CatalogPricesConfig(pub Vec<(String, Vec<PriceSince>)>);
 
 /// The price of an action from a version of the catalog on, until that of the next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PriceSince {
     /// The version, 1 or more.
     pub since: u64,
     /// What it costs; `None` where the version states no price, or does not offer it.
-    #[serde(flatten)]
-    pub price: Option<MeteredPrice>,
-}
-
-/// A price, and the platform's part of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct MeteredPrice {
-    /// What it is for.
-    pub model: PricingModel,
-    /// How much, in whole cents of US dollars.
-    pub cents: u64,
-    /// The platform's part of what is charged, in basis points, at most 10,000.
-    pub fee_basis_points: u64,
+    pub rate: Option<Rate>,
 }
 
 pub(super) fn catalog_prices(place: &Place<'_>) -> CatalogPricesConfig {
@@ -45,16 +34,15 @@ fn price(place: Place<'_>) -> PriceSince {
     };
     let model = members.optional("model").and_then(|place| place.one_of(&PricingModel::ALL));
     let (cents, fee) = (amount("cents", MAX_CENTS), amount("fee_basis_points", 10_000));
-    let price = model.zip(cents).map(|(model, cents)| MeteredPrice {
-        model,
-        cents,
+    let rate = model.zip(cents).map(|(model, cents)| Rate {
+        price: Price { model, cents },
         fee_basis_points: fee.unwrap_or_default(),
     });
-    if price.is_none() && (model.is_some() || cents.is_some() || fee.is_some()) {
+    if rate.is_none() && (model.is_some() || cents.is_some() || fee.is_some()) {
         members.wrong("model", "and cents stand together, or neither and no fee");
     }
     let since = members.required("since").number_within(1, u64::MAX, "must be a version, 1 or more");
-    PriceSince { since, price }
+    PriceSince { since, rate }
 }
 
 impl CatalogPricesConfig {
@@ -68,6 +56,19 @@ impl Serialize for CatalogPricesConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         self.0.iter().try_for_each(|(action, prices)| map.serialize_entry(action, prices))?;
+        map.end()
+    }
+}
+
+impl Serialize for PriceSince {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("since", &self.since)?;
+        if let Some(rate) = self.rate {
+            map.serialize_entry("model", rate.price.model.name())?;
+            map.serialize_entry("cents", &rate.price.cents)?;
+            map.serialize_entry("fee_basis_points", &rate.fee_basis_points)?;
+        }
         map.end()
     }
 }

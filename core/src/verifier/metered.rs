@@ -3,25 +3,25 @@
 use super::Verifier;
 use super::permit::Credential;
 use super::prove::Proven;
-use crate::config::MeteredPrice;
 use crate::denial::Denial;
 use crate::modei::CatalogPin;
 use crate::proof::Proof;
 use crate::reason::Reason;
+use crate::receipt::{MAX_ATTACHMENT, Rate};
 use alloc::format;
 
 /// What the use of an action is charged by: of a request that may pass and has a price.
 #[derive(Clone, Debug)]
 pub struct Metered {
-    price: MeteredPrice,
+    rate: Rate,
     pin: CatalogPin,
     agent_key: [u8; 32],
     proof: Proof,
 }
 
 /// The longest signature base that is kept with a receipt, in bytes as a JSON string has them:
-/// of the 64 KiB that both may take together, 4 KiB are the receipt's.
-const MAX_BASE: usize = 60 * 1024;
+/// of what both may take together, 8 KiB are the receipt's, whose ids have at most 256 characters.
+const MAX_BASE: usize = MAX_ATTACHMENT.saturating_sub(8 * 1024);
 
 impl Verifier<'_> {
     /// What the holder of a credential owes for an action that it was granted, by the version of the
@@ -35,7 +35,7 @@ impl Verifier<'_> {
         credential: &Credential,
         action: &str,
         proven: Option<&Proven>,
-    ) -> Result<Option<MeteredPrice>, Denial> {
+    ) -> Result<Option<Rate>, Denial> {
         let Some(pin) = credential.catalog_pin() else {
             if self.snapshot.states_price(action) {
                 let detail = format!("{action} has a price, and the credential has agreed to none");
@@ -52,7 +52,7 @@ impl Verifier<'_> {
             let detail = "what it signs is longer than what is kept of a request that has a price";
             return Err(Denial::new(Reason::ProofMalformed, detail));
         }
-        Ok(Some(*price))
+        Ok(Some(price))
     }
 }
 
@@ -80,15 +80,15 @@ impl Credential {
 
 impl Metered {
     /// `None` for a credential without a pin, and a request without a proof: neither has a price.
-    pub(super) fn new(price: MeteredPrice, credential: &Credential, proven: Option<&Proven>) -> Option<Self> {
+    pub(super) fn new(rate: Rate, credential: &Credential, proven: Option<&Proven>) -> Option<Self> {
         let Credential::Passport(_, passport) = credential else { return None };
         let (pin, proof) = (passport.catalog_pin()?.clone(), proven?.proof().clone());
-        Some(Metered { price, pin, agent_key: *passport.public_key(), proof })
+        Some(Metered { rate, pin, agent_key: *passport.public_key(), proof })
     }
 
     /// What it costs.
-    pub fn price(&self) -> &MeteredPrice {
-        &self.price
+    pub fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// The version of the catalog that says so.
@@ -101,7 +101,7 @@ impl Metered {
         &self.agent_key
     }
 
-    /// What the agent has signed: text, at most 60 KiB as a JSON string.
+    /// What the agent has signed: text, at most 56 KiB as a JSON string.
     pub fn proof(&self) -> &Proof {
         &self.proof
     }

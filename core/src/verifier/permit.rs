@@ -230,6 +230,11 @@ impl Identity {
         }
     }
 
+    /// The route that was asked for.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The credential.
     pub fn credential(&self) -> &Credential {
         &self.credential
