@@ -1,0 +1,110 @@
+//! Agents that use what has a price, and what they keep of it.
+
+#![allow(dead_code, reason = "each test that has this module uses a part of it")]
+
+use portcullis_core::json::Object;
+use portcullis_core::modei::{CatalogPin, Draft, Issuer, RootKind, issue_pinned};
+use portcullis_core::receipt::SignedReceipt;
+use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub const HASH: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+/// An agent, and its passport.
+pub struct Agent {
+    pub key: SecretKey,
+    pub header: String,
+    pub id: String,
+}
+
+impl Agent {
+    /// One whose passport the gate has issued, pinned to the first version of its catalog, or to
+    /// none.
+    pub fn of_gate(
+        gate: &str,
+        by: &SecretKey,
+        seed: u8,
+        actions: &[&str],
+        is_pinned: bool,
+        now: UnixTime,
+    ) -> Self {
+        let issuer =
+            Issuer { kind: RootKind::Gate, id: gate.into(), key_id: "k1".into(), gate_id: Some(gate.into()) };
+        let draft = Draft {
+            passport_id: format!("pp_{seed}"),
+            agent_name: None,
+            permissions: actions.iter().map(|action| ((*action).to_owned(), Object::default())).collect(),
+            issued_at: now.plus_millis(-1000),
+            expires_at: now.plus_millis(3_600_000),
+            delegation_authority: false,
+        };
+        let key = SecretKey::from_seed([seed; 32]);
+        let pin = CatalogPin { version: 1, content_hash: HASH.into() };
+        let pin = is_pinned.then_some(&pin);
+        let id = format!("agent_{seed}");
+        let passport = issue_pinned(by, &issuer, &id, &key.public_key(), &draft, pin);
+        Agent { key, header: passport.to_header(), id }
+    }
+
+    /// The headers of a request that it has signed, with a nonce of its own.
+    pub fn sign(&self, authority: &str, path: &str, now: UnixTime) -> Vec<(&'static str, String)> {
+        static NONCES: AtomicU64 = AtomicU64::new(0);
+        let mut random = [0; 16];
+        random[..8].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        random[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+        self.sign_with(authority, path, now, &base64::encode_url(&random))
+    }
+
+    pub fn sign_with(
+        &self,
+        authority: &str,
+        path: &str,
+        now: UnixTime,
+        nonce: &str,
+    ) -> Vec<(&'static str, String)> {
+        let draft = ProofDraft {
+            method: "GET",
+            authority,
+            path,
+            query: None,
+            credential: ("agent-passport", &self.header),
+            body: None,
+            key_id: &self.id,
+            created: now,
+            expires: None,
+            nonce,
+        };
+        let mut headers = vec![("agent-passport", self.header.clone())];
+        headers.extend(draft.sign(&self.key));
+        headers
+    }
+}
+
+/// `catalog_hashes` and `catalog_prices`, and the gate as an issuer, in a gate's configuration.
+pub fn with_prices(configuration: &mut Value, by: &SecretKey) {
+    configuration["catalog_hashes"] = json!([HASH]);
+    let rate = |model: &str, cents: u64| json!([{"since": 1, "model": model, "cents": cents, "fee_basis_points": 250}]);
+    configuration["catalog_prices"] = json!({
+        "paid:call": rate("per_call", 5),
+        "paid:minute": rate("per_minute", 30),
+        "paid:month": rate("subscription", 900),
+        "paid:unit": rate("usage", 7),
+    });
+    let id = configuration["gate"]["id"].clone();
+    configuration["trust"]["issuers"] = json!([{
+        "id": id, "type": "gate", "tier": 3, "actions": ["*"],
+        "keys": [{"key_id": "k1", "public_key": base64::encode(&by.public_key())}],
+    }]);
+}
+
+/// The receipt in a value of `Agent-Receipt`: an RFC 9651 byte sequence.
+pub fn receipt(header: &str) -> SignedReceipt {
+    let text = header.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).expect("a byte sequence");
+    SignedReceipt::read(&base64::decode(text).expect("base64")).expect("a receipt")
+}
+
+/// The receipt's id in a value of `Agent-Receipt`: an RFC 9651 string.
+pub fn receipt_id(header: &str) -> &str {
+    header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).expect("a string")
+}
