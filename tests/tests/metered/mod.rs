@@ -98,6 +98,43 @@ pub fn with_prices(configuration: &mut Value, by: &SecretKey) {
     }]);
 }
 
+/// Publishes catalogs at a service by what a gate's configuration has of them, which is taken out
+/// of it by that, and answers their hashes. `call` makes a call to the service with a body.
+pub fn publish(gate: &str, prices: &Value, call: &dyn Fn(&str, &str, &Value) -> Value) -> Vec<String> {
+    let prices = prices.as_object().expect("prices by action");
+    let since = |price: &Value| price["since"].as_u64().expect("a version");
+    let newest = prices.values().flat_map(|list| list.as_array().expect("a list")).map(since).max();
+    let publish = |version| {
+        let offered = prices.iter().map(|(action, list)| {
+            let list = list.as_array().expect("a list");
+            let price = list.iter().rev().find(|price| since(price) <= version);
+            json!({
+                "permission_key": action, "display_name": action, "description": "",
+                "constraints": price.map_or(json!({}), terms),
+            })
+        });
+        let offered: Vec<Value> = offered.collect();
+        call("POST", &format!("/api/gates/{gate}/catalog"), &json!({"permissions": offered}));
+        let published = call("POST", &format!("/api/gates/{gate}/catalog/publish"), &json!({}));
+        published["content_hash"].as_str().expect("a hash").to_owned()
+    };
+    (1..=newest.unwrap_or(0)).map(publish).collect()
+}
+
+/// The terms of a price.
+fn terms(price: &Value) -> Value {
+    let member = match price["model"].as_str() {
+        None => return json!({}),
+        Some("per_minute") => "core:pricing:per_minute_cents",
+        Some("subscription") => "core:pricing:subscription_cents",
+        Some(_) => "core:pricing:per_call_cents",
+    };
+    json!({
+        "core:pricing:model": price["model"], member: price["cents"],
+        "core:platform_fee:basis_points": price["fee_basis_points"],
+    })
+}
+
 /// The receipt in a value of `Agent-Receipt`: an RFC 9651 byte sequence.
 pub fn receipt(header: &str) -> SignedReceipt {
     let text = header.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).expect("a byte sequence");
