@@ -124,7 +124,7 @@ fn a_paid_call_brings_its_agent_a_receipt_that_the_log_has_too() {
     assert_eq!(receipts.len(), 1);
     assert_eq!(receipts[0].text(), got.text());
     // What is kept with it is what the agent has signed.
-    got.verify_proof(&gate.keeper.receipts[0].1).unwrap();
+    got.receipt.verify_proof(&gate.keeper.receipts[0].1).unwrap();
 }
 
 #[test]

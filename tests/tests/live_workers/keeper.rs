@@ -110,7 +110,7 @@ impl Keeper {
         let signed = SignedReceipt::read(receipt.as_bytes()).expect("a receipt");
         assert_eq!((signed.receipt.id, signed.hash()), (name.id, name.sha256));
         signed.verify(&self.key).expect("the gate's signature");
-        signed.verify_proof(&base).expect("the agent's proof");
+        signed.receipt.verify_proof(&base).expect("the agent's proof");
         let request = draft.request.as_ref().expect("what was asked for");
         assert_eq!(request.cost_cents, signed.receipt.charge.total_cents());
         let agent = draft.agent.as_ref().expect("who asked");
