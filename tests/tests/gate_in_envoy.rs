@@ -94,8 +94,8 @@ fn every_scenario_goes_as_it_says_in_real_envoy() {
     for (name, scenario) in scenario::load() {
         let configuration = scenario::gate_configuration(&scenario, &authority);
         let found = if scenario::is_live(&scenario, &configuration) {
-            // The service's word, and not the operator's.
-            const SET: [&str; 2] = ["catalog_hashes", "catalog_prices"];
+            // Told to the service in other ways.
+            const SET: [&str; 3] = ["anonymous", "catalog_hashes", "catalog_prices"];
             let gate = |authority: &str| {
                 let text = scenario::gate_configuration(&scenario, authority);
                 let mut gate: Value = serde_json::from_str(&text).expect("a configuration");
@@ -109,6 +109,8 @@ fn every_scenario_goes_as_it_says_in_real_envoy() {
             let written: Value = serde_json::from_str(&configuration).expect("a configuration");
             if !written["catalog_prices"].is_null() {
                 let id = written["gate"]["id"].as_str().expect("the gate's id");
+                let path = format!("/api/gates/{id}/anonymous-policy");
+                live.stand.call("PUT", &path, &written["anonymous"]);
                 live.publish(id, &written["catalog_prices"]);
             }
             play(&scenario, next_second, &mut live)

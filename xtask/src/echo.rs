@@ -25,8 +25,8 @@ pub struct Upstream {
 pub enum Answer {
     /// 200 and JSON: method, path, headers as pairs, body with length and hash. A request may
     /// ask for another status (`x-echo-status`), for a header (`x-echo-header: NAME=VALUE`, as often
-    /// as it likes), for the answer's end after so many milliseconds (`x-echo-pause`), or that the
-    /// connection is closed without any (`x-echo-reset`).
+    /// as it likes), for the answer's end after so many milliseconds (`x-echo-pause`), that the
+    /// connection is closed without any (`x-echo-reset`), or that there is none (`x-echo-hang`).
     Echo,
     /// 200 and two bytes: the least work for whoever measures the proxy.
     Fixed,
@@ -69,6 +69,11 @@ fn serve(mut stream: TcpStream, answer: Answer, served: &AtomicU64) -> Result<()
         served.fetch_add(1, Ordering::SeqCst);
         let reply = match answer {
             Answer::Echo if seen.header("x-echo-reset").is_some() => return Ok(()),
+            Answer::Echo if seen.header("x-echo-hang").is_some() => {
+                // Until the peer has had enough.
+                while connection.read_more(&mut stream)? {}
+                return Ok(());
+            }
             Answer::Echo => seen.described(),
             Answer::Fixed => FIXED.to_vec(),
         };

@@ -19,18 +19,17 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// One whose passport the gate has issued, pinned to the first version of its catalog, or to
-    /// none.
-    pub fn of_gate(
-        gate: &str,
+    /// One whose passport this issuer has signed, pinned to the first version of the gate's catalog
+    /// by its hash, or to none.
+    pub fn of_issuer(
+        issuer: &str,
         by: &SecretKey,
         seed: u8,
         actions: &[&str],
-        is_pinned: bool,
+        pin: Option<&str>,
         now: UnixTime,
     ) -> Self {
-        let issuer =
-            Issuer { kind: RootKind::Gate, id: gate.into(), key_id: "k1".into(), gate_id: Some(gate.into()) };
+        let issuer = Issuer { kind: RootKind::Gate, id: issuer.into(), key_id: "k1".into(), gate_id: None };
         let draft = Draft {
             passport_id: format!("pp_{seed}"),
             agent_name: None,
@@ -40,10 +39,9 @@ impl Agent {
             delegation_authority: false,
         };
         let key = SecretKey::from_seed([seed; 32]);
-        let pin = CatalogPin { version: 1, content_hash: HASH.into() };
-        let pin = is_pinned.then_some(&pin);
+        let pin = pin.map(|hash| CatalogPin { version: 1, content_hash: hash.into() });
         let id = format!("agent_{seed}");
-        let passport = issue_pinned(by, &issuer, &id, &key.public_key(), &draft, pin);
+        let passport = issue_pinned(by, &issuer, &id, &key.public_key(), &draft, pin.as_ref());
         Agent { key, header: passport.to_header(), id }
     }
 
@@ -91,9 +89,8 @@ pub fn with_prices(configuration: &mut Value, by: &SecretKey) {
         "paid:month": rate("subscription", 900),
         "paid:unit": rate("usage", 7),
     });
-    let id = configuration["gate"]["id"].clone();
     configuration["trust"]["issuers"] = json!([{
-        "id": id, "type": "gate", "tier": 3, "actions": ["*"],
+        "id": "issuer:airline", "type": "gate", "tier": 3, "actions": ["*"],
         "keys": [{"key_id": "k1", "public_key": base64::encode(&by.public_key())}],
     }]);
 }
