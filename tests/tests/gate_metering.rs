@@ -385,7 +385,7 @@ fn what_cannot_be_recorded_is_not_used_whatever_the_policy_and_what_has_passed_i
             continue;
         }
         // What costs nothing may take the rest, and leaves the place of receipts.
-        for _ in 0..16_384 / 4 + 10 {
+        for _ in 0..16_384 / 4 {
             gate.request(gate.signed("/free"));
         }
         for stream in streams.drain(..) {

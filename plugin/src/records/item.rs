@@ -9,19 +9,25 @@ pub(super) struct Item<'i> {
     pub(super) attachment: &'i str,
 }
 
-/// How it stands in a queue: the record's length in two bytes, little endian, the record, and
-/// what follows it.
+/// How it stands in a queue: the record, and after a newline, which no record has, what follows it.
 pub(super) fn pack(record: &Unsigned, attachment: &str) -> Vec<u8> {
-    let record = record.to_bytes();
-    // A record has 4 KiB at most.
-    let length = u16::try_from(record.len()).unwrap_or(u16::MAX);
-    [&length.to_le_bytes(), record.as_slice(), attachment.as_bytes()].concat()
+    let mut bytes = record.to_bytes();
+    if !attachment.is_empty() {
+        bytes.push(b'\n');
+        bytes.extend_from_slice(attachment.as_bytes());
+    }
+    bytes
 }
 
 /// Reads it.
 pub(super) fn unpack(bytes: &[u8]) -> Option<Item<'_>> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let (record, attachment) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
-    let attachment = core::str::from_utf8(attachment).ok()?;
-    Some(Item { record: Unsigned::from_bytes(record)?, attachment })
+    // Before the text stand lengths, of which a byte may be any.
+    const LENGTHS: usize = 6;
+    let text = bytes.get(LENGTHS..)?;
+    let end = text.iter().position(|byte| *byte == b'\n');
+    let (record, attachment) = match end.and_then(|end| end.checked_add(LENGTHS)) {
+        Some(end) => (bytes.get(..end)?, bytes.get(end.checked_add(1)?..)?),
+        None => (bytes, [].as_slice()),
+    };
+    Some(Item { record: Unsigned::from_bytes(record)?, attachment: core::str::from_utf8(attachment).ok()? })
 }

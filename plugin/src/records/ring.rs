@@ -10,20 +10,20 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Slots that permits may take. At 1,000 requests a second the service may be away for 16 s; with
+/// Records that can wait. At 1,000 requests a second the service may be away for 16 s; with
 /// records of some 700 bytes that is 12 MB of the process, which no slot takes before it is needed.
-pub(super) const FOR_PERMITS: u64 = 16_384;
+pub(super) const SLOTS: u64 = 16_384;
+
+/// Slots that permits may take. Those beyond are for receipts: as many as requests to an upstream
+/// are under way at a time in Envoy, unless it is told otherwise.
+pub(super) const FOR_PERMITS: u64 = SLOTS - 1024;
 
 /// Slots that refusals may take: whoever floods a gate with what it refuses leaves a quarter
 /// to what it lets through. Permits of what has a price take no more either, as each brings a
 /// receipt, of some 3 KB, that must find its place whatever else goes on. As a receipt has 64 KiB
 /// at most, and each has its permit beside it, they come to 450 MB where agents send the
 /// longest headers that Envoy takes for as long as the service is away.
-pub(super) const FOR_REFUSALS: u64 = FOR_PERMITS / 4 * 3;
-
-/// All slots. Those beyond what permits take are for receipts: as many as requests to an upstream
-/// are under way at a time in Envoy, unless it is told otherwise.
-pub(super) const SLOTS: u64 = FOR_PERMITS + 1024;
+pub(super) const FOR_REFUSALS: u64 = SLOTS / 4 * 3;
 
 /// Slots that are looked at from the hint on. Each step means that another worker took one
 /// since the hint was read, or that one died before it could write the hint.
@@ -53,7 +53,7 @@ pub(super) struct Names {
     prefix: String,
 }
 
-const LAYOUT: &str = "2";
+const LAYOUT: &str = "1";
 
 impl Names {
     pub(super) fn of(gate: &str) -> Self {
