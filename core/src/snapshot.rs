@@ -3,13 +3,17 @@
 use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::catalog::MAX_VERSIONS;
-use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
+use crate::config::{
+    AttestPolicy, CatalogPricesConfig, Config, ConfigError, Mode, PriceSince, Profile, ReservedHeaders,
+    Windows,
+};
 use crate::guardrails::{GateRules, Restrictions};
 use crate::live::read_hex;
 use crate::modei::CatalogPin;
-use crate::ordered::Names;
+use crate::ordered::{Named, Names};
+use crate::receipt::Rate;
 use crate::route::Routes;
-use crate::trust::{ID_FORM, Trust, is_id};
+use crate::trust::{ID_FORM, Trust, is_action, is_id};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +40,7 @@ pub struct Snapshot {
     restrictions: Restrictions,
     keeps_spend: bool,
     catalog_hashes: Vec<String>,
+    prices: Named<Vec<PriceSince>>,
 }
 
 impl Snapshot {
@@ -60,6 +65,10 @@ impl Snapshot {
         if !config.passport_constraints.is_empty() {
             return wrong("passport_constraints", "are set by a control service alone");
         }
+        if !config.catalog_prices.0.is_empty() {
+            let problem = "is set by a control service alone: nobody else takes what is metered";
+            return wrong("catalog_prices", problem);
+        }
         Self::checked(config, config.spend.is_some(), AttestPolicy::Off)
     }
 
@@ -78,7 +87,13 @@ impl Snapshot {
             Profile::L1 => AttestPolicy::BestEffort,
             Profile::L2 | Profile::L3 => AttestPolicy::Required,
         };
-        Self::checked(config, true, config.attest.map_or(attest, |attest| attest.policy))
+        let attest = config.attest.map_or(attest, |attest| attest.policy);
+        if attest == AttestPolicy::Off && !config.catalog_prices.0.is_empty() {
+            let problem = "must not be off where the gate's catalog states prices: what is used is metered by \
+                 records";
+            return Err(ConfigError::new("attest.policy", problem));
+        }
+        Self::checked(config, true, attest)
     }
 
     fn checked(config: &Config, keeps_spend: bool, attest: AttestPolicy) -> Result<Self, ConfigError> {
@@ -96,6 +111,7 @@ impl Snapshot {
             attest,
             keeps_spend,
             catalog_hashes: catalog_hashes(&config.catalog_hashes)?,
+            prices: prices(&config.catalog_prices)?,
             audiences: audiences(config.audiences.as_deref(), &authorities)?,
             max_body_bytes: config.max_body_bytes,
             nonce_authority: config.nonce_authority,
@@ -196,6 +212,22 @@ impl Snapshot {
         index.and_then(|index| self.catalog_hashes.get(index)).is_some_and(|hash| *hash == pin.content_hash)
     }
 
+    /// Whether any action has a price, or had one.
+    pub(crate) fn has_prices(&self) -> bool {
+        !self.prices.is_empty()
+    }
+
+    /// What an action costs by a version of the catalog.
+    pub(crate) fn price_at(&self, action: &str, version: i64) -> Option<Rate> {
+        let holds = |price: &&PriceSince| i64::try_from(price.since).is_ok_and(|since| since <= version);
+        self.prices.get(action)?.iter().rev().find(holds)?.rate
+    }
+
+    /// Whether the newest catalog states a price for an action.
+    pub(crate) fn states_price(&self, action: &str) -> bool {
+        self.price_at(action, i64::MAX).is_some()
+    }
+
     /// The routes.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -271,6 +303,24 @@ fn catalog_hashes(listed: &[String]) -> Result<Vec<String>, ConfigError> {
         return Err(ConfigError::new("catalog_hashes", problem));
     }
     Ok(listed.to_vec())
+}
+
+/// What a service can set within its longest configuration: 256 permissions of a catalog, each
+/// replaced by others some forty times.
+const MAX_PRICED_ACTIONS: usize = 10_000;
+
+fn prices(listed: &CatalogPricesConfig) -> Result<Named<Vec<PriceSince>>, ConfigError> {
+    let wrong = |problem: &str| Err(ConfigError::new("catalog_prices", problem));
+    if listed.0.len() > MAX_PRICED_ACTIONS {
+        return wrong("has more than 10000 actions");
+    }
+    for (action, prices) in &listed.0 {
+        let rises = |pair: &[PriceSince]| matches!(pair, [before, after] if before.since < after.since);
+        if !is_action(action) || prices.is_empty() || !prices.windows(2).all(rises) {
+            return wrong("must be actions, and of each its prices by rising versions");
+        }
+    }
+    Ok(listed.0.iter().map(|(action, prices)| (action, prices.clone())).collect())
 }
 
 fn audiences(listed: Option<&[String]>, authorities: &Names) -> Result<Vec<String>, ConfigError> {

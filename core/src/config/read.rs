@@ -1,6 +1,7 @@
 //! Reading a configuration from strict JSON.
 
 use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
+use super::prices::catalog_prices;
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
@@ -47,6 +48,7 @@ pub(crate) fn config(place: Place<'_>) -> Config {
         "authorities",
         "cache_bytes",
         "catalog_hashes",
+        "catalog_prices",
         "gate",
         "guardrails",
         "max_body_bytes",
@@ -78,6 +80,10 @@ pub(crate) fn config(place: Place<'_>) -> Config {
             .unwrap_or_default(),
         cache_bytes: members.number("cache_bytes").unwrap_or(DEFAULT_CACHE_BYTES),
         catalog_hashes: members.optional("catalog_hashes").map(Place::texts).unwrap_or_default(),
+        catalog_prices: members
+            .optional("catalog_prices")
+            .map(|place| catalog_prices(&place))
+            .unwrap_or_default(),
         audiences: members.optional("audiences").map(Place::texts),
         max_body_bytes: members.number("max_body_bytes").unwrap_or(DEFAULT_MAX_BODY_BYTES),
         windows: members.optional("windows").map(windows),
@@ -245,6 +251,13 @@ impl<'v> Place<'v> {
         let place =
             |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
         elements.iter().enumerate().map(place).map(read).collect()
+    }
+
+    /// The members of an object whose names are data.
+    pub(crate) fn entries(&self) -> Vec<(&'v str, Place<'v>)> {
+        let place =
+            |(name, value)| (name, Place { value, path: format!("{}.{name}", self.path), fault: self.fault });
+        self.object().into_iter().flat_map(Object::iter).map(place).collect()
     }
 
     #[inline(never)]
