@@ -1,7 +1,7 @@
 //! Metering for callers outside a gate: a use that has happened, with the agent's word for it,
 //! becomes a receipt that the service signs for the gate.
 
-use super::{AgentPop, Terms, nonces, pop, store};
+use super::{AgentPop, Terms, nonces, pop};
 use crate::App;
 use crate::api::gates::hold;
 use crate::db::Tx;
@@ -10,17 +10,17 @@ use crate::passports::judge::{Presented, decide, gate_trust};
 use crate::passports::{self, Passport};
 use crate::records::{self, Reported};
 use crate::time::now;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use axum::http::StatusCode;
 use portcullis_core::attestation::{
-    AccessMode, Agent, AttestedRequest, Decision, Draft, Hash, MAX_COST_CENTS, ReceiptRef, Signer,
+    AccessMode, Agent, AttestedRequest, Decision, Draft, Hash, MAX_COST_CENTS,
 };
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::{
-    Attachment, Charge, Consumer, MAX_QUANTITY, Outcome, PopDraft, Receipt, SignedReceipt, minutes,
+    Charge, Consumer, MAX_QUANTITY, Outcome, PopDraft, Receipt, SignedReceipt, minutes,
 };
-use portcullis_core::{Reason, UnixTime, base64};
+use portcullis_core::{Mode, UnixTime, base64};
 
 /// A use of a priced action.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub async fn consume(tx: &mut Tx, app: &App, asked: &Use, reported: String) -> A
     let pin = passport.pin().ok_or_else(|| {
         let message = "passport_id: the passport is pinned to no catalog, so nothing says what a use costs: \
                        publish one, and reissue the passport";
-        refusal(Reason::CatalogPinMissing.code(), "passport_id", message)
+        refusal("catalog_pin_missing", "passport_id", message)
     })?;
     let charge = asked.charge(tx, &pin).await?;
     let [request_payload_hash, response_payload_hash] = asked.payload_hashes()?;
@@ -111,10 +111,6 @@ pub async fn consume(tx: &mut Tx, app: &App, asked: &Use, reported: String) -> A
         response_payload_hash,
         status: None,
     };
-    let signer = records::own_signer(tx, app, &asked.gate_id).await?;
-    let text = receipt.sign(&Signer::new(&signer.key));
-    let signed = SignedReceipt::read(text.as_bytes())
-        .map_err(|error| anyhow!("the service made a receipt that is none: {error}"))?;
     let draft = Draft {
         access_mode: AccessMode::Credential,
         agent: Some(agent),
@@ -129,7 +125,7 @@ pub async fn consume(tx: &mut Tx, app: &App, asked: &Use, reported: String) -> A
         hold: None,
         mode,
         reason_code: None,
-        receipt: Some(ReceiptRef { id: receipt.id, sha256: signed.hash() }),
+        receipt: None,
         request: Some(AttestedRequest {
             action: Some(asked.action.clone()),
             cost_cents: charge.total_cents(),
@@ -140,9 +136,8 @@ pub async fn consume(tx: &mut Tx, app: &App, asked: &Use, reported: String) -> A
         time: at,
     };
     let reported = Reported { json: reported, agent_id: None, passport_id: None };
-    let attachment = Attachment { base, receipt: text };
-    let record = records::record_own(tx, app, &draft, Some(reported), Some(&attachment)).await?;
-    Ok(Consumed { receipt: signed, base: attachment.base, attestation_id: record.id() })
+    let (record, receipt) = records::record_receipt(tx, app, draft, (&receipt, &base), reported).await?;
+    Ok(Consumed { receipt, base, attestation_id: record.id() })
 }
 
 impl Use {
@@ -161,7 +156,8 @@ impl Use {
             (PricingModel::PerMinute, Some(duration)) => {
                 let begun = minutes(duration);
                 if self.quantity != 1 && self.quantity != begun {
-                    let problem = format!("must be {begun}, the minutes that duration_ms begins, or be left out");
+                    let problem =
+                        format!("must be {begun}, the minutes that duration_ms begins, or be left out");
                     return Err(ApiError::invalid("quantity", problem));
                 }
                 begun
@@ -192,11 +188,7 @@ impl Use {
 
 /// That the passport is good for the action at the gate, as a gate judges it. Answers whom
 /// it is for, and the gate's name and mode.
-async fn judged(
-    tx: &mut Tx,
-    asked: &Use,
-    passport: &Passport,
-) -> ApiResult<(Agent, String, portcullis_core::Mode)> {
+async fn judged(tx: &mut Tx, asked: &Use, passport: &Passport) -> ApiResult<(Agent, String, Mode)> {
     let presented = Presented::stored(passport)?;
     let gate = gate_trust(tx, &asked.gate_id, &presented).await?;
     let decision = decide(tx, &gate, &presented, &asked.action).await?;

@@ -75,8 +75,7 @@ impl AgentPop {
         let signature = base64::decode_array(&self.signature);
         let signature =
             signature.ok_or_else(|| invalid("signature", "must be standard base64 of 64 bytes"))?;
-        let forms =
-            [(ProofForm::AgentPop, draft.plain()), (ProofForm::AgentPopJcs, draft.canonical())];
+        let forms = [(ProofForm::AgentPop, draft.plain()), (ProofForm::AgentPopJcs, draft.canonical())];
         for (form, base) in forms {
             if key.verify(base.as_bytes(), &signature) {
                 let proof = AgentProof {

@@ -62,4 +62,10 @@ impl Terms {
         let terms = &self.find(pin, action)?.terms;
         Some(Rate { price: terms.price?, fee_basis_points: terms.fee_basis_points.unwrap_or(0) })
     }
+
+    /// The uptime that a version, which was read, promises for an action, in basis points.
+    pub fn promised_uptime(&self, version: i64, action: &str) -> Option<i64> {
+        let version = self.versions.get(&version)?.as_ref()?;
+        version.permissions.get(action)?.terms.uptime_basis_points.map(u64::cast_signed)
+    }
 }

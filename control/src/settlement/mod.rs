@@ -8,16 +8,21 @@
 //! nothing is summed up but what one attempt has seen from beginning to end.
 
 mod claim;
+mod list;
 mod period;
 mod records;
 pub mod run;
 mod status;
-mod sums;
 mod summary;
+mod sums;
 mod verify;
 
+pub(crate) use claim::late;
+pub use list::{Wanted, list};
+pub(crate) use period::{DAY_MS, date};
 pub use period::{Period, PeriodType, day, month_of};
 pub use records::lines;
+pub(crate) use records::receipts_as;
 pub use status::Status;
 pub use summary::{Part, Signature, Summary};
 
@@ -76,7 +81,7 @@ macro_rules! select_settlements {
         )
     };
 }
-pub(crate) use select_settlements;
+use select_settlements;
 
 impl Settlement {
     /// From a row of `select_settlements!`.
@@ -287,10 +292,8 @@ pub async fn find(tx: &mut Tx, id: &str) -> ApiResult<Option<Settlement>> {
 /// # Errors
 /// No database.
 pub async fn of_run(tx: &mut Tx, run_id: &str) -> ApiResult<Option<Settlement>> {
-    let row = sqlx::query(select_settlements!("WHERE run_id = $1"))
-        .bind(run_id)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row =
+        sqlx::query(select_settlements!("WHERE run_id = $1")).bind(run_id).fetch_optional(&mut **tx).await?;
     row.as_ref().map(Settlement::read).transpose()
 }
 

@@ -120,7 +120,7 @@ pub fn day(field: &str, text: &str) -> ApiResult<i64> {
 }
 
 /// The day of a time, `YYYY-MM-DD`.
-pub fn date(at: i64) -> String {
+pub(crate) fn date(at: i64) -> String {
     UnixTime::from_millis(at).to_iso().chars().take(10).collect()
 }
 

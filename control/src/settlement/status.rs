@@ -64,7 +64,8 @@ impl Status {
         } else {
             format!("it may become {}", names.join(" or "))
         };
-        let message = format!("status: a settlement that is {} does not become {}: {may}", self.name(), next.name());
+        let message =
+            format!("status: a settlement that is {} does not become {}: {may}", self.name(), next.name());
         let mut error = ApiError::new(axum::http::StatusCode::CONFLICT, "transition_forbidden", message);
         error.field = Some("status".to_owned());
         Err(error)
