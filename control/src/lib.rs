@@ -20,6 +20,7 @@ pub mod follow;
 pub mod issuers;
 pub mod keys;
 pub mod limits;
+pub mod mcp;
 pub mod metrics;
 pub mod outside;
 pub mod passports;
