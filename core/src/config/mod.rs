@@ -5,6 +5,7 @@ mod guardrails;
 mod read;
 mod read_trust;
 mod service;
+mod spot;
 mod trust;
 mod windows;
 
@@ -14,6 +15,7 @@ pub use guardrails::{
 };
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
+pub(crate) use spot::{Spot, checked};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
