@@ -11,6 +11,7 @@ use portcullis_core::receipt::{
 };
 use portcullis_core::{UnixTime, base64, sha256};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is sold.
@@ -51,16 +52,21 @@ impl Offer {
 
 /// A gate that is enrolled and has published what it sells.
 pub struct Shop {
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     pub pin: CatalogPin,
     offers: Vec<Offer>,
 }
 
 impl Shop {
     pub fn open(bench: &Bench, id: &str, seed: u8, offers: &[Offer]) -> Self {
-        let gate = Gate::enrolled(bench, id, seed);
+        let gate = Arc::new(Gate::enrolled(bench, id, seed));
         let pin = publish(bench, id, offers);
         Shop { gate, pin, offers: offers.to_vec() }
+    }
+
+    /// The same gate, when it says that it sells other things.
+    pub fn with(&self, offers: &[Offer], pin: CatalogPin) -> Self {
+        Shop { gate: Arc::clone(&self.gate), pin, offers: offers.to_vec() }
     }
 
     /// A passport of the gate for all that it sells.
