@@ -102,7 +102,8 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     for (id, ours) in agent.iter().filter(|(id, _)| !operator.contains_key(*id)) {
         found.add(id, None, Some(ours));
     }
-    let is_same = found.differing == 0 && found.only_operator == 0 && found.only_agent == 0 && found.invalid == 0;
+    let is_same =
+        found.differing == 0 && found.only_operator == 0 && found.only_agent == 0 && found.invalid == 0;
     let verdict = if is_same { Verdict::Done } else { Verdict::Refused };
     Answer::new(verdict, found.to_text(is_same), &found)
 }

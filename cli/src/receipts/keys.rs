@@ -15,8 +15,10 @@ impl Keys {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut keys = HashMap::new();
         for config in audit::keys::of_records(path)? {
-            let key = base64::decode_array(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
-            let key = key.with_context(|| format!("{}: {} is no Ed25519 key", path.display(), config.key_id))?;
+            let key =
+                base64::decode_array(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
+            let key =
+                key.with_context(|| format!("{}: {} is no Ed25519 key", path.display(), config.key_id))?;
             let id = base64::encode_url(&sha256(key.as_bytes()));
             ensure!(id == config.key_id, "{}: {} is the id of another key", path.display(), config.key_id);
             keys.insert(id, key);
