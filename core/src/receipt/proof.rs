@@ -129,7 +129,13 @@ impl AgentProof {
 }
 
 impl Receipt {
-    pub(super) fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
+    /// Checks the agent's side: that `base` is the text whose hash the receipt has, that it says
+    /// what the receipt says, and that the agent's key has signed it.
+    ///
+    /// # Errors
+    /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
+    /// [`ReceiptError::ProofInvalid`].
+    pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
         if sha256(base.as_bytes()) != self.proof.base_sha256 {
             return Err(ReceiptError::BaseMismatch);
         }

@@ -94,16 +94,6 @@ impl SignedReceipt {
         }
         Ok(())
     }
-
-    /// Checks the agent's: that `base` is the text whose hash the receipt has, that it says what
-    /// the receipt says, and that the agent's key has signed it.
-    ///
-    /// # Errors
-    /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
-    /// [`ReceiptError::ProofInvalid`].
-    pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
-        self.receipt.verify_proof(base)
-    }
 }
 
 const MEMBERS: [&str; 17] = [
