@@ -114,7 +114,7 @@ fn a_use_outside_a_gate_makes_a_receipt_that_both_sides_have_signed(database: Op
     let text = made["receipt"].as_str().unwrap();
     let signed = SignedReceipt::read(text.as_bytes()).unwrap();
     signed.verify(&service_key(&bench, &signed)).unwrap();
-    signed.verify_proof(made["base"].as_str().unwrap()).unwrap();
+    signed.receipt.verify_proof(made["base"].as_str().unwrap()).unwrap();
     assert_eq!(signed.receipt.request_payload_hash, Some([0xab; 32]));
     assert_eq!(signed.receipt.response_payload_hash, Some([0xab; 32]));
     // The gate's log names it, so that it cannot be dropped unseen.

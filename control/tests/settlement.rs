@@ -3,6 +3,7 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test may fail"
 )]
@@ -193,7 +194,7 @@ fn a_month_is_settled_by_receipts_that_add_up_to_what_is_signed(database: Option
     assert_eq!((&summary["status"], &summary["currency"]), (&json!("pending"), &json!("USD")));
     for line in verified(&bench, &summary) {
         let signed = SignedReceipt::read(line["receipt"].as_str().unwrap().as_bytes()).unwrap();
-        signed.verify_proof(line["base"].as_str().unwrap()).unwrap();
+        signed.receipt.verify_proof(line["base"].as_str().unwrap()).unwrap();
     }
     let path = format!("/api/billing/{}", summary["id"].as_str().unwrap());
     let again = bench.call("GET", &path, None).1;
@@ -495,7 +496,9 @@ fn a_status_changes_as_documented_and_void_gives_receipts_free(database: Option<
         assert_eq!(bench.call("POST", &path, Some(json!({"status": status}))).0, found, "{status}");
     }
     let audit = bench.call("GET", "/api/v1/audit", None).1;
-    let of = |action: &str| audit["lines"].as_array().unwrap().iter().filter(|item| item["action"] == action).count();
+    let of = |action: &str| {
+        audit["lines"].as_array().unwrap().iter().filter(|item| item["action"] == action).count()
+    };
     assert_eq!((of("settlement.create"), of("settlement.status")), (2, 6));
 }
 

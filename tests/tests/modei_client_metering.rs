@@ -70,11 +70,12 @@ fn uses_are_metered_with_the_agents_word_and_settled(database: Option<&str>) {
         let metric = &report["metrics"][0];
         assert_eq!((&metric["total_requests"], &metric["partial_count"]), (&json!(2), &json!(1)));
         assert_eq!((&metric["uptime_basis_points"], &metric["sla_uptime_bp"]), (&json!(5000), &json!(6000)));
-        assert_eq!((&report["overall_uptime_bp"], &report["overall_compliant"]), (&json!(5000), &json!(false)));
+        assert_eq!(
+            (&report["overall_uptime_bp"], &report["overall_compliant"]),
+            (&json!(5000), &json!(false))
+        );
 
-        let settle = |of: &str, start: &str, end: &str| {
-            json!({"gate_id": gate, "period_type": of, "period_start": start, "period_end": end})
-        };
+        let settle = |of: &str, start: &str, end: &str| json!({"gate_id": gate, "period_type": of, "period_start": start, "period_end": end});
         let open = settle("daily", &today, &today);
         assert_eq!(scene.error("generate_settlement", json!([]), open), invalid);
         // Nobody waits here until the day is over: that receipts are settled is tested with
@@ -87,7 +88,8 @@ fn uses_are_metered_with_the_agents_word_and_settled(database: Option<&str>) {
         of_agent["agent_id"] = json!("agent-001");
         let of_agent = scene.call("generate_settlement", json!([]), of_agent);
         assert_eq!(of_agent["agent_id"], "agent-001");
-        let narrow = json!({"gate_id": gate, "period_type": "monthly", "status": "pending", "limit": 5, "offset": 0});
+        let narrow =
+            json!({"gate_id": gate, "period_type": "monthly", "status": "pending", "limit": 5, "offset": 0});
         let listed = scene.call("list_settlements", json!([]), narrow);
         assert_eq!(listed["settlements"].as_array().map(Vec::len), Some(1));
         assert_eq!(listed["settlements"][0]["content_hash"], summary["content_hash"]);

@@ -170,7 +170,7 @@ impl Side {
             total_cents: Some(charge.total_cents()),
             fee_cents: Some(charge.fee_cents()),
             gate_signature: Some(code(keys.verify(signed))),
-            agent_proof: base.map_or(NOT_SHOWN, |base| code(signed.verify_proof(&base))),
+            agent_proof: base.map_or(NOT_SHOWN, |base| code(signed.receipt.verify_proof(&base))),
             text: Some(sha256(signed.text().as_bytes())),
         }
     }

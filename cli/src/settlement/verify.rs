@@ -132,7 +132,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     match judged {
         Err(Fault::Unusable(error)) => Err(error),
         Err(Fault::Wrong(detail)) => {
-            let at = (line > 0).then(|| format!("line {line}: ")).unwrap_or_default();
+            let at = if line > 0 { format!("line {line}: ") } else { String::new() };
             let text = Lines::headed(format!("INVALID      {at}{}", shown(&detail))).into_text();
             Answer::new(
                 Verdict::Refused,
@@ -289,7 +289,7 @@ impl Sums {
         }
         let signed = SignedReceipt::read(record.receipt.as_bytes())
             .and_then(|signed| keys.verify(&signed).map(|()| signed))
-            .and_then(|signed| signed.verify_proof(&record.base).map(|()| signed));
+            .and_then(|signed| signed.receipt.verify_proof(&record.base).map(|()| signed));
         let receipt = match signed {
             Ok(signed) => signed.receipt,
             Err(error) => return wrong(error.to_string()),

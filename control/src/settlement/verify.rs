@@ -43,7 +43,7 @@ impl Keys {
             return Err("key_retired");
         }
         signed.verify(key).map_err(|error| error.code())?;
-        signed.verify_proof(&stored.attachment.base).map_err(|error| error.code())?;
+        signed.receipt.verify_proof(&stored.attachment.base).map_err(|error| error.code())?;
         Ok(signed)
     }
 }
