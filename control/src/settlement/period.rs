@@ -139,8 +139,6 @@ fn next_month(at: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail")]
-
     use super::*;
 
     fn field(of: PeriodType, start: &str, end: &str) -> Option<String> {
