@@ -16,6 +16,7 @@ mod every_tool;
 mod hostile;
 mod protocol;
 mod receipts;
+mod remote;
 mod scene;
 
 use scene::{Scene, WAYS};
