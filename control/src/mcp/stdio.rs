@@ -9,6 +9,7 @@ use crate::settings::McpArgs;
 use anyhow::{Context, Result, bail};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Url, redirect};
+use rmcp::service::ServerInitializeError;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{RoleServer, ServiceExt};
 use std::fmt;
@@ -28,9 +29,12 @@ pub async fn serve(args: &McpArgs) -> Result<()> {
     let server = Server::new(Rest::There(Remote::new(args)?));
     let (input, output) = rmcp::transport::io::stdio();
     let transport = AsyncRwTransport::<RoleServer, _, _>::new(input, output).with_max_line_length(MAX_LINE);
-    let running = server.serve(transport).await.context("the client did not begin as MCP asks")?;
-    running.waiting().await?;
-    Ok(())
+    match server.serve(transport).await {
+        Ok(running) => running.waiting().await.map(drop).context("the client was lost"),
+        // It went away before it asked for anything.
+        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+        Err(error) => Err(error).context("the client did not begin as MCP asks"),
+    }
 }
 
 /// A running service, and the key that it is asked with.
