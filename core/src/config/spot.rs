@@ -27,11 +27,13 @@ pub(crate) fn checked<T>(path: &str, check: impl FnOnce(&Spot<'_>) -> T) -> Resu
 
 impl Spot<'_> {
     /// A member of it.
+    #[inline(never)]
     pub(crate) fn member<'m>(&'m self, name: &'m str) -> Spot<'m> {
         Spot { within: Some(self), name, index: None, fault: self.fault }
     }
 
     /// An element of it.
+    #[inline(never)]
     pub(crate) fn element(&self, index: usize) -> Spot<'_> {
         Spot { within: Some(self), name: "", index: Some(index), fault: self.fault }
     }
