@@ -54,7 +54,7 @@ pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,
     LocalCounters, Usage, WINDOWS as COUNTER_WINDOWS,
 };
-pub use denial::Denial;
+pub use denial::{Denial, Told};
 pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use memory::{LocalMemory, Memory};

@@ -6,6 +6,7 @@ mod prices;
 mod read;
 mod read_trust;
 mod service;
+mod spot;
 mod trust;
 mod windows;
 
@@ -16,6 +17,7 @@ pub use guardrails::{
 pub use prices::{CatalogPricesConfig, PriceSince};
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
+pub(crate) use spot::{Spot, checked};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,

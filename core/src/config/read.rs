@@ -232,25 +232,35 @@ impl<'v> Place<'v> {
         self.known(number, "must be a whole number, not negative and not too large").unwrap_or_default()
     }
 
-    pub(crate) fn one_of<T: Copy, const N: usize>(&self, choices: &[(&str, T); N]) -> Option<T> {
-        let at = self.choice(&choices.map(|(name, _)| name))?;
-        choices.get(at).map(|(_, choice)| *choice)
+    pub(crate) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
+        if chosen.is_none() {
+            self.no_choice(&mut choices.iter().map(|(name, _)| *name));
+        }
+        chosen.map(|(_, choice)| *choice)
     }
 
+    #[cold]
     #[inline(never)]
-    fn choice(&self, names: &[&str]) -> Option<usize> {
-        let chosen = names.iter().position(|name| self.value.as_str() == Some(name));
-        if chosen.is_none() {
-            self.wrong(&format!("must be one of {}", names.join(", ")));
-        }
-        chosen
+    fn no_choice(&self, names: &mut dyn Iterator<Item = &str>) {
+        let names: Vec<_> = names.collect();
+        self.wrong(&format!("must be one of {}", names.join(", ")));
     }
 
     pub(crate) fn list<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<T> {
-        let elements = self.known(self.value.as_array(), "must be an array").unwrap_or_default();
-        let place =
-            |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
-        elements.iter().enumerate().map(place).map(read).collect()
+        let mut list = Vec::new();
+        while let Some(element) = self.element(list.len()) {
+            list.push(read(element));
+        }
+        list
+    }
+
+    // Apart, as there is one `list` for each type of element.
+    #[inline(never)]
+    fn element(&self, index: usize) -> Option<Place<'v>> {
+        let elements = self.known(self.value.as_array(), "must be an array")?;
+        let value = elements.get(index)?;
+        Some(Place { value, path: format!("{}[{index}]", self.path), fault: self.fault })
     }
 
     /// The members of an object whose names are data.
