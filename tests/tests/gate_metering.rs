@@ -293,6 +293,20 @@ fn a_use_has_one_receipt_in_whatever_order_the_host_calls() {
 }
 
 #[test]
+fn receipts_with_the_longest_proofs_go_in_batches_that_the_service_takes() {
+    let mut gate = gate("required", 1);
+    gate.keeps = Keeps::Not;
+    let path = format!("/call?{}", "q".repeat(50 * 1024));
+    for _ in 0..30 {
+        assert_eq!(gate.answered(&path, Response::new(200)).status(), 200);
+    }
+    gate.keeps = Keeps::Well;
+    gate.run(Duration::from_secs(40));
+    assert_eq!(gate.receipts().len(), 30);
+    assert!(gate.keeper.receipts.iter().all(|(_, base)| base.len() > 50 * 1024));
+}
+
+#[test]
 fn what_is_refused_or_only_reported_or_free_is_not_charged_and_the_upstream_says_nothing_there() {
     let mut gate = gate("required", 1);
     let repeated = gate.signed("/call");

@@ -61,11 +61,12 @@ impl Agent {
         now: UnixTime,
         nonce: &str,
     ) -> Vec<(&'static str, String)> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let draft = ProofDraft {
             method: "GET",
             authority,
             path,
-            query: None,
+            query,
             credential: ("agent-passport", &self.header),
             body: None,
             key_id: &self.id,
