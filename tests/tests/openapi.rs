@@ -35,6 +35,7 @@ const PUBLIC: &[&str] = &[
     "GET /api/gates/{gate_id}/public",
     // what gates offer to strangers: those that are to be found, and what they have signed
     "GET /api/discover",
+    "GET /api/receipts/{receipt_id}",
     // judged by the passport or the proof in the body, or by a key where there is none
     "POST /api/gates/{gate_id}/check",
     "POST /api/passports/register",
