@@ -35,7 +35,6 @@ const PUBLIC: &[&str] = &[
     "GET /api/gates/{gate_id}/public",
     // what gates offer to strangers: those that are to be found, and what they have signed
     "GET /api/discover",
-    "GET /api/receipts/{receipt_id}",
     // judged by the passport or the proof in the body, or by a key where there is none
     "POST /api/gates/{gate_id}/check",
     "POST /api/passports/register",
@@ -47,6 +46,8 @@ const PUBLIC: &[&str] = &[
     "POST /gate/v1/enrol",
     // its id, of 128 random bits, is in the gate's answer to the agent: the status alone
     "GET /api/approvals/{id}",
+    // likewise: what the agent was charged, as the gate has signed it
+    "GET /api/receipts/{receipt_id}",
     // for load balancers: `ok`, `ready`
     "GET /healthz",
     "GET /readyz",

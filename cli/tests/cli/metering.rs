@@ -206,8 +206,11 @@ fn canonical(value: &Value) -> String {
     canonical_text(&json::parse(value.to_string().as_bytes(), limits).expect("JSON"))
 }
 
+/// A receipt, its base, what is charged of it, the platform's part, and how it is marked.
+type Record = (Receipt, String, u64, u64, Option<&'static str>);
+
 /// A settlement of these records, by its definition: what is charged of each, and how it is marked.
-fn settlement(records: &[(Receipt, String, u64, u64, Option<&str>)]) -> (Value, Vec<String>) {
+fn settlement(records: &[Record]) -> (Value, Vec<String>) {
     let (mut lines, mut chain) = (Vec::new(), [0; 32]);
     let mut part = BTreeMap::<&str, u64>::new();
     let mut excluded = BTreeMap::<&str, u64>::new();
@@ -217,7 +220,8 @@ fn settlement(records: &[(Receipt, String, u64, u64, Option<&str>)]) -> (Value, 
         let link = json!({"charged_cents": cents, "charged_fee_cents": fee, "mark": mark, "receipt_sha256": hex(&sha256(text.as_bytes()))});
         chain = sha256(&[&chain[..], canonical(&link).as_bytes()].concat());
         if let Some(mark) = mark.filter(|mark| !["free", "subscription"].contains(mark)) {
-            *excluded.entry(mark).or_default() += 1;
+            let count = excluded.entry(mark).or_default();
+            *count = count.saturating_add(1);
             continue;
         }
         for (name, number) in [
@@ -228,7 +232,8 @@ fn settlement(records: &[(Receipt, String, u64, u64, Option<&str>)]) -> (Value, 
             ("free_calls", u64::from(*mark == Some("free"))),
             ("subscription_months", u64::from(*mark == Some("subscription"))),
         ] {
-            *part.entry(name).or_default() += number;
+            let sum = part.entry(name).or_default();
+            *sum = sum.saturating_add(number);
         }
     }
     let mut agent = json!(part);
@@ -262,7 +267,7 @@ fn verify(desk: &Desk, summary: &str, lines: &[String]) -> (i32, Value) {
     (run.code, serde_json::from_str(&run.out).expect("JSON"))
 }
 
-fn records() -> Vec<(Receipt, String, u64, u64, Option<&'static str>)> {
+fn records() -> Vec<Record> {
     let of = |number, model, cents, fee, mark| {
         let (receipt, base) = used(number, model, Outcome::Success);
         (receipt, base, cents, fee, mark)
@@ -335,8 +340,7 @@ fn a_settlement_in_which_anything_is_changed_is_refused() {
     refused(&text, &[&lines[..2], &lines[1..]].concat(), "does not follow");
     refused(&text, &[&lines[1..2], &lines[..1]].concat(), "does not follow");
     // Records that say something else, with a summary that goes with it.
-    let changed = |change: &dyn Fn(&mut Vec<(Receipt, String, u64, u64, Option<&'static str>)>),
-                   part: &str| {
+    let changed = |change: &dyn Fn(&mut Vec<Record>), part: &str| {
         let mut records = records();
         change(&mut records);
         let (summary, lines) = settlement(&records);
