@@ -41,8 +41,14 @@ scopes! {
     Approve = "approve";
     /// Read what was changed by whom.
     AuditRead = "audit:read";
+    /// Settle what agents owe, and say what became of it.
+    BillingWrite = "billing:write";
+    /// See settlements and what they are made of, and whether gates keep their promises.
+    BillingRead = "billing:read";
     /// Ask a gate for a decision, without passing it.
     Check = "check";
+    /// Meter uses outside a gate: each makes a receipt.
+    Consume = "consume";
     /// Have the service decide on actions: it counts, spends and records them.
     Enforce = "enforce";
     /// Follow registries of others.
@@ -65,6 +71,8 @@ scopes! {
     PassportsRead = "passports:read";
     /// Issue, reissue and revoke passports.
     PassportsWrite = "passports:write";
+    /// Read receipts, with what agents signed.
+    ReceiptsRead = "receipts:read";
     /// Revoke whatever others have issued, and take it back.
     Revocations = "revocations";
     /// Register agents, issue, revoke and disable in the badge registry.

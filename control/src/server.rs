@@ -59,8 +59,9 @@ fn guarded(router: Router<App>, app: &App) -> Router {
         .with_state(app.clone())
 }
 
-/// The routes on which gates wait for what is new, half a minute at most.
-const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust"];
+/// The routes on which gates wait for what is new, and others for a settlement: half a minute
+/// at most.
+const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust", "/api/billing"];
 
 /// Refuses who calls too often, and gives each request its time.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {

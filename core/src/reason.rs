@@ -24,6 +24,7 @@ pub enum Reason {
     BodyNotSigned,
     BodyTooLarge,
     CatalogPinMismatch,
+    CatalogPinMissing,
     ChallengeExpired,
     ChallengeGateMismatch,
     ChallengeKeyMismatch,
@@ -99,7 +100,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 90] = [
+    pub const ALL: [Reason; 91] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
@@ -119,6 +120,7 @@ impl Reason {
         Reason::BodyNotSigned,
         Reason::BodyTooLarge,
         Reason::CatalogPinMismatch,
+        Reason::CatalogPinMissing,
         Reason::ChallengeExpired,
         Reason::ChallengeGateMismatch,
         Reason::ChallengeKeyMismatch,
@@ -271,6 +273,10 @@ impl Reason {
             Reason::CatalogPinMismatch => (
                 "catalog_pin_mismatch",
                 "The catalog version that the passport is pinned to is not one that the gate has published.",
+            ),
+            Reason::CatalogPinMissing => (
+                "catalog_pin_missing",
+                "The action has a price by the gate's catalog, and the credential is pinned to no version of it.",
             ),
             Reason::ChallengeExpired => {
                 ("challenge_expired", "The challenge that the request's proof answers is too old.")

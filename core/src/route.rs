@@ -1,12 +1,11 @@
 //! From path and method to what they amount to.
 
-use crate::config::{ConfigError, Mode, Repeats, RouteConfig};
+use crate::config::{Mode, Repeats, RouteConfig, Spot};
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::snapshot::is_authority;
 use crate::trust::{ID_FORM, is_action, is_id};
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -53,80 +52,62 @@ impl Routes {
         })
     }
 
-    pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
+    pub(crate) fn checked(listed: &[RouteConfig], gate_mode: Mode, spot: &Spot<'_>) -> Self {
         // More than anybody writes by hand; each worker keeps its own copy.
         const MAX_ROUTES: usize = 4096;
-        if listed.is_empty() {
-            return Err(ConfigError::new(
-                "routes",
-                "must have at least one route: what is not listed is refused",
-            ));
-        }
-        if listed.len() > MAX_ROUTES {
-            return Err(ConfigError::new("routes", format!("has more than {MAX_ROUTES} routes")));
-        }
-        let mut exact: Named<Methods> = Named::new();
-        let mut prefixes: Named<Methods> = Named::new();
+        spot.check(!listed.is_empty(), "", "must have at least one route: what is not listed is refused");
+        spot.check(listed.len() <= MAX_ROUTES, "", "has more than 4096 routes");
+        let mut routes = Routes { exact: Named::new(), prefixes: Named::new() };
         for (index, config) in listed.iter().enumerate() {
-            let error =
-                |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
-            let methods = match (&config.path, &config.path_prefix) {
-                (Some(path), None) if is_plain_path(path) => exact.entry(path),
-                (Some(_), None) => return Err(error(".path", PATH_FORM)),
-                (None, Some(prefix)) if is_plain_path(prefix) && prefix.ends_with('/') => {
-                    prefixes.entry(prefix)
-                }
-                (None, Some(_)) => {
-                    return Err(error(
-                        ".path_prefix",
-                        "must end with `/`, and otherwise be a path in normal form",
-                    ));
-                }
-                _ => return Err(error("", "must have one of path and path_prefix")),
-            };
-            // Never: an entry is made where there is none.
-            let methods = methods.ok_or_else(|| error("", "cannot be kept"))?;
-            let access = match (&config.action, config.public) {
-                (Some(action), false) if is_action(action) => Access::Action(action.clone()),
-                (Some(_), false) => {
-                    return Err(error(".action", "must be 1 to 256 printable ASCII characters without `*`"));
-                }
-                (None, true) => Access::Public,
-                _ => return Err(error("", "must have either an action or `public: true`")),
-            };
-            let route = Arc::new(Route {
-                access,
-                mode: config.mode.unwrap_or(gate_mode),
-                keep_credential: config.keep_credential,
-                allow_upgrade: config.allow_upgrade,
-                repeats: config.simpleguard_repeats.unwrap_or_default(),
-                cost_cents: config.cost_cents,
-                target_domain: config.target_domain.clone(),
-                model: config.model.clone(),
-            });
-            if config.target_domain.as_deref().is_some_and(|target| !is_authority(target)) {
-                return Err(error(".target_domain", "must be a host, in lower case"));
-            }
-            if config.model.as_deref().is_some_and(|model| !is_id(model)) {
-                return Err(error(".model", ID_FORM));
-            }
-            if config.methods.is_empty() {
-                return Err(error(".methods", "must name at least one method"));
-            }
-            for name in &config.methods {
-                let method = Method::from_name(name.as_bytes()).ok_or_else(|| {
-                    error(
-                        ".methods",
-                        "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
-                    )
-                })?;
-                if methods.iter().any(|(known, _)| *known == method) {
-                    return Err(error(".methods", "names a method that this path has already"));
-                }
-                methods.push((method, Arc::clone(&route)));
-            }
+            routes.add(config, gate_mode, &spot.element(index));
         }
-        Ok(Routes { exact, prefixes })
+        routes
+    }
+
+    fn add(&mut self, config: &RouteConfig, gate_mode: Mode, spot: &Spot<'_>) {
+        let known = match (&config.path, &config.path_prefix) {
+            (Some(path), None) => {
+                spot.check(is_plain_path(path), "path", PATH_FORM);
+                self.exact.entry(path)
+            }
+            (None, Some(prefix)) => {
+                let problem = "must end with `/`, and otherwise be a path in normal form";
+                spot.check(is_plain_path(prefix) && prefix.ends_with('/'), "path_prefix", problem);
+                self.prefixes.entry(prefix)
+            }
+            _ => None,
+        };
+        let Some(methods) = spot.known(known, "", "must have one of path and path_prefix") else { return };
+        let problem = "must have either an action or `public: true`";
+        spot.check(config.action.is_some() != config.public, "", problem);
+        let access = config.action.clone().map_or(Access::Public, Access::Action);
+        if let Access::Action(action) = &access {
+            let problem = "must be 1 to 256 printable ASCII characters without `*`";
+            spot.check(is_action(action), "action", problem);
+        }
+        let is_target = config.target_domain.as_deref().is_none_or(is_authority);
+        spot.check(is_target, "target_domain", "must be a host, in lower case");
+        spot.check(config.model.as_deref().is_none_or(is_id), "model", ID_FORM);
+        spot.check(!config.methods.is_empty(), "methods", "must name at least one method");
+        let route = Arc::new(Route {
+            access,
+            mode: config.mode.unwrap_or(gate_mode),
+            keep_credential: config.keep_credential,
+            allow_upgrade: config.allow_upgrade,
+            repeats: config.simpleguard_repeats.unwrap_or_default(),
+            cost_cents: config.cost_cents,
+            target_domain: config.target_domain.clone(),
+            model: config.model.clone(),
+        });
+        for name in &config.methods {
+            let problem = "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals";
+            let Some(method) = spot.known(Method::from_name(name.as_bytes()), "methods", problem) else {
+                return;
+            };
+            let is_new = methods.iter().all(|(known, _)| *known != method);
+            spot.check(is_new, "methods", "names a method that this path has already");
+            methods.push((method, Arc::clone(&route)));
+        }
     }
 
     /// The route of a decoded path. The most specific path decides, whatever methods it

@@ -2,9 +2,11 @@
 //! naming its place. What it means is [`Snapshot`](crate::Snapshot)'s business.
 
 mod guardrails;
+mod prices;
 mod read;
 mod read_trust;
 mod service;
+mod spot;
 mod trust;
 mod windows;
 
@@ -12,8 +14,10 @@ pub use guardrails::{
     AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, PassportConstraintsConfig,
     SpendConfig,
 };
+pub use prices::{CatalogPricesConfig, PriceSince};
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
+pub(crate) use spot::{Spot, checked};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
@@ -49,6 +53,10 @@ pub struct Config {
     /// refused. Left out: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalog_hashes: Vec<String>,
+    /// What each action costs by these catalogs, at most 10,000 actions. Left out: nothing. The
+    /// control service alone sets it, as nobody else takes what is metered.
+    #[serde(skip_serializing_if = "CatalogPricesConfig::is_empty")]
+    pub catalog_prices: CatalogPricesConfig,
     /// The names by which badges may call this gate in `aud`. Left out: the origin
     /// `https://AUTHORITY` of each of the gate's hosts.
     #[serde(skip_serializing_if = "Option::is_none")]

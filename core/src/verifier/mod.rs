@@ -3,12 +3,14 @@
 mod asking;
 mod guard;
 mod hold;
+mod metered;
 mod pending;
 mod permit;
 mod prove;
 mod wanted;
 
 pub use hold::BoundRequest;
+pub use metered::Metered;
 pub use pending::Pending;
 pub use permit::{Credential, Held, Identity, Permit, Refused, Step};
 pub use wanted::Wanted;
@@ -75,7 +77,7 @@ impl<'s> Verifier<'s> {
     /// a route, that its upgrade is allowed, that live trust material is recent enough; then,
     /// unless the route is public, that it presents one credential, the credential itself in
     /// its standard's own order, its window, revocation, catalog and signature of the body, the proof
-    /// of the request, grant and ceiling, and guardrails. The first failure is the answer. A
+    /// of the request, grant and ceiling, price, and guardrails. The first failure is the answer. A
     /// credential that fails is never treated as absent; where none is presented, the policy
     /// for such requests decides. What passes without a look at its body is charged.
     ///
@@ -178,6 +180,7 @@ impl<'s> Verifier<'s> {
         }
         let proven = self.prove(head, carrier, &credential, now, &mut trail.wanted)?;
         let tier = self.grant(&credential, action)?;
+        self.price(&credential, action, proven.as_ref())?;
         let guards = self.guards(&credential, action)?;
         let held = Self::look(&guards, &asking, route, now, memory, trail)?;
         if signed.is_none() && proven.is_none() && held.is_none() {
@@ -341,6 +344,7 @@ impl<'s> Verifier<'s> {
             Access::Public => "",
         };
         let tier = self.grant(credential, action)?;
+        let price = self.price(credential, action, proven.as_ref())?;
         let guards = self.guards(credential, action)?;
         let hold = match Self::look(&guards, asking, route, now, memory, trail)? {
             Some(_) if !body.is_hashed && body.length > 0 => {
@@ -363,7 +367,10 @@ impl<'s> Verifier<'s> {
         if self.snapshot.profile() != Profile::L3 {
             trail.wanted = None;
         }
-        Ok(Step::Permit(Permit::new(route, nonce.or(signature), trail)))
+        let mut permit = Permit::new(route, nonce.or(signature), trail);
+        permit.metered =
+            price.and_then(|price| Metered::new(price, credential, proven.as_ref())).map(Box::new);
+        Ok(Step::Permit(permit))
     }
 }
 
