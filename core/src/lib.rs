@@ -24,6 +24,7 @@ pub mod guardrails;
 pub mod json;
 mod jws;
 pub mod live;
+mod mcp;
 mod memory;
 pub mod modei;
 mod ordered;
@@ -44,8 +45,8 @@ pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
     Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig, GateConfiguration,
-    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, Mode, PassportConstraintsConfig, Profile, Repeats,
-    ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig,
+    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig, Mode,
+    PassportConstraintsConfig, Profile, Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig,
     SimpleGuardAgent, SpendConfig, TrustConfig, Windows, WindowsConfig,
 };
 pub use counters::{

@@ -1,6 +1,7 @@
 //! From path and method to what they amount to.
 
-use crate::config::{ConfigError, Mode, Repeats, RouteConfig};
+use crate::config::{ConfigError, McpTargetConfig, Mode, Repeats, RouteConfig};
+use crate::mcp::Messages;
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::request::Method;
@@ -22,7 +23,7 @@ pub struct Routes {
 type Methods = Vec<(Method, Arc<Route>)>;
 
 /// What a request on one route amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Route {
     access: Access,
     mode: Mode,
@@ -32,6 +33,8 @@ pub struct Route {
     cost_cents: u64,
     target_domain: Option<String>,
     model: Option<String>,
+    messages: Option<Arc<Messages>>,
+    is_mcp: bool,
 }
 
 /// What a route asks for.
@@ -47,7 +50,11 @@ impl Routes {
     /// The actions of all routes, some of them more than once.
     pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
         let methods = self.exact.iter().chain(self.prefixes.iter()).flat_map(|(_, methods)| methods);
-        methods.filter_map(|(_, route)| match &route.access {
+        let routes = methods.flat_map(|(_, route)| {
+            let of_messages = route.messages.iter().flat_map(|messages| messages.routes());
+            of_messages.chain([route])
+        });
+        routes.filter_map(|route| match &route.access {
             Access::Action(action) => Some(action.as_str()),
             Access::Public => None,
         })
@@ -70,6 +77,7 @@ impl Routes {
         for (index, config) in listed.iter().enumerate() {
             let error =
                 |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
+            let told = |(member, problem)| error(member, problem);
             let methods = match (&config.path, &config.path_prefix) {
                 (Some(path), None) if is_plain_path(path) => exact.entry(path),
                 (Some(_), None) => return Err(error(".path", PATH_FORM)),
@@ -86,16 +94,8 @@ impl Routes {
             };
             // Never: an entry is made where there is none.
             let methods = methods.ok_or_else(|| error("", "cannot be kept"))?;
-            let access = match (&config.action, config.public) {
-                (Some(action), false) if is_action(action) => Access::Action(action.clone()),
-                (Some(_), false) => {
-                    return Err(error(".action", "must be 1 to 256 printable ASCII characters without `*`"));
-                }
-                (None, true) => Access::Public,
-                _ => return Err(error("", "must have either an action or `public: true`")),
-            };
-            let route = Arc::new(Route {
-                access,
+            let mut route = Route {
+                access: Access::of(config.action.as_deref(), config.public).map_err(told)?,
                 mode: config.mode.unwrap_or(gate_mode),
                 keep_credential: config.keep_credential,
                 allow_upgrade: config.allow_upgrade,
@@ -103,13 +103,19 @@ impl Routes {
                 cost_cents: config.cost_cents,
                 target_domain: config.target_domain.clone(),
                 model: config.model.clone(),
-            });
-            if config.target_domain.as_deref().is_some_and(|target| !is_authority(target)) {
-                return Err(error(".target_domain", "must be a host, in lower case"));
+                messages: None,
+                is_mcp: config.mcp.is_some(),
+            };
+            route.check_target().map_err(told)?;
+            if let Some(mcp) = &config.mcp {
+                if route.access == Access::Public {
+                    return Err(error("", "must have an action where it has mcp"));
+                }
+                let messages = Messages::new(mcp, &route)
+                    .map_err(|fault| error(&[".", &fault.path].concat(), &fault.problem))?;
+                route.messages = Some(Arc::new(messages));
             }
-            if config.model.as_deref().is_some_and(|model| !is_id(model)) {
-                return Err(error(".model", ID_FORM));
-            }
+            let route = Arc::new(route);
             if config.methods.is_empty() {
                 return Err(error(".methods", "must name at least one method"));
             }
@@ -120,6 +126,9 @@ impl Routes {
                         "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
                     )
                 })?;
+                if route.is_mcp && !matches!(method, Method::Delete | Method::Get | Method::Post) {
+                    return Err(error(".methods", "must be of GET, POST and DELETE where there is mcp"));
+                }
                 if methods.iter().any(|(known, _)| *known == method) {
                     return Err(error(".methods", "names a method that this path has already"));
                 }
@@ -144,10 +153,69 @@ impl Routes {
     }
 }
 
+/// The member at fault, and what is wrong with it.
+type Fault = (&'static str, &'static str);
+
+impl Access {
+    fn of(action: Option<&str>, is_public: bool) -> Result<Self, Fault> {
+        match (action, is_public) {
+            (Some(action), false) if is_action(action) => Ok(Access::Action(action.into())),
+            (Some(_), false) => Err((".action", "must be 1 to 256 printable ASCII characters without `*`")),
+            (None, true) => Ok(Access::Public),
+            _ => Err(("", "must have either an action or `public: true`")),
+        }
+    }
+}
+
 impl Route {
+    /// The route of a message that is sent on this one, which goes before it in nothing else.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn of_message(&self, target: &McpTargetConfig) -> Result<Self, Fault> {
+        let route = Route {
+            access: Access::of(target.action.as_deref(), target.public)?,
+            cost_cents: target.cost_cents.unwrap_or(self.cost_cents),
+            target_domain: target.target_domain.clone().or_else(|| self.target_domain.clone()),
+            model: target.model.clone().or_else(|| self.model.clone()),
+            messages: None,
+            ..self.clone()
+        };
+        route.check_target()?;
+        Ok(route)
+    }
+
+    fn check_target(&self) -> Result<(), Fault> {
+        if self.target_domain.as_deref().is_some_and(|target| !is_authority(target)) {
+            return Err((".target_domain", "must be a host, in lower case"));
+        }
+        if self.model.as_deref().is_some_and(|model| !is_id(model)) {
+            return Err((".model", ID_FORM));
+        }
+        Ok(())
+    }
+
+    /// Whether those who ask here speak MCP, and are answered so.
+    pub fn is_mcp(&self) -> bool {
+        self.is_mcp
+    }
+
+    /// What the messages amount to that are sent here.
+    pub(crate) fn messages(&self, method: Method) -> Option<&Messages> {
+        self.messages.as_deref().filter(|_| method == Method::Post)
+    }
+
     /// What the route asks for.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The action; empty where nothing is asked for.
+    pub fn action(&self) -> &str {
+        match &self.access {
+            Access::Action(action) => action,
+            Access::Public => "",
+        }
     }
 
     /// Whether refusals block here.

@@ -1,5 +1,6 @@
 //! Reading a configuration from strict JSON.
 
+use super::mcp::mcp;
 use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
 use super::read_trust::trust;
 use super::windows::windows;
@@ -109,6 +110,7 @@ fn route(place: Place<'_>) -> RouteConfig {
         "allow_upgrade",
         "cost_cents",
         "keep_credential",
+        "mcp",
         "methods",
         "mode",
         "model",
@@ -134,6 +136,7 @@ fn route(place: Place<'_>) -> RouteConfig {
         cost_cents: members.optional("cost_cents").map(Place::whole_number).unwrap_or_default(),
         target_domain: members.text("target_domain"),
         model: members.text("model"),
+        mcp: members.optional("mcp").map(mcp),
     }
 }
 
@@ -245,6 +248,14 @@ impl<'v> Place<'v> {
         let place =
             |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
         elements.iter().enumerate().map(place).map(read).collect()
+    }
+
+    /// The members of an object whose names are anybody's choice.
+    pub(crate) fn entries<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<(String, T)> {
+        let members = self.object().into_iter().flat_map(Object::iter);
+        let place =
+            |name: &str, value| Place { value, path: [&self.path, ".", name].concat(), fault: self.fault };
+        members.map(|(name, value)| (name.to_string(), read(place(name, value)))).collect()
     }
 
     #[inline(never)]
