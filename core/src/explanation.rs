@@ -180,12 +180,14 @@ impl Reason {
                 CALLER,
                 "Send one JSON-RPC 2.0 message as application/json, not encoded; the detail says what was wrong.",
             ),
-            Reason::McpMethodUnknown => {
-                (OPERATOR, "List the method in `mcp.methods` of the route, with its action, if agents may use it.")
-            }
-            Reason::McpToolUnknown => {
-                (OPERATOR, "List the tool in `mcp.tools` of the route, with its action, if agents may call it.")
-            }
+            Reason::McpMethodUnknown => (
+                OPERATOR,
+                "List the method in `mcp.methods` of the route, with its action, if agents may use it.",
+            ),
+            Reason::McpToolUnknown => (
+                OPERATOR,
+                "List the tool in `mcp.tools` of the route, with its action, if agents may call it.",
+            ),
             Reason::MethodUnknown => {
                 (CALLER, "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in capitals.")
             }

@@ -46,8 +46,9 @@ pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
     Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig, GateConfiguration,
     GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig, Mode,
-    PassportConstraintsConfig, Profile, Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig,
-    SimpleGuardAgent, SpendConfig, TrustConfig, Windows, WindowsConfig,
+    PassportConstraintsConfig, Profile, Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig,
+    SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig, TrustConfig, Windows,
+    WindowsConfig,
 };
 pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,

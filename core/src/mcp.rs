@@ -214,7 +214,11 @@ impl<'b> Message<'b> {
             return Err("params, result and error must be objects");
         }
         if is_response {
-            return if has("result") || has("error") { Ok(()) } else { Err("there is neither method nor result") };
+            return if has("result") || has("error") {
+                Ok(())
+            } else {
+                Err("there is neither method nor result")
+            };
         }
         self.method().filter(|method| !method.is_empty()).map(|_| ()).ok_or("method must be a string")
     }
@@ -271,7 +275,10 @@ impl<'b> Message<'b> {
             asked.set(name, value);
         }
         let method = self.method().unwrap_or_default();
-        sha256(canonical_text(&Object::from([("method", method.into()), ("params", asked.into())]).into()).as_bytes())
+        sha256(
+            canonical_text(&Object::from([("method", method.into()), ("params", asked.into())]).into())
+                .as_bytes(),
+        )
     }
 }
 

@@ -60,9 +60,6 @@ fn target(place: Place<'_>) -> McpTargetConfig {
     }
 }
 
-fn as_map<S: Serializer>(
-    listed: &[(String, McpTargetConfig)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_map<S: Serializer>(listed: &[(String, McpTargetConfig)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(listed.iter().map(|(name, target)| (name, target)))
 }

@@ -1,7 +1,7 @@
 //! Reading a configuration from strict JSON.
 
-use super::mcp::mcp;
 use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
+use super::mcp::mcp;
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{

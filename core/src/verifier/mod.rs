@@ -211,7 +211,8 @@ impl<'s> Verifier<'s> {
     }
 
     fn admit_publicly(route: &Arc<Route>, trail: &mut Trail) -> Step {
-        *trail = Trail { access: AccessMode::Public, message_id: trail.message_id.take(), ..Trail::default() };
+        *trail =
+            Trail { access: AccessMode::Public, message_id: trail.message_id.take(), ..Trail::default() };
         Step::Permit(Permit::new(route, None, trail))
     }
 

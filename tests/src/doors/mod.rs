@@ -14,6 +14,7 @@ mod json;
 mod jwt;
 mod keys;
 mod live;
+mod mcp;
 mod pairs;
 mod passport;
 #[path = "../../../plugin/src/pairs.rs"]
@@ -34,6 +35,7 @@ pub use json::json;
 pub use jwt::jwt;
 pub use keys::key;
 pub use live::live;
+pub use mcp::mcp;
 pub use pairs::{encoded, pairs};
 pub use proof::proof;
 pub use request_text::RequestText;
@@ -61,7 +63,7 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 12] = [
+pub const DOORS: [Door; 13] = [
     Door { name: "attestation", open: attestation },
     Door { name: "capiscio", open: capiscio },
     Door { name: "configuration", open: configuration },
@@ -72,6 +74,7 @@ pub const DOORS: [Door; 12] = [
     Door { name: "json", open: json },
     Door { name: "jwt", open: jwt },
     Door { name: "live", open: live },
+    Door { name: "mcp", open: mcp },
     Door { name: "pairs", open: pairs },
     Door { name: "proof", open: proof },
 ];

@@ -1,0 +1,310 @@
+//! Routes that lead to an MCP server: what the head decides, and what waits for the message.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod common;
+
+use common::{NOW, SELF_ISSUED, draft, key};
+use portcullis_core::attestation::AccessMode;
+use portcullis_core::modei::{Signed, self_issue};
+use portcullis_core::{
+    Config, CredentialCache, LocalMemory, Pending, Process, ProofDraft, Reason, RequestHead, Snapshot, Step,
+    Verifier,
+};
+use serde_json::{Value, json};
+
+/// A configuration with these members beside the usual ones.
+fn config(members: &Value) -> Value {
+    let mut config = json!({"gate": {"id": "gate_test"}, "profile": "L1", "authorities": ["api.example"],
+        "routes": [{"path": "/mcp", "methods": ["POST", "GET", "DELETE"], "action": "flights:connect",
+            "cost_cents": 3, "mcp": {
+                "tools": {"search": {"action": "flights:search"},
+                    "book": {"action": "flights:book", "cost_cents": 250, "target_domain": "airline.example", "model": "opus"}},
+                "methods": {"completion/complete": {"action": "flights:complete"}}}}]});
+    config["trust"] = serde_json::from_str(SELF_ISSUED).unwrap();
+    for (name, value) in members.as_object().unwrap() {
+        config[name] = value.clone();
+    }
+    config
+}
+
+struct Gate {
+    snapshot: Snapshot,
+    cache: CredentialCache,
+    memory: LocalMemory,
+    process: Process,
+}
+
+impl Gate {
+    fn of(members: &Value) -> Self {
+        let config = Config::from_json(config(members).to_string().as_bytes()).unwrap();
+        let process = Process::new([1; 32], NOW.plus_millis(-1_000_000));
+        Gate {
+            snapshot: Snapshot::of_static(&config).unwrap(),
+            cache: CredentialCache::new(1 << 20),
+            memory: LocalMemory::new(&process),
+            process,
+        }
+    }
+
+    fn begin(&mut self, headers: &[(&str, &str)], source: Option<&str>) -> Step {
+        let headers: Vec<_> = [("content-type", "application/json")]
+            .iter()
+            .chain(headers)
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
+        let head = RequestHead {
+            method: b"POST",
+            authority: b"api.example",
+            path: b"/mcp",
+            headers: &headers,
+            source: source.map(str::as_bytes),
+        };
+        let verifier = Verifier::new(&self.snapshot).with_process(&self.process);
+        verifier.begin(&head, NOW, &mut self.cache, &mut self.memory)
+    }
+
+    fn finish(&mut self, mut pending: Box<Pending>, message: &Value) -> Step {
+        if let Err(refused) = pending.absorb_message(message.to_string().into_bytes()) {
+            return Step::Deny(*refused);
+        }
+        let verifier = Verifier::new(&self.snapshot).with_process(&self.process);
+        verifier.finish(pending, NOW, &mut self.memory)
+    }
+
+    fn step(&mut self, headers: &[(&str, &str)], source: Option<&str>, message: &Value) -> Step {
+        match self.begin(headers, source) {
+            Step::NeedBody(pending) => self.finish(pending, message),
+            decided => decided,
+        }
+    }
+
+    fn code(&mut self, signed: &Signed, message: &Value) -> &'static str {
+        code(&self.step(&[("agent-passport", &signed.to_header())], None, message))
+    }
+}
+
+fn code(step: &Step) -> &'static str {
+    match step {
+        Step::Permit(_) => "ok",
+        Step::Deny(refused) => refused.denial.reason.code(),
+        Step::Hold(_) => "hold",
+        Step::NeedBody(_) => panic!("a body is asked for once"),
+    }
+}
+
+fn call(tool: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {"to": "LIS"}}})
+}
+
+fn issued(permissions: &[&str]) -> Signed {
+    self_issue(&key(1), &draft("pp_1", permissions))
+}
+
+#[test]
+fn what_a_tool_does_not_say_is_as_the_route_has_it() {
+    let mut gate = Gate::of(&json!({}));
+    let signed = issued(&["flights:search", "flights:book"]);
+    for (tool, action, cents, host, model) in [
+        ("search", "flights:search", 3, "api.example", None),
+        ("book", "flights:book", 250, "airline.example", Some("opus")),
+    ] {
+        let step = gate.step(&[("agent-passport", &signed.to_header())], None, &call(tool));
+        let Step::Permit(permit) = step else { panic!("{step:?}") };
+        let route = permit.route();
+        assert_eq!(permit.identity().unwrap().action(), action);
+        assert_eq!((route.action(), route.cost_cents(), route.model()), (action, cents, model));
+        assert_eq!(route.target_domain("api.example"), host);
+        assert!(route.is_mcp());
+    }
+}
+
+#[test]
+fn a_bad_credential_is_refused_by_the_head_and_no_message_is_awaited() {
+    let mut gate = Gate::of(&json!({}));
+    let expired = draft("pp_1", &["flights:search"]);
+    let expired = self_issue(
+        &key(1),
+        &portcullis_core::modei::Draft {
+            issued_at: NOW.plus_millis(-7_200_000),
+            expires_at: NOW.plus_millis(-3_600_000),
+            ..expired
+        },
+    );
+    let header = expired.to_header();
+    for (headers, reason) in [
+        (vec![], Reason::CredentialMissing),
+        (vec![("agent-passport", header.as_str())], Reason::PassportExpired),
+        (vec![("agent-passport", "rubbish")], Reason::CredentialMalformed),
+    ] {
+        let Step::Deny(refused) = gate.begin(&headers, Some("192.0.2.1")) else { panic!("{reason:?}") };
+        assert_eq!((refused.denial.reason, refused.message_id), (reason, None));
+    }
+}
+
+#[test]
+fn without_a_credential_only_the_tools_of_the_policy_may_be_called() {
+    let policy = json!({"anonymous": {"enabled": true, "allowed_actions": ["flights:search"], "read_only": false,
+        "rate_limit_per_minute": 1}});
+    let mut gate = Gate::of(&policy);
+    let step = gate.step(&[], Some("192.0.2.1"), &call("search"));
+    let Step::Permit(permit) = step else { panic!("{step:?}") };
+    assert_eq!((permit.access(), permit.route().action()), (AccessMode::Anonymous, "flights:search"));
+    let mut ask = |tool| gate.step(&[], Some("192.0.2.1"), &call(tool));
+    let Step::Deny(refused) = ask("book") else { panic!("it passed") };
+    assert_eq!(refused.denial.reason, Reason::AnonymousNotAllowed);
+    assert_eq!(refused.message_id.as_deref(), Some("1"));
+    assert_eq!(code(&ask("search")), "rate_limit_exceeded");
+    assert_eq!(code(&ask("unlisted")), "mcp_tool_unknown");
+    assert_eq!(code(&gate.step(&[], Some("192.0.2.2"), &call("search"))), "ok");
+    assert_eq!(code(&gate.step(&[], None, &call("search"))), "anonymous_not_allowed");
+}
+
+#[test]
+fn a_proof_must_cover_the_message() {
+    let mut gate = Gate::of(&json!({}));
+    let signed = issued(&["flights:search"]);
+    let (credential, agent) = (signed.to_header(), key(1));
+    let agent_id = portcullis_core::modei::self_agent_id(&agent.public_key());
+    let signed_text = call("search").to_string();
+    let mut prove = |nonce: &str, body: Option<&str>, message: &Value| {
+        let draft = ProofDraft {
+            method: "POST",
+            authority: "api.example",
+            path: "/mcp",
+            query: None,
+            credential: ("agent-passport", &credential),
+            body: body.map(str::as_bytes),
+            key_id: &agent_id,
+            created: NOW,
+            expires: None,
+            nonce,
+        };
+        let made = draft.sign(&agent);
+        let headers = made.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<_> = [("agent-passport", credential.as_str())].into_iter().chain(headers).collect();
+        code(&gate.step(&headers, None, message))
+    };
+    let text = Some(signed_text.as_str());
+    let nonces = ["bm9uY2Ugb2YgMTYgYnl0ZXMx", "bm9uY2Ugb2YgMTYgYnl0ZXMy", "bm9uY2Ugb2YgMTYgYnl0ZXMz"];
+    assert_eq!(prove(nonces[0], text, &call("book")), "body_digest_mismatch");
+    assert_eq!(prove(nonces[1], None, &call("search")), "body_not_signed");
+    assert_eq!(prove(nonces[2], text, &call("search")), "ok");
+    assert_eq!(prove(nonces[2], text, &call("search")), "request_replayed");
+}
+
+#[test]
+fn what_a_refused_call_would_have_used_up_is_not_used() {
+    let mut gate = Gate::of(&json!({"guardrails": {"flights:search": {"core:rate:max_per_day": 1}}}));
+    let signed = issued(&["flights:search", "flights:book"]);
+    for message in [call("unlisted"), json!([]), json!({"jsonrpc": "2.0", "id": 1, "method": "unlisted"})] {
+        assert_ne!(gate.code(&signed, &message), "ok");
+    }
+    assert_eq!(gate.code(&signed, &call("search")), "ok");
+    assert_eq!(gate.code(&signed, &call("search")), "rate_limit_exceeded");
+    assert_eq!(gate.code(&signed, &call("book")), "ok");
+}
+
+#[test]
+fn what_a_message_may_be_nested_and_how_many_values_it_may_have_is_bounded() {
+    let mut gate = Gate::of(&json!({}));
+    let signed = issued(&["flights:search"]);
+    let with = |arguments: Value| {
+        let mut message = call("search");
+        message["params"]["arguments"] = arguments;
+        message
+    };
+    let nested = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!([inner]));
+    assert_eq!(gate.code(&signed, &with(nested(61))), "ok");
+    assert_eq!(gate.code(&signed, &with(nested(62))), "mcp_message_malformed");
+    assert_eq!(gate.code(&signed, &with(json!(vec![0; 65_529]))), "ok");
+    assert_eq!(gate.code(&signed, &with(json!(vec![0; 65_530]))), "mcp_message_malformed");
+}
+
+#[test]
+fn ids_are_told_as_they_came() {
+    let mut gate = Gate::of(&json!({}));
+    let signed = issued(&["flights:search"]);
+    let mut told = |id: Value| {
+        let mut message = call("unlisted");
+        message["id"] = id;
+        let step = gate.step(&[("agent-passport", &signed.to_header())], None, &message);
+        let Step::Deny(refused) = step else { panic!("{step:?}") };
+        (refused.denial.reason, refused.message_id)
+    };
+    let longest = "é".repeat(128);
+    for id in [json!(0), json!(-7), json!("a\"b\\\n"), json!(longest)] {
+        assert_eq!(told(id.clone()), (Reason::McpToolUnknown, Some(id.to_string())));
+    }
+    for id in [json!(1.5), json!(true), json!(format!("{longest}a")), json!([1]), Value::Null] {
+        assert_eq!(told(id), (Reason::McpMessageMalformed, None));
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_is_refused_at_its_place() {
+    let fault = |change: &dyn Fn(&mut Value)| {
+        let mut config = config(&json!({}));
+        change(&mut config["routes"][0]);
+        Config::from_json(config.to_string().as_bytes())
+            .and_then(|config| Snapshot::of_static(&config))
+            .map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert_eq!(fault(&|_| {}), "");
+    let tool = |tool: Value| move |route: &mut Value| route["mcp"]["tools"]["search"] = tool.clone();
+    for (place, told) in [
+        ("routes[0].mcp.tools.search: must have either", fault(&tool(json!({})))),
+        (
+            "routes[0].mcp.tools.search: must have either",
+            fault(&tool(json!({"public": true, "action": "a:b"}))),
+        ),
+        ("routes[0].mcp.tools.search.action: must be 1 to 256", fault(&tool(json!({"action": "a:*"})))),
+        ("routes[0].mcp.tools.search.model: must be", fault(&tool(json!({"action": "a:b", "model": ""})))),
+        (
+            "routes[0].mcp.tools.search.target_domain: must",
+            fault(&tool(json!({"action": "a:b", "target_domain": "A"}))),
+        ),
+        ("routes[0].mcp.tools.search.cost: is unknown", fault(&tool(json!({"action": "a:b", "cost": 1})))),
+        (
+            "routes[0].mcp.tools.: cannot be listed",
+            fault(&|route| route["mcp"]["tools"][""] = json!({"action": "a:b"})),
+        ),
+        (
+            "routes[0].mcp.methods.tools/call: cannot",
+            fault(&|route| route["mcp"]["methods"]["tools/call"] = json!({"action": "a:b"})),
+        ),
+        ("routes[0].mcp.tools: is missing", fault(&|route| route["mcp"] = json!({}))),
+        ("routes[0].methods: must be of GET, POST", fault(&|route| route["methods"] = json!(["PUT"]))),
+        (
+            "routes[0]: must have an action",
+            fault(&|route| {
+                route["public"] = json!(true);
+                route.as_object_mut().unwrap().remove("action");
+            }),
+        ),
+        (
+            "routes[0].mcp.tools: has more than",
+            fault(&|route| {
+                for number in 0..1024 {
+                    route["mcp"]["tools"][format!("t{number}")] = json!({"action": "a:b"});
+                }
+            }),
+        ),
+    ] {
+        assert!(told.starts_with(place), "{told}, and not {place}");
+    }
+}
+
+#[test]
+fn a_configuration_is_written_as_it_was_read() {
+    let config = Config::from_json(config(&json!({})).to_string().as_bytes()).unwrap();
+    let written = serde_json::to_value(&config).unwrap();
+    assert_eq!(written["routes"][0]["mcp"], self::config(&json!({}))["routes"][0]["mcp"]);
+}
