@@ -105,7 +105,7 @@ impl Wallet {
         while let Some((before, after)) = rest.split_once('{') {
             filled.push_str(before);
             // JSON, and no name.
-            if after.starts_with(['"', '}']) {
+            if after.starts_with(['"', '}', ' ']) {
                 filled.push('{');
                 rest = after;
                 continue;

@@ -99,7 +99,7 @@ pub enum Person {
 /// A request. In `path`, header values and body, `{NAME}` is the value of the
 /// `Agent-Passport` header for that credential, `{NAME.jwt}` a JWT, `{NAME.id}`,
 /// `{NAME.agent_id}`, `{NAME.issuer}` its parts; for a badge or a signature `{NAME}` is the
-/// token. A brace before a quotation mark stands for itself. `{fill:N}` is N letters, `{sha256:TEXT}` and `{sha512:TEXT}` are digests in base64. Characters up to U+00FF are sent as one byte each.
+/// token. A brace that JSON goes on after stands for itself. `{fill:N}` is N letters, `{sha256:TEXT}` and `{sha512:TEXT}` are digests in base64. Characters up to U+00FF are sent as one byte each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestText {
