@@ -63,7 +63,12 @@ async def main(url: str, mode: str) -> dict[str, Any]:
             answers = [await call(client, auth, wanted) for wanted in calls]
             # The stream of the session is opened beside the calls.
             await asyncio.sleep(0.5)
-    except MCPError as error:
+    except Exception as error:
+        # What fails while it connects comes in the groups of the tasks that it failed in.
+        while hasattr(error, "exceptions"):
+            (error,) = error.exceptions
+        if not isinstance(error, MCPError):
+            raise
         return {"refused": {"code": error.code, "message": error.message, "data": error.data}}
     return {"version": version, "answers": answers, "seen": auth.seen}
 

@@ -212,30 +212,36 @@ fn the_official_client_gets_at_the_tools_it_may_call_and_learns_why_not_at_the_o
 
     // What was approved is called once, in another session under another id.
     approve(&stand, answers[5]["data"]["approval_request_id"].as_str().unwrap());
+    let cancel =
+        json!([{"list": true}, {"list": true}, {"tool": "cancel_flight", "arguments": {"flight": "TP123"}}]);
     let began = Instant::now();
-    let cancel = json!([{"list": true}, search, {"tool": "cancel_flight", "arguments": {"flight": "TP123"}}]);
     let cancelled = loop {
-        let told = session(&stand, &outfit, "legacy", &cancel);
-        assert_eq!(told["version"], "2025-11-25");
-        // The stream of the session and its end went through the gate too.
-        let seen: Vec<_> = told["seen"].as_array().unwrap().iter().map(|one| (&one[0], &one[1])).collect();
-        assert!(seen.contains(&(&json!("GET"), &json!(200))), "{seen:?}");
-        assert!(seen.contains(&(&json!("DELETE"), &json!(200))), "{seen:?}");
+        let told = session(&stand, &outfit, "auto", &cancel);
         if told["answers"][2].get("text").is_some() || began.elapsed() > Duration::from_secs(20) {
             break told;
         }
     };
     assert_eq!(cancelled["answers"][2]["text"], "cancelled TP123", "{cancelled}");
 
+    // Older clients begin a session; its stream and its end go through the gate too.
+    let told = session(&stand, &outfit, "legacy", &json!([{"list": true}, search]));
+    assert_eq!(
+        (&told["version"], &told["answers"][1]["text"]),
+        (&json!("2025-11-25"), &json!("TP123 to Lisboa"))
+    );
+    let seen: Vec<_> = told["seen"].as_array().unwrap().iter().map(|one| (&one[0], &one[1])).collect();
+    assert!(seen.contains(&(&json!("GET"), &json!(200))), "{seen:?}");
+    assert!(seen.contains(&(&json!("DELETE"), &json!(200))), "{seen:?}");
+
     // One tool's limit is no other's.
-    let again = session(&stand, &outfit, "auto", &json!([search, search, search, {"tool": "cancel_flight"}]));
-    let limited = &again["answers"][2];
+    let again = session(&stand, &outfit, "auto", &json!([search, search, {"tool": "cancel_flight"}]));
+    let limited = &again["answers"][1];
     assert_eq!(
         (&limited["code"], &limited["data"]["reason_code"]),
         (&json!(-32012), &json!("rate_limit_exceeded"))
     );
     assert!((1..=86_400).contains(&limited["data"]["retry_after_s"].as_i64().unwrap()));
-    assert_eq!(again["answers"][3]["data"]["reason_code"], "approval_required");
+    assert_eq!(again["answers"][2]["data"]["reason_code"], "approval_required");
 
     // What the server's own parser would take.
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_flights","arguments":{"to":"x"}}}"#;

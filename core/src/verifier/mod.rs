@@ -159,17 +159,18 @@ impl<'s> Verifier<'s> {
             return Ok(Self::admit_publicly(route, trail));
         }
         let messages = route.messages(asking.method);
-        let awaited = messages.map(|_| Awaited::of(head)).transpose()?;
         // INVARIANT: whoever presents a credential is judged by it, and by nothing less.
         let Some(Presented { carrier, credential, signature }) = Presented::find(head)? else {
             let may_pass = self.snapshot.anonymous().is_some() || messages.is_some_and(Messages::has_public);
-            if awaited.is_some() && may_pass {
+            if messages.is_some() && may_pass {
+                let awaited = Some(Awaited::of(head)?);
                 let body = Body::new(self.snapshot.max_body_bytes(), false);
                 let source = head.source.map(<[u8]>::to_vec);
                 return Ok(Step::NeedBody(Pending::boxed(route, asking, awaited, source, body)));
             }
             return self.admit_anonymous(&asking, head.source, route, now, memory, trail);
         };
+        let awaited = messages.map(|_| Awaited::of(head)).transpose()?;
         let (credential, signed) = match credential.kind {
             Kind::Passport | Kind::PassportJwt => {
                 (Credential::Passport(credential.kind, self.passport(credential, now, cache)?), None)
