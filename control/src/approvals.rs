@@ -477,6 +477,7 @@ async fn record_outcome(
         guardrails: Vec::new(),
         hold: None,
         reason_code: None,
+        receipt: None,
         time: now(),
         ..held.clone()
     };

@@ -32,6 +32,7 @@ mod presented;
 mod process;
 mod proof;
 mod reason;
+pub mod receipt;
 mod replay;
 mod request;
 mod route;

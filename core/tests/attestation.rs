@@ -3,7 +3,7 @@
 
 use portcullis_core::attestation::{
     AccessMode, Agent, AttestationError, AttestedRequest, Decision, Draft, Dropped, Evaluation, Hold,
-    MAX_COST_CENTS, MAX_RECORD, Outcome, Record, Signer, Unsigned, leaf,
+    MAX_COST_CENTS, MAX_RECORD, Outcome, ReceiptName, Record, Signer, Unsigned, leaf,
 };
 use portcullis_core::json::{Limits, canonical_text, parse};
 use portcullis_core::{Mode, PublicKey, SecretKey, UnixTime, base64, sha256};
@@ -46,6 +46,7 @@ fn draft() -> Draft {
         hold: None,
         mode: Mode::Enforce,
         reason_code: None,
+        receipt: None,
         request: Some(AttestedRequest {
             action: Some("web:search".into()),
             cost_cents: 1,
@@ -71,9 +72,14 @@ fn a_record_has_the_members_of_its_decision_and_no_others() {
     };
     let gap = || Draft { decision: Decision::Gap, request: None, dropped: dropped(), ..draft() };
     let held = || Draft { decision: Decision::RequestHold, hold: hold(), ..draft() };
-    for (whole, decision) in
-        [(draft(), Decision::Allow), (gap(), Decision::Gap), (held(), Decision::RequestHold)]
-    {
+    let receipt = || Some(ReceiptName { id: [1; 16], sha256: [2; 32] });
+    let used = || Draft { decision: Decision::Consumption, receipt: receipt(), ..draft() };
+    for (whole, decision) in [
+        (draft(), Decision::Allow),
+        (gap(), Decision::Gap),
+        (held(), Decision::RequestHold),
+        (used(), Decision::Consumption),
+    ] {
         assert_eq!(read(whole), Ok(decision));
     }
     for (what, part) in [
@@ -82,6 +88,8 @@ fn a_record_has_the_members_of_its_decision_and_no_others() {
         ("a permit that is held", Draft { hold: hold(), ..draft() }),
         ("a gap of none", Draft { dropped: None, ..gap() }),
         ("a gap of one request", Draft { request: draft().request, ..gap() }),
+        ("a permit with a receipt", Draft { receipt: receipt(), ..draft() }),
+        ("a use without one", Draft { receipt: None, ..used() }),
         ("a hold of nothing", Draft { hold: None, ..held() }),
     ] {
         assert!(matches!(read(part), Err(AttestationError::RecordMalformed(_))), "{what}");
@@ -256,7 +264,7 @@ prop_compose! {
         agent in option::of(agents()), approval_request_id in option::of(text()), id in any::<[u8; 16]>(),
         decision in prop::sample::select(vec![
             Decision::Allow, Decision::Approved, Decision::Block, Decision::Denied, Decision::Gap,
-            Decision::RequestHold,
+            Decision::RequestHold, Decision::Consumption,
         ]),
         texts in (option::of(text()), text(), option::of(text()), option::of(text()), text(), text()),
         guardrails in vec(evaluations(), 0..80), request in requests(), binding in any::<[u8; 32]>(),
@@ -273,6 +281,7 @@ prop_compose! {
                 .then_some(Hold { agent_key, binding, expires_at: time, summary }),
             mode: if mode { Mode::Enforce } else { Mode::Report },
             reason_code,
+            receipt: (decision == Decision::Consumption).then_some(ReceiptName { id, sha256: binding }),
             request: (!is_gap).then_some(request),
             time,
         }

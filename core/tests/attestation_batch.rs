@@ -4,9 +4,10 @@
 use portcullis_core::attestation::log::{Frontier, Plan};
 use portcullis_core::attestation::{
     AttestationError, Batch, BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion,
-    MAX_BATCH_BYTES, key_hash, verify_batch_answer,
+    MAX_BATCH_BYTES, Record, key_hash, verify_batch_answer,
 };
 use portcullis_core::live::ServiceKeys;
+use portcullis_core::receipt::{Attachment, MAX_ATTACHMENT};
 use portcullis_core::{KeyConfig, SecretKey, UnixTime, base64, sha256};
 use std::collections::BTreeMap;
 
@@ -221,7 +222,9 @@ fn a_batch_is_its_lines_and_no_more_than_it_may_be() {
     let batch = |records: usize| [head.to_json().as_str(), "\n", &"{}\n".repeat(records)].concat();
     let whole = batch(256);
     let read = Batch::read(whole.as_bytes()).unwrap();
-    assert_eq!((read.head, read.records), (head.clone(), vec![b"{}".as_slice(); 256]));
+    assert_eq!(read.head, head);
+    assert_eq!(read.records.len(), 256);
+    assert!(read.records.iter().all(|record| record.text == b"{}" && record.attachment.is_none()));
     assert!(Batch::read(batch(257).as_bytes()).is_err());
     assert!(Batch::read(batch(0).as_bytes()).is_err());
     assert!(Batch::read(batch(2).trim_end().as_bytes()).is_err());
@@ -230,4 +233,28 @@ fn a_batch_is_its_lines_and_no_more_than_it_may_be() {
     let long = |length: usize| [head.to_json().as_str(), "\n", &"x".repeat(length), "\n"].concat();
     assert!(Batch::read(long(room).as_bytes()).is_ok());
     assert!(Batch::read(long(room + 1).as_bytes()).is_err());
+}
+
+#[test]
+fn what_goes_with_a_record_stands_in_the_line_after_it() {
+    let head = BatchHead { dropped: 0, known: None, lane: [7; 16], waiting: 2 };
+    let attachment = Attachment { base: "a\nb".into(), receipt: "{}".into() };
+    let line = attachment.to_json();
+    let batch = [head.to_json().as_str(), "{1}", &line, "{2}", ""].join("\n");
+    let read = Batch::read(batch.as_bytes()).unwrap().records;
+    assert_eq!(read.iter().map(|record| record.text).collect::<Vec<_>>(), [b"{1}", b"{2}"]);
+    assert_eq!(read[0].attachment, Some(line.as_bytes()));
+    assert_eq!(Attachment::read(line.as_bytes()), Ok(attachment));
+    assert!(read[1].attachment.is_none());
+
+    // One without a record is a record that nobody can read, and so is a second one.
+    for lines in [vec![line.as_str()], vec!["{1}", &line, &line]] {
+        let batch = [head.to_json(), lines.join("\n"), String::new()].join("\n");
+        let read = Batch::read(batch.as_bytes()).unwrap().records;
+        assert!(Record::read(read.last().unwrap().text).is_err());
+    }
+    assert!(Attachment::read(br#"{"base":"","receipt":"","more":""}"#).is_err());
+    assert!(Attachment::read(br#"{"base":""}"#).is_err());
+    let long = Attachment { base: "x".repeat(MAX_ATTACHMENT), receipt: String::new() }.to_json();
+    assert!(Attachment::read(long.as_bytes()).is_err());
 }

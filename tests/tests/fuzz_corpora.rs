@@ -40,6 +40,11 @@ fn the_corpus_of_badges_and_signatures_holds() {
 }
 
 #[test]
+fn the_corpus_of_catalogs_holds() {
+    play("catalog");
+}
+
+#[test]
 fn the_corpus_of_configurations_holds() {
     play("configuration");
 }
@@ -95,6 +100,11 @@ fn the_corpus_of_proofs_holds() {
 }
 
 #[test]
+fn the_corpus_of_receipts_holds() {
+    play("receipt");
+}
+
+#[test]
 fn every_door_has_a_fuzz_target_and_every_target_a_door() {
     let targets: BTreeSet<_> = std::fs::read_dir(fuzz_folder().join("fuzz_targets"))
         .unwrap()
@@ -118,6 +128,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
     match door {
         "attestation" => attestations(),
         "capiscio" => texts(tokens()),
+        "catalog" => texts(catalogs()),
         "configuration" => texts(configurations()),
         "delegation" => recipes(),
         "envelope" => texts(credentials().filter(|text| text.starts_with('{')).collect()),
@@ -129,6 +140,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "mcp" => messages(),
         "pairs" => maps(),
         "proof" => proofs(),
+        "receipt" => texts(receipts()),
         _ => panic!("no seeds for {door}"),
     }
 }
@@ -154,6 +166,68 @@ fn guardrails() -> Vec<String> {
     let text = include_str!("../vectors/guardrails/keys.json");
     let vectors: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
     vectors.into_iter().map(|vector| vector["rules"].to_string()).collect()
+}
+
+/// Drafts of catalogs, and an answer that nobody has signed.
+fn catalogs() -> Vec<String> {
+    let terms = r#"{"core:pricing:per_call_cents":5,"core:sla:uptime_basis_points":9990}"#;
+    let names = r#""permission_key":"a:b","display_name":"A","description":"""#;
+    let snapshot = format!(
+        r#"{{"gate_id":"g","permissions":[{{{names},"constraints":{terms},"min_trust_level":1,"risk_level":"low"}}],"published_at":"2026-06-01T12:00:00.000Z","version":1}}"#
+    );
+    let [hash, key, signature] = ["0".repeat(64), base64::encode(&[0; 32]), base64::encode(&[0; 64])];
+    let published = format!(
+        r#"{{"catalog_snapshot":{snapshot},"content_hash":"{hash}","signature":"{signature}","public_key":"{key}"}}"#
+    );
+    vec![
+        format!(r#"{{"permissions":[{{{names},"constraints":{terms}}}]}}"#),
+        format!(r#"{{"permissions":[{{{names},"constraints":{{"core:pricing:model":"barter"}}}}]}}"#),
+        format!(r#"{{"catalogs":[{published}],"services":[]}}"#),
+        published,
+        r#"{"catalogs":[],"services":[]}"#.into(),
+    ]
+}
+
+/// Receipts of each form of proof, and what carries one.
+fn receipts() -> Vec<String> {
+    let [key, signature] = [base64::encode(&[0; 32]), base64::encode(&[0; 64])];
+    let (hash, id) = ("0".repeat(64), base64::encode_url(&[0; 32]));
+    let seal = base64::encode_url(&[0; 64]);
+    let receipt = |form: &str, model: &str, quantity: u8, total: u8, duration: &str| {
+        format!(
+            concat!(
+                r#"{{"action":"a:b","agent":{{"agent_id":"a","issuer_id":"i","passport_id":"p","public_key":"{key}"}},"#,
+                r#""attestation_id":null,"catalog":{{"content_hash":"{hash}","version":1}},"#,
+                r#""charge":{{"currency":"USD","fee_basis_points":250,"model":"{model}","platform_fee_cents":{fee},"#,
+                r#""quantity":{quantity},"total_cents":{total},"unit_cents":5}},"duration_ms":{duration},"gate_id":"g","#,
+                r#""issued_at":"2026-06-01T12:00:00.000Z","outcome":"success","proof":{{"base_sha256":"{hash}","#,
+                r#""created":"2026-06-01T12:00:00.000Z","form":"{form}","nonce":"n","signature":"{signature}"}},"#,
+                r#""receipt_id":"rcpt_00000000000000000000000000000000","request_payload_hash":null,"#,
+                r#""response_payload_hash":"{hash}","signature":{{"algorithm":"EdDSA","key_id":"{id}","value":"{seal}"}},"#,
+                r#""status":200,"typ":"consumption-attestation","version":"1.0"}}"#
+            ),
+            key = key,
+            hash = hash,
+            model = model,
+            fee = u8::from(total > 0),
+            quantity = quantity,
+            total = total,
+            duration = duration,
+            form = form,
+            signature = signature,
+            id = id,
+            seal = seal
+        )
+    };
+    let minutes = receipt("rfc9421", "per_minute", 2, 10, "60001");
+    vec![
+        receipt("agent_pop", "per_call", 1, 5, "null"),
+        receipt("agent_pop_jcs", "subscription", 1, 0, "null"),
+        receipt("rfc9421", "usage", 1, 6, "null"),
+        minutes.replace("60001", "60000"),
+        minutes,
+        r#"{"base":"\"@method\": GET","receipt":"{}"}"#.into(),
+    ]
 }
 
 /// Badges and signatures as they stand, and as header and payload.

@@ -34,6 +34,7 @@ fn draft() -> Draft {
         hold: None,
         mode: Mode::Enforce,
         reason_code: None,
+        receipt: None,
         request: Some(AttestedRequest {
             action: Some("web:search".into()),
             cost_cents: 1250,

@@ -266,6 +266,7 @@ impl Asking<'_> {
             hold: hold.transpose()?,
             mode: self.gate.mode,
             reason_code: decided.reason.map(|reason| reason.code().to_owned()),
+            receipt: None,
             request: Some(AttestedRequest {
                 action: Some(self.action.name.clone()),
                 cost_cents: self.action.cost_cents,

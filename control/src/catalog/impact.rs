@@ -5,8 +5,8 @@ use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::time::now_ms;
 use anyhow::Context;
+use futures_util::TryStreamExt;
 use portcullis_core::catalog::{Change, changes};
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What would change.
@@ -34,26 +34,33 @@ pub async fn impact(tx: &mut Tx, gate: &str) -> ApiResult<Impact> {
         None => Vec::new(),
     };
     let mut impact = Impact { changes: changes(&published, &drafted), ..Impact::default() };
-    // One row for all passports that grant the same under the same version.
-    let groups: Vec<(i64, String, i64)> = sqlx::query_as(
+    let now = now_ms();
+    let pinned: Vec<(i64,)> = sqlx::query_as(
+        "SELECT DISTINCT catalog_version FROM passports \
+         WHERE gate_id = $1 AND catalog_version IS NOT NULL AND revoked_at IS NULL AND expires_at > $2",
+    )
+    .bind(gate)
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await?;
+    // As many as a gate has versions, at most.
+    let mut of_versions: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
+    for (version,) in pinned {
+        let terms = find(tx, gate, version).await?.map(|stored| stored.permissions()).transpose()?;
+        of_versions.insert(version, terms.map_or_else(Vec::new, |terms| changes(&terms, &drafted)));
+    }
+    // One row for all passports that grant the same under the same version. There may be as many
+    // as passports: each is looked at as it comes.
+    let mut groups = sqlx::query_as::<_, (i64, String, i64)>(
         "SELECT catalog_version, permissions, COUNT(*) FROM passports \
          WHERE gate_id = $1 AND catalog_version IS NOT NULL AND revoked_at IS NULL AND expires_at > $2 \
          GROUP BY catalog_version, permissions",
     )
     .bind(gate)
-    .bind(now_ms())
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut of_versions: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
-    for (pinned, permissions, count) in groups {
-        let of_version = match of_versions.entry(pinned) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let stored = find(tx, gate, pinned).await?;
-                let terms = stored.map(|stored| stored.permissions()).transpose()?;
-                unknown.insert(terms.map_or_else(Vec::new, |terms| changes(&terms, &drafted)))
-            }
-        };
+    .bind(now)
+    .fetch(&mut **tx);
+    while let Some((pinned, permissions, count)) = groups.try_next().await? {
+        let of_version = of_versions.get(&pinned).map_or(&[][..], Vec::as_slice);
         let granted: BTreeSet<String> =
             serde_json::from_str(&permissions).context("a passport's row is unreadable")?;
         let found = of_version.iter().filter(|change| granted.contains(&change.permission_key));

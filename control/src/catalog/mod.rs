@@ -16,8 +16,8 @@ use crate::db::Tx;
 use crate::error::ApiResult;
 use crate::keys::{self, Purpose};
 use crate::time::now_ms;
-use anyhow::Context;
-use portcullis_core::catalog::{Catalog, Permission};
+use anyhow::{Context, anyhow};
+use portcullis_core::catalog::{Catalog, Permission, Published};
 use portcullis_core::{base64, catalog};
 use serde_json::Value;
 use sqlx::Row;
@@ -96,14 +96,14 @@ impl Stored {
     /// The row is damaged.
     pub fn permissions(&self) -> ApiResult<Vec<Permission>> {
         let catalog = Catalog::from_json(self.snapshot.as_bytes());
-        Ok(catalog.map_err(|error| anyhow::anyhow!("a stored catalog is unreadable: {error}"))?.permissions)
+        Ok(catalog.map_err(|error| anyhow!("a stored catalog is unreadable: {error}"))?.permissions)
     }
 
     /// The gate's word for it. A key's signature counts for as long as the key does: where
-    /// the one that signed has ended, the gate's present one signs.
+    /// the one that signed has ended, the gate's present one signs what that has signed.
     ///
     /// # Errors
-    /// No database, or the gate has no key.
+    /// No database, the gate has no key, or the row is not what was signed.
     pub async fn word(&self, tx: &mut Tx, app: &App) -> ApiResult<Word> {
         let halves = keys::published(tx, Purpose::Passports, &self.gate_id).await?;
         if let Some(half) = halves.into_iter().find(|half| half.key_id == self.signing_key_id) {
@@ -113,6 +113,17 @@ impl Stored {
                 public_key: half.public_key,
             });
         }
+        // All that the gate has had.
+        let halves = keys::published_at(tx, Purpose::Passports, &self.gate_id, 0).await?;
+        let signed_by = halves.into_iter().find(|half| half.key_id == self.signing_key_id);
+        let signed_by = signed_by.context("a stored catalog names a key that was none of its gate's")?;
+        let published = Published {
+            snapshot: self.snapshot.as_bytes(),
+            content_hash: &self.content_hash,
+            signature: &self.signature,
+            public_key: &signed_by.public_key,
+        };
+        published.verify().map_err(|error| anyhow!("a stored catalog is not what was signed: {error}"))?;
         let signer = keys::signer(tx, &app.vault, Purpose::Passports, &self.gate_id).await?;
         Ok(Word {
             signature: catalog::sign_text(&self.snapshot, &signer.key),

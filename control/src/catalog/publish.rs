@@ -26,12 +26,15 @@ pub struct Publication {
 /// The farthest future from which a version may be in force, a year.
 const MAX_AHEAD_MS: i64 = 366 * 86_400_000;
 
+/// The most versions that wait for their time: discovery looks through what each of them lists.
+const MAX_WAITING: i64 = 10;
+
 /// Publishes the gate's draft as its next version. Answers that, and the number of the
 /// change of what the gate sees.
 ///
 /// # Errors
 /// 404 for no gate; 422 for a draft that is missing, empty, not active or too long, and for a
-/// time that is none; 409 for too many versions.
+/// time that is none; 409 for too many versions, in all or to come.
 pub async fn publish(
     tx: &mut Tx,
     app: &App,
@@ -51,6 +54,10 @@ pub async fn publish(
     }
     let published_at = now();
     let effective_at = effective_at(&publication, published_at)?;
+    if effective_at > published_at && waiting(tx, gate, published_at).await? >= MAX_WAITING {
+        let problem = format!("{MAX_WAITING} versions wait for their time already: publish one at once");
+        return Err(ApiError::conflict(problem));
+    }
     let old = before.as_ref().map(Stored::permissions).transpose()?.unwrap_or_default();
     let found = changes_of(&old, &permissions);
     let signer = keys::signer(tx, &app.vault, Purpose::Passports, gate).await?;
@@ -96,6 +103,17 @@ fn effective_at(publication: &Publication, published_at: UnixTime) -> ApiResult<
         Some(asked) if asked > published_at.plus_millis(MAX_AHEAD_MS) => wrong("must be within 366 days"),
         Some(asked) => Ok(asked.max(published_at)),
     }
+}
+
+/// How many versions are not in force yet.
+async fn waiting(tx: &mut Tx, gate: &str, now: UnixTime) -> ApiResult<i64> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM catalogs WHERE gate_id = $1 AND effective_at > $2")
+            .bind(gate)
+            .bind(now.as_millis())
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(count)
 }
 
 async fn insert(tx: &mut Tx, stored: &Stored) -> ApiResult<()> {

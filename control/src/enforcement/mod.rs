@@ -15,7 +15,8 @@ use crate::time::now;
 use crate::{approvals, constraints};
 use counts::At;
 use portcullis_core::guardrails::{
-    Caps, Counted, Counting, Evaluation, Facts, Guards, Outcome, SpendAccount, Taken, evaluate, push_spent,
+    Caps, Counted, Counting, Evaluation, Facts, Guards, Outcome, Restrictions, SpendAccount, Taken, evaluate,
+    push_spent,
 };
 use portcullis_core::modei::Passport;
 use portcullis_core::{Denial, Method, Reason};
@@ -93,11 +94,11 @@ pub async fn look(
     action: &Action,
 ) -> ApiResult<Judged> {
     let restrictions = constraints::restrictions(tx, passport).await?;
-    let guards = match Guards::of_passport(passport, &action.name, &restrictions) {
-        Ok(guards) => with_gate(guards, gate, passport, &action.name),
+    let guards = match guards(gate, passport, action, &restrictions) {
+        Ok(guards) => guards,
         Err(denial) => return Ok(Judged::refused(denial)),
     };
-    let at = At { gate: &gate.id, passport, action: &action.name, now: now() };
+    let at = action.at(gate, passport);
     let counted = at.look(tx, &guards).await?;
     let mut judged = action.judge(&guards, &counted, &at);
     if action.cost_cents > 0 && !matches!(judged.outcome, Outcome::Block { .. }) {
@@ -122,11 +123,11 @@ pub async fn charge(
     binding: &[u8; 32],
 ) -> ApiResult<Judged> {
     let restrictions = constraints::restrictions(tx, passport).await?;
-    let guards = match Guards::of_passport(passport, &action.name, &restrictions) {
-        Ok(guards) => with_gate(guards, gate, passport, &action.name),
+    let guards = match guards(gate, passport, action, &restrictions) {
+        Ok(guards) => guards,
         Err(denial) => return Ok(Judged::refused(denial)),
     };
-    let at = At { gate: &gate.id, passport, action: &action.name, now: now() };
+    let at = action.at(gate, passport);
     let counted = at.hold(tx, &guards).await?;
     let mut judged = action.judge(&guards, &counted, &at);
     let is_allowed = match &judged.outcome {
@@ -159,6 +160,10 @@ pub async fn charge(
 }
 
 impl Action {
+    fn at<'a>(&'a self, gate: &'a GateTrust, passport: &'a Passport) -> At<'a> {
+        At { gate: &gate.id, passport, action: &self.name, now: now() }
+    }
+
     fn judge(&self, guards: &Guards<'_>, counted: &[Counted], at: &At<'_>) -> Judged {
         let facts = Facts {
             action: &self.name,
@@ -174,14 +179,16 @@ impl Action {
     }
 }
 
-fn with_gate<'g>(
-    mut guards: Guards<'g>,
+/// The guardrails of the passport, those that were set for it later, and the gate's.
+fn guards<'g>(
     gate: &'g GateTrust,
     passport: &'g Passport,
-    action: &'g str,
-) -> Guards<'g> {
-    guards.add_gate(&gate.guardrails, action, Counting::of_passport(passport));
-    guards
+    action: &'g Action,
+    restrictions: &'g Restrictions,
+) -> Result<Guards<'g>, Denial> {
+    let mut guards = Guards::of_passport(passport, &action.name, restrictions)?;
+    guards.add_gate(&gate.guardrails, &action.name, Counting::of_passport(passport));
+    Ok(guards)
 }
 
 /// The accounts, and the passport's own even if nobody caps it: what it spends in all is

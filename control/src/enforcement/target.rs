@@ -83,7 +83,8 @@ fn host(authority: &str) -> Option<String> {
 }
 
 /// Whether it is a host as all readers write it: labels of ASCII letters, digits, `-` and `_`
-/// with a dot between them, or an address; or none at all.
+/// with a dot between them, or an address; or none at all. What ends in a number is an address to
+/// many readers, however it is written (`0x7f.1`, `2130706433`), and must be one.
 fn is_plain(host: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -91,8 +92,16 @@ fn is_plain(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None if ends_in_number(host) => host.parse::<std::net::Ipv4Addr>().is_ok(),
         None => host.is_empty() || host.split('.').all(is_label),
     }
+}
+
+/// As WHATWG's URL standard has it, section 3.5.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").map(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    digits.unwrap_or_else(|| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -112,7 +121,9 @@ mod tests {
             ("https://api.example.com?x=/y", "api.example.com", "/"),
             ("https://[2001:db8::1]:8443/", "[2001:db8::1]", "/"),
             ("[2001:db8::1]", "[2001:db8::1]", ""),
+            ("https://127.0.0.1/x", "127.0.0.1", "/x"),
             ("Invoice 55", "invoice 55", ""),
+            ("55", "55", ""),
             ("/docs?next=https://good.example/ok", "", "/docs"),
             ("evil.example/steal?next=https://good.example/ok", "evil.example", "/steal"),
         ] {
@@ -144,6 +155,12 @@ mod tests {
             "a\u{202e}b",
             "https://[::1/",
             "https://[evil.example]/",
+            "https://0x7f.1/",
+            "0x7f.1",
+            "127.1",
+            "127.0.0.01",
+            "https://2130706433/",
+            "https://0x/",
         ] {
             assert!(Target::read(text).is_err(), "{text}");
         }

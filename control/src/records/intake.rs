@@ -152,9 +152,9 @@ fn check(body: &[u8], gate: &str, keys: &Keys) -> ApiResult<Checked> {
     let batch = Batch::read(body).map_err(|error| ApiError::invalid("body", error.to_string()))?;
     let mut records: Vec<Record> = Vec::with_capacity(batch.records.len());
     let mut entries = Vec::with_capacity(batch.records.len());
-    for (index, text) in batch.records.iter().enumerate() {
+    for (index, brought) in batch.records.iter().enumerate() {
         let refuse = |error| refused(index, error);
-        let record = Record::read(text).map_err(refuse)?;
+        let record = Record::read(brought.text).map_err(refuse)?;
         if record.gate() != gate {
             return Err(refuse(AttestationError::RecordMalformed("gate.gate_id, which is another gate's,")));
         }

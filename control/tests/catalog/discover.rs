@@ -132,6 +132,7 @@ fn the_answer_has_all_that_is_needed_to_check_the_terms(database: Option<&str>) 
     let (_, answer) = ask(&bench, "capability=flights:*");
     let catalogs = answer["catalogs"].as_array().unwrap();
     assert_eq!(catalogs.len(), 1, "a catalog comes once");
+    assert_eq!(catalogs[0].get("changes"), None, "a hundred would be long");
     verify(&catalogs[0]);
     let (_, public) = bench.call("GET", "/api/gates/gate_a/public", None);
     assert_eq!(catalogs[0]["public_key"], public["signing_keys"][0]["public_key"]);

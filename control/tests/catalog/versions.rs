@@ -108,6 +108,14 @@ fn a_version_may_be_in_force_later(database: Option<&str>) {
     assert_eq!(current(), 1);
     assert_eq!(bench.sql("UPDATE catalogs SET effective_at = 1 WHERE version = 2"), 1);
     assert_eq!(current(), 2);
+    let publish_later =
+        || bench.call("POST", "/api/gates/gate_a/catalog/publish", Some(json!({"effective_at": later})));
+    for _ in 0..10 {
+        assert_eq!(publish_later().0, 201);
+    }
+    let (status, error) = publish_later();
+    assert!(status == 409 && error["message"].as_str().unwrap().contains("10 versions wait"), "{error}");
+    assert_eq!(bench.call("POST", "/api/gates/gate_a/catalog/publish", Some(json!({}))).0, 201);
     for (time, problem) in
         [("2020-01-01T00:00:00Z", "past"), ("2999-01-01T00:00:00Z", "366"), ("soon", "time")]
     {
@@ -132,6 +140,10 @@ fn a_version_is_signed_anew_once_its_key_has_ended(database: Option<&str>) {
     verify(&again);
     assert_ne!(again["public_key"], first["public_key"]);
     assert_eq!(again["content_hash"], first["content_hash"]);
+    // Nothing is signed that was not.
+    let cheaper = "UPDATE catalogs SET snapshot = REPLACE(snapshot, '_cents\":5', '_cents\":1')";
+    assert_eq!(bench.sql(cheaper), 1);
+    assert_eq!(bench.call("GET", "/api/gates/gate_a/catalog/1", None).0, 500);
 }
 
 fn what_is_wrong_in_a_draft_is_refused_with_the_field(database: Option<&str>) {

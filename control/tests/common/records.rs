@@ -161,6 +161,7 @@ pub fn draft(gate: &str, agent: &str, decision: Decision) -> Draft {
         }),
         mode: Mode::Enforce,
         reason_code: (decision == Decision::Block).then(|| "permission_not_granted".to_owned()),
+        receipt: None,
         request: Some(AttestedRequest {
             action: Some("flights:search".to_owned()),
             cost_cents: 120,

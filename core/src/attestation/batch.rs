@@ -6,6 +6,7 @@ use super::{AttestationError, Checkpoint, Hash, LaneId};
 use crate::base64;
 use crate::json::{self, Limits, Object, Value, canonical_text};
 use crate::live::{Members, ServiceKeys, hex, owned, whole};
+use crate::receipt::Attachment;
 use crate::time::UnixTime;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -54,8 +55,17 @@ pub struct BatchHead {
 pub struct Batch<'b> {
     /// Its first line.
     pub head: BatchHead,
-    /// The records' texts.
-    pub records: Vec<&'b [u8]>,
+    /// The records.
+    pub records: Vec<BatchRecord<'b>>,
+}
+
+/// A record in a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRecord<'b> {
+    /// Its text.
+    pub text: &'b [u8],
+    /// The line after it, where that is the [`Attachment`] of a receipt.
+    pub attachment: Option<&'b [u8]>,
 }
 
 /// What the service answers to a batch.
@@ -187,7 +197,14 @@ impl<'b> Batch<'b> {
         let lines = body.strip_suffix(b"\n").ok_or(malformed("the newline after each record"))?;
         let mut lines = lines.split(|byte| *byte == b'\n');
         let head = BatchHead::read(lines.next().unwrap_or_default())?;
-        let records: Vec<_> = lines.take(MAX_BATCH_RECORDS.saturating_add(1)).collect();
+        let mut lines = lines.peekable();
+        let mut records = Vec::new();
+        while records.len() <= MAX_BATCH_RECORDS
+            && let Some(text) = lines.next()
+        {
+            let attachment = lines.next_if(|line| Attachment::is_one(line));
+            records.push(BatchRecord { text, attachment });
+        }
         if records.is_empty() || records.len() > MAX_BATCH_RECORDS {
             return Err(malformed("1 to 256 records"));
         }

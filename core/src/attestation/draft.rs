@@ -37,6 +37,8 @@ pub struct Draft {
     pub mode: Mode,
     /// A refusal's code.
     pub reason_code: Option<String>,
+    /// Of a [`Decision::Consumption`], and of no other: the receipt that it stands for.
+    pub receipt: Option<ReceiptName>,
     /// What was asked for; `None` of a gap alone.
     pub request: Option<AttestedRequest>,
     /// When it was decided.
@@ -95,6 +97,15 @@ pub struct Hold {
     pub expires_at: UnixTime,
     /// What it is about, for a person.
     pub summary: String,
+}
+
+/// Which receipt a record stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReceiptName {
+    /// 16 random bytes: `receipt_id` is `rcpt_` and their hex.
+    pub id: [u8; 16],
+    /// SHA-256 of its whole text.
+    pub sha256: [u8; 32],
 }
 
 /// Decisions that were not recorded.
@@ -178,6 +189,8 @@ named! {
         Approved = "approved",
         /// The request was refused.
         Block = "block",
+        /// What went on was used, and has a receipt.
+        Consumption = "consumption",
         /// A person refused a request that was held.
         Denied = "denied",
         /// Decisions before this were not recorded.
@@ -248,6 +261,12 @@ impl Draft {
             Mode::Report => ",\"mode\":\"report\"",
         });
         optional(out, ",\"reason_code\":", self.reason_code.as_deref(), MAX_SHORT);
+        if let Some(receipt) = &self.receipt {
+            out.push_str(",\"receipt\":{\"receipt_id\":\"rcpt_");
+            out.push_str(&hex(&receipt.id));
+            text(out, "\",\"sha256\":", &hex(&receipt.sha256), MAX_SHORT);
+            out.push('}');
+        }
         match &self.request {
             None => out.push_str(",\"request\":null"),
             Some(request) => request.write(out),

@@ -21,13 +21,13 @@ mod unsigned;
 
 pub use audit::{Audit, AuditKeys, Broken, Checked, Culprit, Verdict};
 pub use batch::{
-    Batch, BatchAnswer, BatchHead, Known, LaneAnswer, LaneQuestion, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
-    verify_batch_answer,
+    Batch, BatchAnswer, BatchHead, BatchRecord, Known, LaneAnswer, LaneQuestion, MAX_BATCH_BYTES,
+    MAX_BATCH_RECORDS, verify_batch_answer,
 };
 pub use checkpoint::Checkpoint;
 pub use draft::{
     AccessMode, Agent, AttestedRequest, Decision, Draft, Dropped, Evaluation, Hold, MAX_COST_CENTS,
-    MAX_RECORD, Outcome,
+    MAX_RECORD, Outcome, ReceiptName,
 };
 pub use error::AttestationError;
 pub use note::{Note, key_hash};

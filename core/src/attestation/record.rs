@@ -1,6 +1,8 @@
 //! A record as it is read.
 
-use super::draft::{AccessMode, Agent, AttestedRequest, Decision, Draft, Dropped, Evaluation, Hold, Outcome};
+use super::draft::{
+    AccessMode, Agent, AttestedRequest, Decision, Draft, Dropped, Evaluation, Hold, Outcome, ReceiptName,
+};
 use super::error::record;
 use super::unsigned::{Placed, chain_member, signature_member};
 use super::{AttestationError, Hash, LaneId, MAX_RECORD, leaf};
@@ -180,7 +182,7 @@ const CHAIN_MEMBER: usize = 15 + 64 + 1;
 /// The length of `,"signature":{…}`.
 const SIGNATURE_MEMBER: usize = 44 + 43 + 11 + 86 + 2;
 
-const MEMBERS: [&str; 19] = [
+const MEMBERS: [&str; 20] = [
     "access_mode",
     "agent",
     "approval_request_id",
@@ -195,6 +197,7 @@ const MEMBERS: [&str; 19] = [
     "lane",
     "mode",
     "reason_code",
+    "receipt",
     "request",
     "sequence_number",
     "signature",
@@ -231,6 +234,7 @@ fn draft(members: &Members<'_>) -> Result<Draft, LiveError> {
             _ => return Err(LiveError::Member("mode")),
         },
         reason_code: words(members, "reason_code")?,
+        receipt: members.optional("receipt").map(receipt).transpose()?,
         request: nullable(members, "request", request)?,
         time: members.time("timestamp")?,
     };
@@ -240,6 +244,9 @@ fn draft(members: &Members<'_>) -> Result<Draft, LiveError> {
     }
     if draft.hold.is_some() != (decision == Decision::RequestHold) {
         return Err(LiveError::Member("hold"));
+    }
+    if draft.receipt.is_some() != (decision == Decision::Consumption) {
+        return Err(LiveError::Member("receipt"));
     }
     Ok(draft)
 }
@@ -290,6 +297,14 @@ fn hold(value: &Value<'_>) -> Result<Hold, LiveError> {
         expires_at: members.time("expires_at")?,
         summary: members.text("summary")?.to_string(),
     })
+}
+
+fn receipt(value: &Value<'_>) -> Result<ReceiptName, LiveError> {
+    let members = Members::of(value, &["receipt_id", "sha256"])?;
+    let mut id = [0; 16];
+    let named = members.text("receipt_id")?.strip_prefix("rcpt_").unwrap_or_default();
+    read_hex(named, &mut id).ok_or(LiveError::Member("receipt_id"))?;
+    Ok(ReceiptName { id, sha256: members.hex("sha256")? })
 }
 
 fn guardrails(value: &Value<'_>) -> Result<Vec<Evaluation>, LiveError> {

@@ -30,7 +30,7 @@ impl Signer {
         self.key.public_key()
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message)
     }
 }

@@ -55,6 +55,7 @@ pub fn draft(id: u64) -> Draft {
         hold: None,
         mode: Mode::Enforce,
         reason_code: None,
+        receipt: None,
         request: Some(AttestedRequest {
             action: None,
             cost_cents: id,

@@ -78,6 +78,7 @@ impl Entry<'_> {
             hold,
             mode: self.mode,
             reason_code: self.denial.map(|denial| denial.reason.code().to_string()),
+            receipt: None,
             request: Some(AttestedRequest {
                 action,
                 cost_cents: self.route.map_or(0, Route::cost_cents),

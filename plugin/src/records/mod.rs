@@ -128,6 +128,7 @@ impl Records {
             hold: None,
             mode: Mode::Enforce,
             reason_code: None,
+            receipt: None,
             request: None,
             time: now,
         };

@@ -19,7 +19,7 @@ static KEYS: LazyLock<ServiceKeys> = LazyLock::new(|| {
     ServiceKeys::new(&[pinned]).expect("a key")
 });
 
-static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(&key("gate").attestation_key()));
+pub(super) static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(&key("gate").attestation_key()));
 
 /// Reads bytes as everything that is read of records; a record is then signed, and a note
 /// made of the text and signed, and nothing that is not them may pass for them.

@@ -4,6 +4,7 @@
 
 mod attestation;
 mod capiscio;
+mod catalog;
 mod configuration;
 mod delegation;
 mod envelope;
@@ -21,10 +22,12 @@ mod passport;
 #[allow(dead_code, reason = "the plugin's own module: a cdylib cannot be depended upon")]
 mod plugin_pairs;
 mod proof;
+mod receipt;
 mod request_text;
 
 pub use attestation::attestation;
 pub use capiscio::capiscio;
+pub use catalog::catalog;
 pub use configuration::configuration;
 pub use delegation::delegation;
 pub use envelope::envelope;
@@ -38,6 +41,7 @@ pub use live::live;
 pub use mcp::mcp;
 pub use pairs::{encoded, pairs};
 pub use proof::proof;
+pub use receipt::receipt;
 pub use request_text::RequestText;
 
 use portcullis_core::sha256;
@@ -63,9 +67,10 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 13] = [
+pub const DOORS: [Door; 15] = [
     Door { name: "attestation", open: attestation },
     Door { name: "capiscio", open: capiscio },
+    Door { name: "catalog", open: catalog },
     Door { name: "configuration", open: configuration },
     Door { name: "delegation", open: delegation },
     Door { name: "envelope", open: envelope },
@@ -77,6 +82,7 @@ pub const DOORS: [Door; 13] = [
     Door { name: "mcp", open: mcp },
     Door { name: "pairs", open: pairs },
     Door { name: "proof", open: proof },
+    Door { name: "receipt", open: receipt },
 ];
 
 impl Door {

@@ -54,15 +54,18 @@ impl Keeper {
         let batch = Batch::read(body).expect("a batch");
         self.dropped = batch.head.dropped;
         let (next, mut hash) = *self.lanes.get(&batch.head.lane).expect("a lane that was opened");
-        let records: Vec<_> =
-            batch.records.iter().map(|text| Record::read(text).expect("a canonical record")).collect();
+        let records: Vec<_> = batch
+            .records
+            .iter()
+            .map(|record| Record::read(record.text).expect("a canonical record"))
+            .collect();
         let first = records.first().expect("a record").number();
         if first < next {
             // All of it, or the gate would have forgotten some of it.
-            let at = self.records.iter().position(|text| text.as_bytes() == batch.records[0]);
+            let at = self.records.iter().position(|text| text.as_bytes() == batch.records[0].text);
             let at = at.expect("the record that it had");
-            for (text, had) in batch.records.iter().zip(&self.records[at..]) {
-                assert_eq!(*text, had.as_bytes(), "a record came again, and was another");
+            for (record, had) in batch.records.iter().zip(&self.records[at..]) {
+                assert_eq!(record.text, had.as_bytes(), "a record came again, and was another");
             }
             self.repeated += 1;
             return self.answer(at as u64, records.len() as u64, &batch, now);
@@ -75,12 +78,12 @@ impl Keeper {
             hash = *record.chain_hash();
         }
         let at = self.log.size();
-        for (record, text) in records.iter().zip(&batch.records) {
+        for (record, brought) in records.iter().zip(&batch.records) {
             let nodes = &mut self.nodes;
             self.log.push_keeping(record.leaf(), &mut |node, hash| {
                 nodes.insert(node, hash);
             });
-            self.records.push(String::from_utf8(text.to_vec()).expect("text"));
+            self.records.push(String::from_utf8(brought.text.to_vec()).expect("text"));
         }
         self.last = hash;
         self.lanes.insert(batch.head.lane, (next + records.len() as u64, hash));

@@ -140,6 +140,7 @@ fn draft(id: u64, time: UnixTime) -> Draft {
         hold: None,
         mode: Mode::Enforce,
         reason_code: None,
+        receipt: None,
         request: Some(AttestedRequest {
             action: Some("web:search".into()),
             cost_cents: 1,

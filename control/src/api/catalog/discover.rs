@@ -125,7 +125,9 @@ async fn discover_services(
         if !catalogs.contains_key(&service.gate_id) {
             let stored = catalog::find(&mut tx, &service.gate_id, service.version).await?;
             let stored = stored.context("a catalog is listed, and is not there")?;
-            let published = PublishedCatalog::of(&mut tx, &app, stored).await?;
+            let mut published = PublishedCatalog::of(&mut tx, &app, stored).await?;
+            // A hundred snapshots are 6 MiB, and what changed in them might be as much again.
+            published.changes = None;
             catalogs.insert(service.gate_id.clone(), published);
         }
     }

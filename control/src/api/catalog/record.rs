@@ -34,9 +34,10 @@ pub(super) struct PublishedCatalog {
     effective_at: String,
     /// What its operator said of it.
     change_summary: Option<String>,
-    /// What it has changed of the version before it.
-    #[schema(value_type = Vec<Object>)]
-    changes: Value,
+    /// What it has changed of the version before it; not where many catalogs are told at once.
+    #[schema(value_type = Option<Vec<Object>>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) changes: Option<Value>,
     /// Whether some of that is worse for agents: a higher price, a permission that is gone, a
     /// promise that is less.
     has_breaking_changes: bool,
@@ -77,7 +78,7 @@ impl PublishedCatalog {
             public_key: word.public_key,
             effective_at: iso(stored.effective_at),
             change_summary: stored.change_summary,
-            changes: stored.changes,
+            changes: Some(stored.changes),
             has_breaking_changes: stored.has_breaking_changes,
             created_at: iso(stored.created_at),
         })

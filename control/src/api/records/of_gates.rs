@@ -222,6 +222,7 @@ async fn record(
         hold: None,
         mode: Mode::Enforce,
         reason_code: report.denial_code,
+        receipt: None,
         request: Some(AttestedRequest {
             action: report.permission,
             cost_cents: 0,

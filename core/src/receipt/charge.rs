@@ -1,0 +1,131 @@
+//! What a use costs: whole cents, and nothing but integers on the way.
+
+use super::{Outcome, ReceiptError};
+use crate::catalog::{Price, PricingModel};
+use crate::json::{Object, Value};
+use crate::live::{LiveError, Members, owned, whole};
+
+/// What is agreed for an action.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// The price.
+    pub price: Price,
+    /// The platform's part of it, in basis points, at most 10,000.
+    pub fee_basis_points: u64,
+}
+
+/// What one use costs. It always adds up: [`Charge::of`] alone makes one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Charge {
+    rate: Rate,
+    quantity: u64,
+    total_cents: u64,
+    fee_cents: u64,
+}
+
+/// The largest quantity of one use.
+pub const MAX_QUANTITY: u64 = 1_000_000_000;
+
+/// The largest sum, so that whatever reads JSON reads it: 2^53 − 1.
+const MAX_SUM: u64 = 9_007_199_254_740_991;
+
+/// 100 %.
+const ALL: u64 = 10_000;
+
+/// The minutes that have begun in so many milliseconds.
+pub fn minutes(duration_ms: u64) -> u64 {
+    duration_ms.div_ceil(60_000)
+}
+
+impl Charge {
+    /// What `quantity` costs: calls, minutes, or units, as the price is for. What failed costs
+    /// nothing, and neither does a use under a subscription, whose month is charged as a whole.
+    /// The fee is rounded up to the next cent, for each use.
+    ///
+    /// `None` for a quantity above [`MAX_QUANTITY`], a part above the whole, or a sum beyond
+    /// 2^53 − 1.
+    pub fn of(rate: Rate, outcome: Outcome, quantity: u64) -> Option<Self> {
+        if quantity > MAX_QUANTITY || rate.fee_basis_points > ALL {
+            return None;
+        }
+        let is_free = !outcome.is_charged() || rate.price.model == PricingModel::Subscription;
+        let total_cents = if is_free { 0 } else { rate.price.cents.checked_mul(quantity)? };
+        if total_cents > MAX_SUM {
+            return None;
+        }
+        Some(Charge { rate, quantity, total_cents, fee_cents: rate.fee_of(total_cents) })
+    }
+
+    /// The price, and the platform's part.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Calls, minutes or units.
+    pub fn quantity(&self) -> u64 {
+        self.quantity
+    }
+
+    /// The whole, in cents.
+    pub fn total_cents(&self) -> u64 {
+        self.total_cents
+    }
+
+    /// The platform's part of it, in cents.
+    pub fn fee_cents(&self) -> u64 {
+        self.fee_cents
+    }
+
+    pub(super) fn to_value(self) -> Value<'static> {
+        Object::from([
+            ("currency", owned("USD")),
+            ("fee_basis_points", whole(self.rate.fee_basis_points)),
+            ("model", owned(self.rate.price.model.name())),
+            ("platform_fee_cents", whole(self.fee_cents)),
+            ("quantity", whole(self.quantity)),
+            ("total_cents", whole(self.total_cents)),
+            ("unit_cents", whole(self.rate.price.cents)),
+        ])
+        .into()
+    }
+
+    /// Reads it, and reckons it again.
+    pub(super) fn read(value: &Value<'_>, outcome: Outcome) -> Result<Self, ReceiptError> {
+        const KNOWN: [&str; 7] = [
+            "currency",
+            "fee_basis_points",
+            "model",
+            "platform_fee_cents",
+            "quantity",
+            "total_cents",
+            "unit_cents",
+        ];
+        let (rate, quantity, total, fee) = (|| {
+            let members = Members::of(value, &KNOWN)?;
+            if members.text("currency")? != "USD" {
+                return Err(LiveError::Member("charge.currency"));
+            }
+            let model =
+                PricingModel::named(members.text("model")?).ok_or(LiveError::Member("charge.model"))?;
+            let price = Price { model, cents: members.number("unit_cents")? };
+            let rate = Rate { price, fee_basis_points: members.number("fee_basis_points")? };
+            let sums = (members.number("total_cents")?, members.number("platform_fee_cents")?);
+            Ok((rate, members.number("quantity")?, sums.0, sums.1))
+        })()
+        .map_err(super::read::malformed)?;
+        let charge = Charge::of(rate, outcome, quantity).ok_or(ReceiptError::ChargeWrong)?;
+        if charge.total_cents != total || charge.fee_cents != fee {
+            return Err(ReceiptError::ChargeWrong);
+        }
+        Ok(charge)
+    }
+}
+
+impl Rate {
+    /// The platform's part of so many cents, a begun cent counted whole.
+    pub fn fee_of(self, cents: u64) -> u64 {
+        let parts = u128::from(cents).saturating_mul(self.fee_basis_points.min(ALL).into());
+        // INVARIANT: at most all of a u64.
+        u64::try_from(parts.div_ceil(ALL.into())).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,212 @@
+//! How the agent asked for what it is charged for.
+
+use super::{Consumer, Outcome, Receipt, ReceiptError};
+use crate::attestation::Hash;
+use crate::base64;
+use crate::ed25519::{PublicKey, sha256};
+use crate::json::{Object, Value, canonical_text};
+use crate::live::{LiveError, Members, hex, owned, whole};
+use crate::modei;
+use crate::time::UnixTime;
+use alloc::string::{String, ToString};
+
+/// The agent's signature over a text that stands beside the receipt, the *base*.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentProof {
+    /// SHA-256 of the base.
+    pub base_sha256: Hash,
+    /// When it was made, by the agent's clock.
+    pub created: UnixTime,
+    /// What the base is.
+    pub form: ProofForm,
+    /// Its nonce.
+    pub nonce: String,
+    /// Ed25519, by the agent's key.
+    pub signature: [u8; 64],
+}
+
+/// What an agent signs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProofForm {
+    /// `{timestamp}:{nonce}:{action}:{passport_id}`, the time in milliseconds, as Modei's clients
+    /// sign it: it says nothing of quantity, outcome and payloads.
+    AgentPop,
+    /// [`PopDraft::canonical`]: all that it is charged by.
+    AgentPopJcs,
+    /// The signature base of an HTTP request (RFC 9421 section 2.5), credential included.
+    Rfc9421,
+}
+
+/// What an agent signs for a use outside a gate.
+#[derive(Clone, Copy, Debug)]
+pub struct PopDraft<'d> {
+    /// What is used.
+    pub action: &'d str,
+    /// The hexadecimal hash of the catalog that its passport is pinned to.
+    pub catalog_content_hash: &'d str,
+    /// The gate.
+    pub gate_id: &'d str,
+    /// Used once.
+    pub nonce: &'d str,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Its passport.
+    pub passport_id: &'d str,
+    /// How much: calls, minutes or units.
+    pub quantity: u64,
+    /// SHA-256 of what was sent, if that is said.
+    pub request_payload_hash: Option<&'d Hash>,
+    /// SHA-256 of what was answered, if that is said.
+    pub response_payload_hash: Option<&'d Hash>,
+    /// When.
+    pub created: UnixTime,
+}
+
+impl PopDraft<'_> {
+    /// The base of [`ProofForm::AgentPop`].
+    pub fn plain(&self) -> String {
+        let created = self.created.as_millis().to_string();
+        [&created, self.nonce, self.action, self.passport_id].join(":")
+    }
+
+    /// The base of [`ProofForm::AgentPopJcs`]: RFC 8785, `timestamp` in milliseconds, hashes in
+    /// lower-case hexadecimal or null.
+    pub fn canonical(&self) -> String {
+        let hash = |hash: Option<&Hash>| hash.map_or(Value::Null, |hash| owned(&hex(hash)));
+        let members = [
+            ("action", owned(self.action)),
+            ("catalog_content_hash", owned(self.catalog_content_hash)),
+            ("gate_id", owned(self.gate_id)),
+            ("nonce", owned(self.nonce)),
+            ("outcome", owned(self.outcome.name())),
+            ("passport_id", owned(self.passport_id)),
+            ("quantity", whole(self.quantity)),
+            ("request_payload_hash", hash(self.request_payload_hash)),
+            ("response_payload_hash", hash(self.response_payload_hash)),
+            ("timestamp", Value::integer(self.created.as_millis())),
+        ];
+        canonical_text(&Object::from(members).into())
+    }
+}
+
+impl ProofForm {
+    const ALL: [(&'static str, ProofForm); 3] = [
+        ("agent_pop", ProofForm::AgentPop),
+        ("agent_pop_jcs", ProofForm::AgentPopJcs),
+        ("rfc9421", ProofForm::Rfc9421),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, form)| *form == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl AgentProof {
+    pub(super) fn to_value(&self) -> Value<'static> {
+        Object::from([
+            ("base_sha256", owned(&hex(&self.base_sha256))),
+            ("created", owned(&self.created.to_iso())),
+            ("form", owned(self.form.name())),
+            ("nonce", owned(&self.nonce)),
+            ("signature", owned(&base64::encode(&self.signature))),
+        ])
+        .into()
+    }
+
+    pub(super) fn read(value: &Value<'_>) -> Result<Self, LiveError> {
+        let members = Members::of(value, &["base_sha256", "created", "form", "nonce", "signature"])?;
+        let form = members.text("form")?;
+        let form = ProofForm::ALL.iter().find(|(name, _)| *name == form).map(|(_, form)| *form);
+        Ok(AgentProof {
+            base_sha256: members.hex("base_sha256")?,
+            created: members.time("created")?,
+            form: form.ok_or(LiveError::Member("proof.form"))?,
+            nonce: members.text("nonce")?.to_string(),
+            signature: base64::decode_array(members.text("signature")?)
+                .ok_or(LiveError::Member("proof.signature"))?,
+        })
+    }
+}
+
+impl Receipt {
+    /// Checks the agent's side: that `base` is the text whose hash the receipt has, that it says
+    /// what the receipt says, and that the agent's key has signed it.
+    ///
+    /// # Errors
+    /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
+    /// [`ReceiptError::ProofInvalid`].
+    pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
+        if sha256(base.as_bytes()) != self.proof.base_sha256 {
+            return Err(ReceiptError::BaseMismatch);
+        }
+        match self.proof.form {
+            ProofForm::AgentPop if self.pop().plain() == base => {}
+            ProofForm::AgentPopJcs if self.pop().canonical() == base => {}
+            ProofForm::Rfc9421 => self.check_request(base)?,
+            ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
+        }
+        let key = PublicKey::from_bytes(&self.agent.public_key).ok_or(ReceiptError::ProofInvalid)?;
+        if !key.verify(base.as_bytes(), &self.proof.signature) {
+            return Err(ReceiptError::ProofInvalid);
+        }
+        Ok(())
+    }
+
+    fn pop(&self) -> PopDraft<'_> {
+        PopDraft {
+            action: &self.action,
+            catalog_content_hash: &self.catalog.content_hash,
+            gate_id: &self.gate_id,
+            nonce: &self.proof.nonce,
+            outcome: self.outcome,
+            passport_id: &self.agent.passport_id,
+            quantity: self.charge.quantity(),
+            request_payload_hash: self.request_payload_hash.as_ref(),
+            response_payload_hash: self.response_payload_hash.as_ref(),
+            created: self.proof.created,
+        }
+    }
+
+    /// That a signature base is of this agent, at this time, once, and with a passport that has
+    /// this id, this agent and this key.
+    fn check_request(&self, base: &str) -> Result<(), ReceiptError> {
+        let mismatch = ReceiptError::ProofMismatch;
+        let (components, parameters) = base.rsplit_once('\n').unwrap_or_default();
+        let parameters = parameters.strip_prefix("\"@signature-params\": (");
+        let (_, parameters) = parameters.and_then(|text| text.split_once(')')).ok_or(mismatch("form"))?;
+        // A parameter's text has no quotes within, so that none of these can be a part of one.
+        let has = |name: &str, quote: &str, value: &str| {
+            let parameter = [";", name, "=", quote, value, quote].concat();
+            parameters.match_indices(&parameter).any(|(at, _)| {
+                let rest = parameters.get(at.saturating_add(parameter.len())..).unwrap_or_default();
+                rest.is_empty() || rest.starts_with(';')
+            })
+        };
+        let seconds = self.proof.created.as_millis().div_euclid(1000).to_string();
+        for (what, is_there) in [
+            ("nonce", has("nonce", "\"", &self.proof.nonce)),
+            ("time", has("created", "", &seconds)),
+            ("agent", has("keyid", "\"", &self.agent.agent_id)),
+            ("tag", has("tag", "\"", "agent-proof")),
+        ] {
+            if !is_there {
+                return Err(mismatch(what));
+            }
+        }
+        let passport = components.lines().find_map(passport_of).ok_or(mismatch("passport"))?;
+        let Consumer { agent_id, passport_id, public_key, .. } = &self.agent;
+        if passport != [passport_id.clone(), agent_id.clone(), base64::encode(public_key)] {
+            return Err(mismatch("passport"));
+        }
+        Ok(())
+    }
+}
+
+/// What the passport in a line of a base says of itself.
+fn passport_of(line: &str) -> Option<[String; 3]> {
+    let passport = match line.strip_prefix("\"agent-passport\": ") {
+        Some(value) => modei::from_header(value.as_bytes()),
+        None => modei::from_jwt(line.strip_prefix("\"authorization\": Bearer ")?.as_bytes()),
+    };
+    passport.ok()?.claims()
+}

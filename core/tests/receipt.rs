@@ -1,0 +1,331 @@
+//! Receipts: what they say, who must have signed what, and that they add up.
+#![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+
+use portcullis_core::attestation::Signer;
+use portcullis_core::catalog::{MAX_CENTS, Price, PricingModel};
+use portcullis_core::json::Object;
+use portcullis_core::modei::{CatalogPin, Draft, Issuer, RootKind, issue};
+use portcullis_core::receipt::{
+    AgentProof, Charge, Consumer, MAX_QUANTITY, MAX_RECEIPT, Outcome, PopDraft, ProofForm, Rate, Receipt,
+    ReceiptError, SignedReceipt, minutes,
+};
+use portcullis_core::{PublicKey, SecretKey, UnixTime, base64, sha256};
+use proptest::prelude::*;
+
+/// 2026-02-24T14:30:00.000Z
+const NOW: UnixTime = UnixTime::from_millis(1_771_943_400_000);
+const NONCE: &str = "AAECAwQFBgcICQoLDA0ODw";
+
+fn signer() -> Signer {
+    Signer::new(&SecretKey::from_seed([1; 32]).attestation_key())
+}
+
+fn agent() -> SecretKey {
+    SecretKey::from_seed([2; 32])
+}
+
+fn rate(model: PricingModel, cents: u64, fee_basis_points: u64) -> Rate {
+    Rate { price: Price { model, cents }, fee_basis_points }
+}
+
+/// A receipt for which the agent has signed this base.
+fn receipt(form: ProofForm, base: &str) -> Receipt {
+    Receipt {
+        action: "flights:search".into(),
+        agent: Consumer {
+            agent_id: "agent-001".into(),
+            issuer_id: "gate_flights".into(),
+            passport_id: "pp_1".into(),
+            public_key: agent().public_key(),
+        },
+        attestation_id: Some("att_abababababababababababababababab".into()),
+        catalog: CatalogPin { version: 1, content_hash: "ab".repeat(32) },
+        charge: Charge::of(rate(PricingModel::PerCall, 5, 250), Outcome::Success, 1).unwrap(),
+        duration_ms: None,
+        gate_id: "gate_flights".into(),
+        issued_at: NOW,
+        outcome: Outcome::Success,
+        proof: AgentProof {
+            base_sha256: sha256(base.as_bytes()),
+            created: NOW,
+            form,
+            nonce: NONCE.into(),
+            signature: agent().sign(base.as_bytes()),
+        },
+        id: [0xcd; 16],
+        request_payload_hash: None,
+        response_payload_hash: None,
+        status: Some(200),
+    }
+}
+
+fn read(receipt: &Receipt) -> SignedReceipt {
+    SignedReceipt::read(receipt.sign(&signer()).as_bytes()).unwrap()
+}
+
+/// The agent's passport, as a gate that sells flights has issued it.
+fn passport(passport_id: &str) -> String {
+    let draft = Draft {
+        passport_id: passport_id.into(),
+        agent_name: None,
+        permissions: vec![("flights:search".into(), Object::default())],
+        issued_at: NOW,
+        expires_at: NOW.plus_millis(3_600_000),
+        delegation_authority: false,
+    };
+    let issuer = Issuer {
+        kind: RootKind::Gate,
+        id: "gate_flights".into(),
+        key_id: "gk_1".into(),
+        gate_id: Some("gate_flights".into()),
+    };
+    let signed = issue(&SecretKey::from_seed([3; 32]), &issuer, "agent-001", &agent().public_key(), &draft);
+    base64::encode(signed.to_json().as_bytes())
+}
+
+fn request_base(passport_id: &str) -> String {
+    [
+        "\"@method\": GET",
+        "\"@authority\": flights.example",
+        "\"@path\": /search",
+        "\"@query\": ?to=ZRH",
+        &format!("\"agent-passport\": :{}:", passport(passport_id)),
+        &format!(
+            "\"@signature-params\": (\"@method\" \"@authority\" \"@path\" \"@query\" \"agent-passport\");\
+             created=1771943400;nonce=\"{NONCE}\";keyid=\"agent-001\";alg=\"ed25519\";tag=\"agent-proof\""
+        ),
+    ]
+    .join("\n")
+}
+
+fn pop(base: &Receipt) -> PopDraft<'_> {
+    PopDraft {
+        action: &base.action,
+        catalog_content_hash: &base.catalog.content_hash,
+        gate_id: &base.gate_id,
+        nonce: NONCE,
+        outcome: base.outcome,
+        passport_id: &base.agent.passport_id,
+        quantity: base.charge.quantity(),
+        request_payload_hash: None,
+        response_payload_hash: None,
+        created: NOW,
+    }
+}
+
+#[test]
+fn a_receipt_is_the_text_that_the_contract_shows() {
+    let receipt = receipt(ProofForm::AgentPop, "base");
+    let key_id = signer().key_id().to_string();
+    let hash = |bytes: &[u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let body = format!(
+        concat!(
+            r#"{{"action":"flights:search","agent":{{"agent_id":"agent-001","issuer_id":"gate_flights","#,
+            r#""passport_id":"pp_1","public_key":"{key}"}},"#,
+            r#""attestation_id":"att_abababababababababababababababab","#,
+            r#""catalog":{{"content_hash":"{catalog}","version":1}},"#,
+            r#""charge":{{"currency":"USD","fee_basis_points":250,"model":"per_call","platform_fee_cents":1,"#,
+            r#""quantity":1,"total_cents":5,"unit_cents":5}},"duration_ms":null,"gate_id":"gate_flights","#,
+            r#""issued_at":"2026-02-24T14:30:00.000Z","outcome":"success","#,
+            r#""proof":{{"base_sha256":"{base}","created":"2026-02-24T14:30:00.000Z","form":"agent_pop","#,
+            r#""nonce":"AAECAwQFBgcICQoLDA0ODw","signature":"{proof}"}},"#,
+            r#""receipt_id":"rcpt_cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","request_payload_hash":null,"#,
+            r#""response_payload_hash":null,@"status":200,"typ":"consumption-attestation","version":"1.0"}}"#
+        ),
+        key = base64::encode(&agent().public_key()),
+        catalog = "ab".repeat(32),
+        base = hash(&sha256(b"base")),
+        proof = base64::encode(&agent().sign(b"base")),
+    );
+    let key = SecretKey::from_seed([1; 32]).attestation_key();
+    let signature = base64::encode_url(&key.sign(body.replace('@', "").as_bytes()));
+    let seal = format!(r#""signature":{{"algorithm":"EdDSA","key_id":"{key_id}","value":"{signature}"}},"#);
+    assert_eq!(receipt.sign(&signer()), body.replace('@', &seal));
+    let read = read(&receipt);
+    assert_eq!(read.receipt, receipt);
+    assert_eq!(read.verify(&PublicKey::from_bytes(&key.public_key()).unwrap()), Ok(()));
+    assert_eq!(read.hash(), sha256(read.text().as_bytes()));
+    let other = PublicKey::from_bytes(&agent().public_key()).unwrap();
+    assert_eq!(read.verify(&other), Err(ReceiptError::KeyUnknown));
+}
+
+#[test]
+fn a_receipt_that_was_touched_is_none() {
+    let text = receipt(ProofForm::AgentPop, "base").sign(&signer());
+    let key = PublicKey::from_bytes(signer().public_key()).unwrap();
+    for (from, to, error) in [
+        ("\"total_cents\":5", "\"total_cents\":6", Some(ReceiptError::ChargeWrong)),
+        ("\"platform_fee_cents\":1", "\"platform_fee_cents\":0", Some(ReceiptError::ChargeWrong)),
+        ("\"quantity\":1", "\"quantity\":2", Some(ReceiptError::ChargeWrong)),
+        ("\"outcome\":\"success\"", "\"outcome\":\"error\"", Some(ReceiptError::ChargeWrong)),
+        ("\"outcome\":\"success\"", "\"outcome\":\"done\"", Some(ReceiptError::Malformed("outcome"))),
+        ("USD", "EUR", Some(ReceiptError::Malformed("charge.currency"))),
+        ("\"status\":200", "\"status\":99", Some(ReceiptError::Malformed("status"))),
+        ("rcpt_cd", "rcpt_CD", Some(ReceiptError::Malformed("receipt_id"))),
+        ("consumption-attestation", "decision", Some(ReceiptError::Malformed("typ or version"))),
+        ("{\"action\"", "{ \"action\"", Some(ReceiptError::NotCanonical)),
+        ("\"version\":1}", "\"version\":0}", Some(ReceiptError::Malformed("catalog.version"))),
+        ("agent-001", "agent-002", None),
+        ("\"status\":200", "\"status\":201", None),
+    ] {
+        let touched = text.replacen(from, to, 1);
+        assert_ne!(touched, text, "{from}");
+        match (SignedReceipt::read(touched.as_bytes()), error) {
+            (Err(found), Some(expected)) => assert_eq!(found, expected, "{from}"),
+            (Ok(read), None) => assert_eq!(read.verify(&key), Err(ReceiptError::SignatureInvalid), "{from}"),
+            (found, expected) => panic!("{from}: {found:?} instead of {expected:?}"),
+        }
+    }
+    let padded = [text.as_str(), &" ".repeat(MAX_RECEIPT)].concat();
+    assert!(matches!(SignedReceipt::read(padded.as_bytes()), Err(ReceiptError::Malformed(_))));
+}
+
+#[test]
+fn minutes_and_quantity_of_a_receipt_must_agree() {
+    let charge = Charge::of(rate(PricingModel::PerMinute, 3, 0), Outcome::Success, minutes(60_001)).unwrap();
+    assert_eq!((charge.quantity(), charge.total_cents()), (2, 6));
+    let whole = Receipt { charge, duration_ms: Some(60_001), ..receipt(ProofForm::AgentPop, "base") };
+    assert_eq!(read(&whole).receipt, whole);
+    let shorter = Receipt { duration_ms: Some(60_000), ..whole };
+    let refused = SignedReceipt::read(shorter.sign(&signer()).as_bytes());
+    assert_eq!(refused.unwrap_err(), ReceiptError::ChargeWrong);
+}
+
+#[test]
+fn the_agents_signature_is_over_a_request_with_its_own_passport() {
+    let base = request_base("pp_1");
+    let good = receipt(ProofForm::Rfc9421, &base);
+    assert_eq!(good.verify_proof(&base), Ok(()));
+    assert_eq!(good.verify_proof(&base.replace("ZRH", "GVA")), Err(ReceiptError::BaseMismatch));
+
+    let mut unsigned = good.clone();
+    unsigned.proof.signature = SecretKey::from_seed([9; 32]).sign(base.as_bytes());
+    assert_eq!(unsigned_error(&unsigned, &base), ReceiptError::ProofInvalid);
+
+    for (what, base) in [
+        ("nonce", base.replace(NONCE, "another-nonce-that-is-long")),
+        ("nonce", base.replace(&format!("nonce=\"{NONCE}\""), &format!("nonce=\"x{NONCE}\""))),
+        ("time", base.replace("created=1771943400", "created=17719434001")),
+        ("agent", base.replace("keyid=\"agent-001\"", "keyid=\"agent-0011\"")),
+        ("tag", base.replace("agent-proof", "other")),
+        ("passport", request_base("pp_2")),
+        ("passport", base.replace("\"agent-passport\": :", "\"agent-passport\": :A")),
+        ("passport", base.replace("\"agent-passport\": ", "\"x-passport\": ")),
+        ("form", base.replace("@signature-params", "@params")),
+        ("form", String::from("nothing")),
+    ] {
+        let mut other = receipt(ProofForm::Rfc9421, &base);
+        other.agent.passport_id = "pp_1".into();
+        assert_eq!(unsigned_error(&other, &base), ReceiptError::ProofMismatch(what), "{base}");
+    }
+    let mut other_key = receipt(ProofForm::Rfc9421, &base);
+    other_key.agent.public_key = SecretKey::from_seed([9; 32]).public_key();
+    assert_eq!(unsigned_error(&other_key, &base), ReceiptError::ProofMismatch("passport"));
+}
+
+fn unsigned_error(receipt: &Receipt, base: &str) -> ReceiptError {
+    receipt.verify_proof(base).unwrap_err()
+}
+
+#[test]
+fn an_agents_word_outside_a_gate_is_of_just_this_use() {
+    let plain = pop(&receipt(ProofForm::AgentPop, "")).plain();
+    assert_eq!(plain, format!("1771943400000:{NONCE}:flights:search:pp_1"));
+    let canonical = pop(&receipt(ProofForm::AgentPop, "")).canonical();
+    assert_eq!(
+        canonical,
+        format!(
+            concat!(
+                r#"{{"action":"flights:search","catalog_content_hash":"{}","gate_id":"gate_flights","#,
+                r#""nonce":"{}","outcome":"success","passport_id":"pp_1","quantity":1,"#,
+                r#""request_payload_hash":null,"response_payload_hash":null,"timestamp":1771943400000}}"#
+            ),
+            "ab".repeat(32),
+            NONCE
+        )
+    );
+    for (form, base) in [(ProofForm::AgentPop, &plain), (ProofForm::AgentPopJcs, &canonical)] {
+        let good = receipt(form, base);
+        assert_eq!(good.verify_proof(base), Ok(()));
+        let other = Receipt { action: "flights:book".into(), ..good.clone() };
+        assert_eq!(unsigned_error(&other, base), ReceiptError::ProofMismatch("text"));
+        let mut forged = good;
+        forged.agent.public_key = SecretKey::from_seed([9; 32]).public_key();
+        assert_eq!(unsigned_error(&forged, base), ReceiptError::ProofInvalid);
+    }
+    // One form's text is not another's.
+    let crossed = receipt(ProofForm::AgentPopJcs, &plain);
+    assert_eq!(unsigned_error(&crossed, &plain), ReceiptError::ProofMismatch("text"));
+    let more = Charge::of(rate(PricingModel::Usage, 5, 250), Outcome::Success, 2).unwrap();
+    let more = Receipt { charge: more, ..receipt(ProofForm::AgentPopJcs, &canonical) };
+    assert_eq!(unsigned_error(&more, &canonical), ReceiptError::ProofMismatch("text"));
+}
+
+#[test]
+fn what_failed_and_what_a_month_pays_for_costs_nothing() {
+    let total = |model, outcome| Charge::of(rate(model, 7, 10_000), outcome, 3).unwrap().total_cents();
+    for model in [PricingModel::PerCall, PricingModel::PerMinute, PricingModel::Usage] {
+        assert_eq!(total(model, Outcome::Success), 21);
+        assert_eq!(total(model, Outcome::Partial), 21);
+        assert_eq!(total(model, Outcome::Error), 0);
+        assert_eq!(total(model, Outcome::Timeout), 0);
+    }
+    assert_eq!(total(PricingModel::Subscription, Outcome::Success), 0);
+}
+
+#[test]
+fn what_is_too_much_has_no_charge() {
+    let of =
+        |cents, fee, quantity| Charge::of(rate(PricingModel::Usage, cents, fee), Outcome::Success, quantity);
+    assert!(of(1, 10_000, MAX_QUANTITY).is_some());
+    assert!(of(1, 10_000, MAX_QUANTITY + 1).is_none());
+    assert!(of(1, 10_001, 1).is_none());
+    assert!(of(MAX_CENTS, 0, 90_071).is_some());
+    assert!(of(MAX_CENTS, 0, 90_072).is_none());
+    assert!(of(u64::MAX, 0, 2).is_none());
+}
+
+proptest! {
+    #[test]
+    fn a_fee_is_the_next_whole_cent(cents in 0..=1_u64 << 53, basis_points in 0..=10_000_u64) {
+        let fee = rate(PricingModel::PerCall, 0, basis_points).fee_of(cents);
+        let exact = u128::from(cents) * u128::from(basis_points);
+        prop_assert!(u128::from(fee) * 10_000 >= exact);
+        prop_assert!(u128::from(fee) * 10_000 < exact + 10_000);
+        prop_assert!(fee <= cents);
+    }
+
+    #[test]
+    fn minutes_are_those_that_have_begun(duration in 0..=1_u64 << 40) {
+        prop_assert!(minutes(duration) * 60_000 >= duration);
+        prop_assert!(minutes(duration) * 60_000 < duration + 60_000);
+    }
+
+    #[test]
+    fn whatever_a_maker_is_given_makes_a_receipt_that_is_read_back(
+        texts in prop::collection::vec("\\PC{0,40}", 6), cents in 0..=MAX_CENTS, quantity in 0..=90_000_u64,
+        outcome in prop::sample::select(vec![Outcome::Error, Outcome::Partial, Outcome::Success, Outcome::Timeout]),
+        model in prop::sample::select(vec![PricingModel::PerCall, PricingModel::Usage, PricingModel::Subscription]),
+        fee in 0..=10_000_u64, status in prop::option::of(100..1000_u16), hash in prop::option::of(any::<[u8; 32]>()),
+        millis in 0..4_000_000_000_000_i64, form in prop::sample::select(vec![
+            ProofForm::AgentPop, ProofForm::AgentPopJcs, ProofForm::Rfc9421,
+        ]),
+    ) {
+        let mut made = receipt(form, "base");
+        made.action = texts[0].clone();
+        made.agent.agent_id = texts[1].clone();
+        made.agent.issuer_id = texts[2].clone();
+        made.agent.passport_id = texts[3].clone();
+        made.gate_id = texts[4].clone();
+        made.proof.nonce = texts[5].clone();
+        made.charge = Charge::of(rate(model, cents, fee), outcome, quantity).unwrap();
+        made.outcome = outcome;
+        made.status = status;
+        made.request_payload_hash = hash;
+        made.response_payload_hash = hash;
+        made.issued_at = UnixTime::from_millis(millis);
+        let read = read(&made);
+        prop_assert_eq!(&read.receipt, &made);
+        prop_assert_eq!(read.verify(&PublicKey::from_bytes(signer().public_key()).unwrap()), Ok(()));
+    }
+}
