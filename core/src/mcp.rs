@@ -5,7 +5,7 @@ use crate::base64;
 use crate::config::{ConfigError, McpConfig, McpTargetConfig};
 use crate::denial::Denial;
 use crate::ed25519::sha256;
-use crate::json::{self, Limits, Object, Value, canonical_text};
+use crate::json::{self, Limits, Object, Value, canonical_text, write_string};
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::request::RequestHead;
@@ -255,31 +255,38 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The SHA-256 of what is asked: the RFC 8785 text of `method` and `params`. Without what
-    /// differs each time that the same is asked: the id, the token for progress, the trace.
+    /// The SHA-256 of what is asked: the RFC 8785 text of an object of `method` and `params`, but
+    /// for what differs each time that the same is asked: the id, the token for progress, the trace.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        const OF_ONE_TIME: [&str; 4] = ["baggage", "progressToken", "traceparent", "tracestate"];
-        let mut asked = Object::default();
-        for (name, value) in self.params().into_iter().flat_map(Object::iter) {
-            let mut value = value.clone();
-            if let ("_meta", Value::Object(meta)) = (name, &value) {
-                let mut kept = Object::default();
-                for (name, value) in meta.iter().filter(|(name, _)| !OF_ONE_TIME.contains(name)) {
-                    kept.set(name, value.clone());
-                }
-                if kept.is_empty() {
-                    continue;
-                }
-                value = kept.into();
-            }
-            asked.set(name, value);
+        let mut text = String::from("{\"method\":");
+        write_string(self.method().unwrap_or_default(), &mut text);
+        text.push_str(",\"params\":");
+        match self.params() {
+            Some(params) => write_members(params, &[], &mut text),
+            None => text.push_str("{}"),
         }
-        let method = self.method().unwrap_or_default();
-        sha256(
-            canonical_text(&Object::from([("method", method.into()), ("params", asked.into())]).into())
-                .as_bytes(),
-        )
+        text.push('}');
+        sha256(text.as_bytes())
     }
+}
+
+/// Writes the canonical text of parameters, or of their `_meta` without some members.
+fn write_members(object: &Object<'_>, without: &[&str], out: &mut String) {
+    const OF_ONE_TIME: [&str; 4] = ["baggage", "progressToken", "traceparent", "tracestate"];
+    let mut separator = "{";
+    for (name, value) in object.iter().filter(|(name, _)| !without.contains(name)) {
+        out.push_str(separator);
+        separator = ",";
+        write_string(name, out);
+        out.push(':');
+        match value {
+            Value::Object(meta) if name == "_meta" && without.is_empty() => {
+                write_members(meta, &OF_ONE_TIME, out);
+            }
+            value => out.push_str(&canonical_text(value)),
+        }
+    }
+    out.push_str(if separator == "{" { "{}" } else { "}" });
 }
 
 /// The method whose messages are told apart by the tool.
