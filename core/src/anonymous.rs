@@ -25,7 +25,7 @@ impl Anonymous {
             [("allowed_actions", &config.allowed_actions), ("blocked_actions", &config.blocked_actions)];
         for (member, listed) in lists {
             for (index, action) in listed.iter().enumerate() {
-                if !routes.actions().any(|known| known == action) {
+                if !routes.has_action(action) {
                     let path = format!("anonymous.{member}[{index}]");
                     return Err(ConfigError::new(path, "is an action that no route has"));
                 }

@@ -2,14 +2,14 @@
 //! business each is. Revisions 2025-03-26 to 2026-07-28 of the specification.
 
 use crate::base64;
-use crate::config::{ConfigError, McpConfig, McpTargetConfig};
+use crate::config::{ConfigError, McpConfig};
 use crate::denial::Denial;
 use crate::ed25519::sha256;
 use crate::json::{self, Limits, Object, Value, canonical_text, write_string};
-use crate::ordered::Named;
+use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::request::RequestHead;
-use crate::route::{Access, Route};
+use crate::route::Route;
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -22,6 +22,7 @@ use core::str::from_utf8;
 pub(crate) struct Messages {
     tools: Named<Arc<Route>>,
     methods: Named<Arc<Route>>,
+    has_public: bool,
 }
 
 /// A message that is awaited, as the head announces it.
@@ -42,41 +43,41 @@ pub(crate) struct Message<'b> {
 }
 
 impl Messages {
-    /// What `config` lists, on the route `own`.
+    /// What `config` lists, on the route `own`; adds the actions of all.
     ///
     /// # Errors
     /// For what cannot be a route; paths begin at the member `mcp`.
-    pub(crate) fn new(config: &McpConfig, own: &Route) -> Result<Self, ConfigError> {
-        let read = |kind: &str, listed: &[(String, McpTargetConfig)]| {
-            // More than any server offers its clients, which read the list whole.
-            const MAX_LISTED: usize = 1024;
+    pub(crate) fn new(config: &McpConfig, own: &Route, actions: &mut Names) -> Result<Self, ConfigError> {
+        // More than any server offers its clients, which read the list whole.
+        const MAX_LISTED: usize = 1024;
+        let mut messages = Messages { tools: Named::new(), methods: Named::new(), has_public: false };
+        let both = [
+            ("mcp.tools", &config.tools, &mut messages.tools),
+            ("mcp.methods", &config.methods, &mut messages.methods),
+        ];
+        for (path, listed, routes) in both {
             if listed.len() > MAX_LISTED {
-                return Err(ConfigError::new(["mcp.", kind].concat(), "has more than 1024 entries"));
+                return Err(ConfigError::new(path, "has more than 1024 entries"));
             }
-            let mut routes = Named::new();
             for (name, target) in listed {
                 let route = match own.of_message(target) {
                     Ok(_) if name.is_empty() || name == CALL => Err(("", "cannot be listed here")),
                     found => found,
                 };
                 let route = route.map_err(|(member, problem)| {
-                    ConfigError::new(["mcp.", kind, ".", name, member].concat(), problem)
+                    ConfigError::new([path, ".", name, member].concat(), problem)
                 })?;
+                route.note_action(actions);
+                messages.has_public |= target.public;
                 routes.insert(name, Arc::new(route));
             }
-            Ok(routes)
-        };
-        Ok(Messages { tools: read("tools", &config.tools)?, methods: read("methods", &config.methods)? })
-    }
-
-    /// All routes that are listed.
-    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.tools.iter().chain(self.methods.iter()).map(|(_, route)| route)
+        }
+        Ok(messages)
     }
 
     /// Whether there is a message that needs no credential.
     pub(crate) fn has_public(&self) -> bool {
-        self.routes().any(|route| *route.access() == Access::Public)
+        self.has_public
     }
 
     /// The route of a message: the one that is listed, or `own` for what every client says to

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, McpTargetConfig, Mode, Repeats, RouteConfig};
 use crate::mcp::Messages;
-use crate::ordered::Named;
+use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::snapshot::is_authority;
@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 pub struct Routes {
     exact: Named<Methods>,
     prefixes: Named<Methods>,
+    actions: Names,
 }
 
 /// At most one route for each of seven methods.
@@ -47,17 +48,14 @@ pub enum Access {
 }
 
 impl Routes {
-    /// The actions of all routes, some of them more than once.
+    /// The actions of all routes and messages.
     pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
-        let methods = self.exact.iter().chain(self.prefixes.iter()).flat_map(|(_, methods)| methods);
-        let routes = methods.flat_map(|(_, route)| {
-            let of_messages = route.messages.iter().flat_map(|messages| messages.routes());
-            of_messages.chain([route])
-        });
-        routes.filter_map(|route| match &route.access {
-            Access::Action(action) => Some(action.as_str()),
-            Access::Public => None,
-        })
+        self.actions.iter().map(|(action, ())| action)
+    }
+
+    /// Whether a route or message has this action.
+    pub(crate) fn has_action(&self, action: &str) -> bool {
+        self.actions.contains(action)
     }
 
     pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
@@ -74,6 +72,7 @@ impl Routes {
         }
         let mut exact: Named<Methods> = Named::new();
         let mut prefixes: Named<Methods> = Named::new();
+        let mut actions = Names::new();
         for (index, config) in listed.iter().enumerate() {
             let error =
                 |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
@@ -111,10 +110,11 @@ impl Routes {
                 if route.access == Access::Public {
                     return Err(error("", "must have an action where it has mcp"));
                 }
-                let messages = Messages::new(mcp, &route)
+                let messages = Messages::new(mcp, &route, &mut actions)
                     .map_err(|fault| error(&[".", &fault.path].concat(), &fault.problem))?;
                 route.messages = Some(Arc::new(messages));
             }
+            route.note_action(&mut actions);
             let route = Arc::new(route);
             if config.methods.is_empty() {
                 return Err(error(".methods", "must name at least one method"));
@@ -135,7 +135,7 @@ impl Routes {
                 methods.push((method, Arc::clone(&route)));
             }
         }
-        Ok(Routes { exact, prefixes })
+        Ok(Routes { exact, prefixes, actions })
     }
 
     /// The route of a decoded path. The most specific path decides, whatever methods it
@@ -193,6 +193,12 @@ impl Route {
             return Err((".model", ID_FORM));
         }
         Ok(())
+    }
+
+    pub(crate) fn note_action(&self, actions: &mut Names) {
+        if let Access::Action(action) = &self.access {
+            actions.add(action);
+        }
     }
 
     /// Whether those who ask here speak MCP, and are answered so.
