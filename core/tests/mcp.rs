@@ -212,6 +212,122 @@ fn what_a_refused_call_would_have_used_up_is_not_used() {
     assert_eq!(gate.code(&signed, &call("book")), "ok");
 }
 
+/// The code of what a gate answers to this body under these headers.
+fn judged(headers: &[(&str, &str)], body: &str) -> &'static str {
+    let mut gate = Gate::of(&json!({"guardrails": {"flights:complete": {"core:approval:required": true}}}));
+    let credential = issued(&["flights:search", "flights:connect", "flights:complete"]).to_header();
+    let all: Vec<_> = [("agent-passport", credential.as_str())].iter().chain(headers).copied().collect();
+    match gate.begin(&all, None) {
+        Step::NeedBody(mut pending) => {
+            pending.absorb_message(body.as_bytes().to_vec()).unwrap();
+            let verifier = Verifier::new(&gate.snapshot).with_process(&gate.process);
+            code(&verifier.finish(pending, NOW, &mut gate.memory))
+        }
+        decided => code(&decided),
+    }
+}
+
+#[test]
+fn a_message_that_can_be_read_in_two_ways_is_refused() {
+    let good = call("search").to_string();
+    assert_eq!(judged(&[], &good), "ok");
+    for body in [
+        "",
+        "7",
+        "{}",
+        "[]",
+        &format!("[{good}]"),
+        &format!("{good}{good}"),
+        &good.replace("2.0", "1.0"),
+        &good.replace("\"jsonrpc\":\"2.0\",", ""),
+        &good.replace("\"id\":1", "\"id\":1,\"id\":2"),
+        &good.replace("\"id\":1", "\"id\":1,\"ID\":1"),
+        &good.replace("\"id\":1", "\"id\":1,\"result\":{}"),
+        &good.replace("\"id\":1", "\"id\":1,\"more\":{}"),
+        &good.replace("\"tools/call\"", "[\"tools/call\"]"),
+        &good.replace("\"tools/call\"", "\"\""),
+        &good.replace("\"name\":\"search\"", "\"name\":7"),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["search"]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":7}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+    ] {
+        assert_eq!(judged(&[], body), "mcp_message_malformed", "{body}");
+    }
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized","params":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#,
+    ] {
+        assert_eq!(judged(&[], body), "ok", "{body}");
+    }
+}
+
+#[test]
+fn headers_must_say_what_the_message_says() {
+    let good = call("search").to_string();
+    let read = r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b"}}"#;
+    let asked = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"taskId":"t"}}"#;
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#;
+    for (header, body, expected) in [
+        (("mcp-name", "search"), good.as_str(), "ok"),
+        (("mcp-name", "=?base64?c2VhcmNo?="), &good, "ok"),
+        (("mcp-name", "=?base64?c2VhcmNp?="), &good, "mcp_header_mismatch"),
+        (("mcp-name", "=?base64?c2VhcmNo"), &good, "mcp_header_mismatch"),
+        (("mcp-name", "=?base64?/w==?="), &good, "mcp_header_mismatch"),
+        (("mcp-name", "book"), &good, "mcp_header_mismatch"),
+        (("mcp-name", "LIS"), &good, "mcp_header_mismatch"),
+        (("mcp-name", ""), &good, "mcp_header_mismatch"),
+        (("mcp-name", "a:b"), read, "mcp_method_unknown"),
+        (("mcp-name", "a:c"), read, "mcp_header_mismatch"),
+        (("mcp-name", "t"), asked, "hold"),
+        (("mcp-name", "u"), asked, "mcp_header_mismatch"),
+        (("mcp-method", "tools/call"), &good, "ok"),
+        (("mcp-method", "Tools/call"), &good, "mcp_header_mismatch"),
+        (("mcp-method", "ping"), &good, "mcp_header_mismatch"),
+        (("mcp-method", "tools/call"), answer, "mcp_header_mismatch"),
+        (("content-encoding", "identity"), &good, "mcp_message_malformed"),
+    ] {
+        assert_eq!(judged(&[header], body), expected, "{header:?} {body}");
+    }
+    for name in ["mcp-name", "mcp-method", "mcp-protocol-version", "mcp-session-id", "content-type"] {
+        assert_eq!(judged(&[(name, "search"), (name, "search")], &good), "header_ambiguous", "{name}");
+    }
+}
+
+#[test]
+fn what_is_approved_is_the_call_whatever_its_id() {
+    let mut gate = Gate::of(&json!({"guardrails": {"flights:search": {"core:approval:required": true}}}));
+    let credential = issued(&["flights:search"]).to_header();
+    let mut held = |change: &dyn Fn(&mut Value)| {
+        let mut message = call("search");
+        message["params"]["_meta"] = json!({"progressToken": 1, "v": 1});
+        change(&mut message);
+        let step = gate.step(&[("agent-passport", &credential)], None, &message);
+        let Step::Hold(held) = step else { panic!("{step:?}") };
+        assert_eq!(held.refused.message_id, Some(message["id"].to_string()));
+        held.binding
+    };
+    let same = held(&|_| {});
+    assert_eq!(held(&|message| message["id"] = json!("another")), same);
+    for name in ["progressToken", "traceparent", "tracestate", "baggage"] {
+        assert_eq!(held(&|message| message["params"]["_meta"][name] = json!("x")), same);
+    }
+    let others: [&dyn Fn(&mut Value); 5] = [
+        &|message| message["params"]["arguments"]["to"] = json!("OPO"),
+        &|message| message["params"]["arguments"]["_meta"] = json!({}),
+        &|message| message["params"]["more"] = json!(1),
+        &|message| message["params"]["_meta"]["v"] = json!(2),
+        &|message| message["params"]["progressToken"] = json!(1),
+    ];
+    for other in others {
+        assert_ne!(held(other), same);
+    }
+}
+
 #[test]
 fn what_a_message_may_be_nested_and_how_many_values_it_may_have_is_bounded() {
     let mut gate = Gate::of(&json!({}));
