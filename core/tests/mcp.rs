@@ -55,8 +55,10 @@ impl Gate {
     }
 
     fn begin(&mut self, headers: &[(&str, &str)], source: Option<&str>) -> Step {
-        let headers: Vec<_> = [("content-type", "application/json")]
-            .iter()
+        let is_typed = headers.iter().any(|(name, _)| *name == "content-type");
+        let typed = (!is_typed).then_some(&("content-type", "application/json"));
+        let headers: Vec<_> = typed
+            .into_iter()
             .chain(headers)
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
             .collect();
@@ -165,6 +167,25 @@ fn without_a_credential_only_the_tools_of_the_policy_may_be_called() {
     assert_eq!(code(&ask("unlisted")), "mcp_tool_unknown");
     assert_eq!(code(&gate.step(&[], Some("192.0.2.2"), &call("search"))), "ok");
     assert_eq!(code(&gate.step(&[], None, &call("search"))), "anonymous_not_allowed");
+}
+
+#[test]
+fn a_tool_asks_for_its_own_permission_and_everything_else_for_the_routes() {
+    let mut gate = Gate::of(&json!({}));
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let complete = json!({"jsonrpc": "2.0", "id": 1, "method": "completion/complete"});
+    for (permission, passing) in [
+        ("flights:search", [true, false, false, false]),
+        ("flights:book", [false, true, false, false]),
+        ("flights:connect", [false, false, true, false]),
+        ("flights:complete", [false, false, false, true]),
+    ] {
+        let signed = issued(&[permission]);
+        for (message, passes) in [&call("search"), &call("book"), &list, &complete].into_iter().zip(passing) {
+            let expected = if passes { "ok" } else { "permission_denied" };
+            assert_eq!(gate.code(&signed, message), expected, "{permission} {message}");
+        }
+    }
 }
 
 #[test]
@@ -290,6 +311,10 @@ fn headers_must_say_what_the_message_says() {
         (("mcp-method", "ping"), &good, "mcp_header_mismatch"),
         (("mcp-method", "tools/call"), answer, "mcp_header_mismatch"),
         (("content-encoding", "identity"), &good, "mcp_message_malformed"),
+        (("content-type", "application/json;charset=UTF-8"), &good, "ok"),
+        (("content-type", "application/json;charset=utf-16"), &good, "mcp_message_malformed"),
+        (("content-type", "application/jsonp"), &good, "mcp_message_malformed"),
+        (("content-type", "text/plain"), &good, "mcp_message_malformed"),
     ] {
         assert_eq!(judged(&[header], body), expected, "{header:?} {body}");
     }
