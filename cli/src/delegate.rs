@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     match modei::verify(&modei::from_json(signed.to_json().into_bytes()), &SelfContained) {
         Ok(_) => {}
         // The chain's root is an issuer's, whose key is not at hand.
-        Err(Denial { reason: Reason::SignatureKeyUnavailable, .. }) => {}
+        Err(denial) if denial.reason == Reason::SignatureKeyUnavailable => {}
         Err(denial) => return draft::refusal(&denial),
     }
     Ok(args.form.answer(&signed, &key, &draft)?.noting(notes))

@@ -20,6 +20,8 @@ mod issue;
 mod keyfile;
 mod keygen;
 mod output;
+mod receipts;
+mod settlement;
 mod sign;
 mod trust;
 mod trust_store;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args, credential::Asked::Any),
         Command::Issue(args) => issue::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Receipts(command) => receipts::run(&command),
+        Command::Settlement(command) => settlement::run(&command),
         Command::Sign(args) => sign::run(&args),
         Command::Trust(args) => trust_store::run(&args),
         Command::Verify(args) => verify::run(&args, credential::Asked::Any),
@@ -86,5 +90,9 @@ enum Command {
     Audit(audit::Command),
     #[command(subcommand)]
     Catalog(catalog::Command),
+    #[command(subcommand)]
+    Receipts(receipts::Command),
+    #[command(subcommand)]
+    Settlement(settlement::Command),
     Watch(watch::Args),
 }

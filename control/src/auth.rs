@@ -41,8 +41,14 @@ scopes! {
     Approve = "approve";
     /// Read what was changed by whom.
     AuditRead = "audit:read";
+    /// Settle what agents owe, and say what became of it.
+    BillingWrite = "billing:write";
+    /// See settlements and what they are made of, and whether gates keep their promises.
+    BillingRead = "billing:read";
     /// Ask a gate for a decision, without passing it.
     Check = "check";
+    /// Meter uses outside a gate: each makes a receipt.
+    Consume = "consume";
     /// Have the service decide on actions: it counts, spends and records them.
     Enforce = "enforce";
     /// Follow registries of others.
@@ -65,6 +71,8 @@ scopes! {
     PassportsRead = "passports:read";
     /// Issue, reissue and revoke passports.
     PassportsWrite = "passports:write";
+    /// Read receipts, with what agents signed.
+    ReceiptsRead = "receipts:read";
     /// Revoke whatever others have issued, and take it back.
     Revocations = "revocations";
     /// Register agents, issue, revoke and disable in the badge registry.
@@ -85,15 +93,21 @@ impl<S: Scope> FromRequestParts<App> for Caller<S> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let known = identify(parts, app).await?.ok_or_else(|| {
-            ApiError::unauthorized("an API key is needed: Authorization: Bearer mod_live_…")
-        })?;
+        let known = identify(parts, app).await?.ok_or_else(needed)?;
         if !known.scopes.contains(S::NAME) {
             return Err(ApiError::forbidden(format!("the API key lacks the scope {}", S::NAME)));
         }
         Ok(Caller { key_id: known.id, scopes: known.scopes, scope: PhantomData })
     }
 }
+
+/// 401, where no API key was presented.
+pub(crate) fn needed() -> ApiError {
+    ApiError::unauthorized("an API key is needed: Authorization: Bearer mod_live_…")
+}
+
+/// The header in which CapiscIO's clients bring an API key.
+pub(crate) const REGISTRY_KEY: &str = "x-capiscio-registry-key";
 
 /// An API key that was presented and is good.
 #[derive(Clone, Debug)]
@@ -114,7 +128,7 @@ pub async fn identify(parts: &Parts, app: &App) -> ApiResult<Option<KnownKey>> {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let registry = parts.headers.get("x-capiscio-registry-key").and_then(|value| value.to_str().ok());
+    let registry = parts.headers.get(REGISTRY_KEY).and_then(|value| value.to_str().ok());
     // Where a request has both, the other is a badge (RFC-003 section 3.1).
     let Some(token) = registry.or(bearer) else { return Ok(None) };
     let known = find(app, token).await?;

@@ -35,6 +35,10 @@ const TABLES: &[&str] = &[
     "checkpoints",
     "enrolment_tokens",
     "passports",
+    "receipts",
+    "settlements",
+    "settled_receipts",
+    "settlement_changes",
     "used_assertions",
     "revocations",
     "revocation_changes",
@@ -57,7 +61,7 @@ const TABLES: &[&str] = &[
 /// Tables that no backup has. What was used once at a gate matters for minutes, changes
 /// with every request, and would be old by the time that anybody restores it: after a
 /// restore there are minutes in which it is not known, with or without these rows.
-const LEFT_OUT: &[&str] = &["gate_nonces"];
+const LEFT_OUT: &[&str] = &["gate_nonces", "consumption_nonces"];
 
 /// The numbers of changes go on from this far behind the backup's last. Gates take no
 /// number that is lower than one they have seen, and what was changed after the backup had

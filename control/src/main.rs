@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use portcullis_control::settings::{ApiKeyArgs, Cli, Command, LogFormat};
-use portcullis_control::{auth, backup, db, reseal, server};
+use portcullis_control::{auth, backup, db, mcp, reseal, server};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -13,7 +13,11 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = match &cli.command {
         Command::Serve(settings) => settings.log_format,
-        Command::ApiKey(_) | Command::Backup(_) | Command::Restore(_) | Command::Reseal(_) => LogFormat::Text,
+        Command::ApiKey(_)
+        | Command::Backup(_)
+        | Command::Mcp(_)
+        | Command::Restore(_)
+        | Command::Reseal(_) => LogFormat::Text,
     };
     start_log(format);
     match run(cli.command).await {
@@ -33,6 +37,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve(settings) => server::serve(*settings).await,
         Command::ApiKey(args) => make_api_key(&args).await,
         Command::Backup(args) => backup::backup(&args).await,
+        Command::Mcp(args) => mcp::stdio::serve(&args).await,
         Command::Reseal(args) => reseal::reseal(&args).await,
         Command::Restore(args) => backup::restore(&args).await,
     }
@@ -56,7 +61,8 @@ async fn make_api_key(args: &ApiKeyArgs) -> Result<()> {
 }
 
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rmcp=error,sqlx=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),

@@ -34,6 +34,9 @@ pub struct Metrics {
     spend_accounts: Family<GateLabels, Gauge>,
     records: Family<DecisionLabels, Counter>,
     batches_refused: Family<CodeLabels, Counter>,
+    receipts: Counter,
+    settlements: Family<OutcomeLabels, Counter>,
+    receipts_excluded: Family<CodeLabels, Counter>,
     records_waiting: Family<GateLabels, Gauge>,
     records_dropped: Family<GateLabels, Counter>,
     waiting: Mutex<HashMap<(String, [u8; 16]), Waiting>>,
@@ -104,6 +107,11 @@ struct DecisionLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct CodeLabels {
     code: &'static str,
 }
@@ -133,6 +141,9 @@ impl Metrics {
             spend_accounts: Family::default(),
             records: Family::default(),
             batches_refused: Family::default(),
+            receipts: Counter::default(),
+            settlements: Family::default(),
+            receipts_excluded: Family::default(),
             records_waiting: Family::default(),
             records_dropped: Family::default(),
             waiting: Mutex::default(),
@@ -143,6 +154,13 @@ impl Metrics {
             registry: Mutex::default(),
         };
         registry.register("requests", "Requests that were answered", metrics.requests.clone());
+        registry.register("receipts", "Receipts that were stored", metrics.receipts.clone());
+        registry.register("settlements", "Settlements that came to their end", metrics.settlements.clone());
+        registry.register(
+            "receipts_excluded",
+            "Receipts that settlements left out, by what is wrong with them",
+            metrics.receipts_excluded.clone(),
+        );
         registry.register("request_seconds", "How long answers took", metrics.seconds.clone());
         registry.register(
             "push_latency_seconds",
@@ -294,6 +312,21 @@ impl Metrics {
     /// A batch was refused with this code.
     pub fn batch_refused(&self, code: &'static str) {
         self.batches_refused.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// So many receipts were stored.
+    pub fn receipts_taken(&self, count: usize) {
+        self.receipts.inc_by(count as u64);
+    }
+
+    /// A settlement came to its end: `done` or `failed`.
+    pub fn settled(&self, outcome: &'static str) {
+        self.settlements.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// So many receipts were left out of a settlement, for this reason.
+    pub fn receipts_excluded(&self, code: &'static str, count: u64) {
+        self.receipts_excluded.get_or_create(&CodeLabels { code }).inc_by(count);
     }
 
     /// All of it, in the text format of OpenMetrics.

@@ -1,10 +1,11 @@
 //! Serving: the routes with what holds for all of them, and the process's beginning and end.
 
 use crate::api;
+use crate::auth::REGISTRY_KEY;
 use crate::error::{ApiError, ApiResult};
 use crate::follow;
 use crate::limits::Credential;
-use crate::{App, Settings, approvals, trust};
+use crate::{App, Settings, approvals, mcp, trust};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest body: a passport with the longest chain is 64 KiB, several fit.
-const MAX_BODY: usize = 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 /// How long requests that are under way may take once the service is told to end: a long
 /// poll waits 30 s at most, and is answered at once when it can be.
@@ -34,7 +35,7 @@ pub fn router(app: App) -> Router {
     let (router, document) = api::routes().split_for_parts();
     let document = api::document(&document).unwrap_or_default();
     let document = move || async move { ([("content-type", "application/json")], document) };
-    router
+    let rest = router
         .route("/openapi.json", get(document))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here") })
         .method_not_allowed_fallback(|| async {
@@ -44,14 +45,23 @@ pub fn router(app: App) -> Router {
                 "this method is not served here",
             )
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(app.clone(), admit))
-        .layer(middleware::from_fn_with_state(app.clone(), finish))
-        .with_state(app)
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    let rest = guarded(rest, &app);
+    let tools = guarded(mcp::http::routes(&app, rest.clone()), &app);
+    rest.merge(tools)
 }
 
-/// The routes on which gates wait for what is new, half a minute at most.
-const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust"];
+/// What holds for every request. A tool's call is two: one of `/mcp`, one of what it calls.
+fn guarded(router: Router<App>, app: &App) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(app.clone(), admit))
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .with_state(app.clone())
+}
+
+/// The routes on which gates wait for what is new, and others for a settlement: half a minute
+/// at most.
+const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust", "/api/billing"];
 
 /// Refuses who calls too often, and gives each request its time.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {
@@ -91,7 +101,7 @@ fn credential(request: &Request) -> Option<Credential> {
     if headers.contains_key("signature-input") {
         return Some(Credential::Signature);
     }
-    let has_key = headers.contains_key(AUTHORIZATION) || headers.contains_key("x-capiscio-registry-key");
+    let has_key = headers.contains_key(AUTHORIZATION) || headers.contains_key(REGISTRY_KEY);
     has_key.then_some(Credential::Key)
 }
 

@@ -24,6 +24,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// Read a backup into an empty database, of either kind
     Restore(RestoreArgs),
+    /// Serve the tools of the Model Context Protocol on standard input and output, for a client
+    /// that starts this program; they call a running service
+    Mcp(McpArgs),
     /// Seal the signing keys under a new master key, while the service does not run
     Reseal(ResealArgs),
 }
@@ -93,6 +96,21 @@ pub struct ResealArgs {
     pub new_master_key_file: PathBuf,
 }
 
+/// `portcullis-control mcp`.
+#[derive(Args, Debug)]
+pub struct McpArgs {
+    /// The running service: https://HOST or http://HOST:PORT
+    #[arg(long, env = "MODEI_API_URL", default_value = "http://127.0.0.1:8700")]
+    pub url: String,
+    /// The API key that the tools call with; better by environment, where others on this
+    /// machine do not see it
+    #[arg(long, env = "MODEI_API_KEY", hide_env_values = true)]
+    pub key: String,
+    /// Certificates in PEM that are trusted beside the public ones
+    #[arg(long, env = "PORTCULLIS_EXTRA_CA")]
+    pub extra_ca: Option<PathBuf>,
+}
+
 /// `portcullis-control serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -143,6 +161,14 @@ pub struct Settings {
     /// more
     #[arg(long, env = "PORTCULLIS_REQUEST_SECONDS", default_value_t = 30)]
     pub request_seconds: u32,
+    /// A host, or HOST:PORT, by which clients of the Model Context Protocol reach `/mcp`,
+    /// beside the public URL's, the address listened on and loopback; may be repeated
+    #[arg(long = "mcp-host", env = "PORTCULLIS_MCP_HOSTS", value_delimiter = ',')]
+    pub mcp_hosts: Vec<String>,
+    /// An origin, as in https://console.example:443, whose pages may call `/mcp` from a
+    /// browser; may be repeated. Left out: none
+    #[arg(long = "mcp-origin", env = "PORTCULLIS_MCP_ORIGINS", value_delimiter = ',')]
+    pub mcp_origins: Vec<String>,
     /// How registries and domains of others are reached
     #[command(flatten)]
     pub outside: Outside,

@@ -1,9 +1,8 @@
 //! What may be asked without a credential.
 
-use crate::config::{AnonymousConfig, ConfigError};
+use crate::config::{AnonymousConfig, Spot};
 use crate::guardrails::{Limits, Rules};
 use crate::route::Routes;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,19 +15,14 @@ pub(crate) struct Anonymous {
 }
 
 impl Anonymous {
-    /// Checks a policy.
-    ///
-    /// # Errors
-    /// For an action that no route has, and for a text that is not one line.
-    pub(crate) fn new(config: &AnonymousConfig, routes: &Routes) -> Result<Self, ConfigError> {
+    /// Checks a policy. A fault is an action that no route has, and a text that is not one line.
+    pub(crate) fn checked(config: &AnonymousConfig, routes: &Routes, spot: &Spot<'_>) -> Self {
         let lists =
             [("allowed_actions", &config.allowed_actions), ("blocked_actions", &config.blocked_actions)];
         for (member, listed) in lists {
+            let list = spot.member(member);
             for (index, action) in listed.iter().enumerate() {
-                if !routes.has_action(action) {
-                    let path = format!("anonymous.{member}[{index}]");
-                    return Err(ConfigError::new(path, "is an action that no route has"));
-                }
+                list.element(index).check(routes.has_action(action), "", "is an action that no route has");
             }
         }
         let mut upgrade = String::new();
@@ -36,10 +30,8 @@ impl Anonymous {
             [("upgrade_message", &config.upgrade_message), ("upgrade_url", &config.upgrade_url)]
         {
             let text = text.as_deref().unwrap_or_default();
-            if text.len() > MOST_TEXT || text.contains(char::is_control) {
-                let problem = format!("must be one line of at most {MOST_TEXT} bytes");
-                return Err(ConfigError::new(format!("anonymous.{member}"), problem));
-            }
+            let is_line = text.len() <= MOST_TEXT && !text.chars().any(char::is_control);
+            spot.check(is_line, member, "must be one line of at most 512 bytes");
             if !upgrade.is_empty() && !text.is_empty() {
                 upgrade.push(' ');
             }
@@ -47,7 +39,7 @@ impl Anonymous {
         }
         let limits = [Some(config.rate_limit_per_minute), Some(config.rate_limit_per_hour), None];
         let rules = Rules::of_policy(Limits(limits), config.read_only, &config.blocked_actions);
-        Ok(Anonymous { allowed: config.allowed_actions.clone(), rules, upgrade })
+        Anonymous { allowed: config.allowed_actions.clone(), rules, upgrade }
     }
 
     /// Whether `action` may be asked at all.

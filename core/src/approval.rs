@@ -1,11 +1,10 @@
 //! Requests that a person has approved.
 
 use crate::base64;
-use crate::config::{ApprovalConfig, ConfigError};
+use crate::config::{ApprovalConfig, Spot};
 use crate::live::read_hex;
 use crate::time::UnixTime;
 use crate::trust::{ID_FORM, is_id};
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -18,36 +17,29 @@ pub(crate) struct Approval {
     pub(crate) expires_at: UnixTime,
 }
 
-/// Checks what a control service has approved.
-///
-/// # Errors
-/// For a member that is malformed, and for more than 1,000 of them.
-pub(crate) fn approvals(listed: &[ApprovalConfig]) -> Result<Vec<Approval>, ConfigError> {
+/// Checks what a control service has approved. A fault is a member that is malformed, and
+/// more than 1,000 of them.
+pub(crate) fn approvals(listed: &[ApprovalConfig], spot: &Spot<'_>) -> Vec<Approval> {
     // They live for minutes, and people make them.
     const MOST: usize = 1000;
-    if listed.len() > MOST {
-        return Err(ConfigError::new("approvals", "must be at most 1000"));
-    }
+    spot.check(listed.len() <= MOST, "", "must be at most 1000");
     let mut approvals = Vec::with_capacity(listed.len());
     for (index, config) in listed.iter().enumerate() {
-        let wrong =
-            |member: &str, problem| Err(ConfigError::new(format!("approvals[{index}].{member}"), problem));
-        if !is_id(&config.id) {
-            return wrong("id", ID_FORM);
-        }
+        let spot = spot.element(index);
+        spot.check(is_id(&config.id), "id", ID_FORM);
         let mut binding = [0; 32];
-        if read_hex(&config.binding, &mut binding).is_none() {
-            return wrong("binding", "must be 64 lower-case hexadecimal digits");
+        let hex = read_hex(&config.binding, &mut binding);
+        spot.check(hex.is_some(), "binding", "must be 64 lower-case hexadecimal digits");
+        let lane = base64::decode_url(&config.lane).and_then(|lane| lane.try_into().ok());
+        let lane = spot.known(lane, "lane", "must be the base64url of 16 bytes");
+        let expires_at = UnixTime::from_iso(&config.expires_at);
+        let problem = "must be a time as 2026-01-31T00:00:00.000Z";
+        let expires_at = spot.known(expires_at, "expires_at", problem);
+        if let (Some(lane), Some(expires_at)) = (lane, expires_at) {
+            approvals.push(Approval { id: config.id.clone(), binding, lane, expires_at });
         }
-        let Some(lane) = base64::decode_url(&config.lane).and_then(|lane| lane.try_into().ok()) else {
-            return wrong("lane", "must be the base64url of 16 bytes");
-        };
-        let Some(expires_at) = UnixTime::from_iso(&config.expires_at) else {
-            return wrong("expires_at", "must be a time as 2026-01-31T00:00:00.000Z");
-        };
-        approvals.push(Approval { id: config.id.clone(), binding, lane, expires_at });
     }
-    Ok(approvals)
+    approvals
 }
 
 impl Approval {

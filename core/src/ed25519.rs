@@ -84,17 +84,6 @@ impl SecretKey {
     pub fn attestation_key(&self) -> SecretKey {
         SecretKey::from_seed(hmac_sha256(&self.seed, b"portcullis attestation key 1"))
     }
-
-    /// As [`public_key`](Self::public_key), without the table of the base point's
-    /// multiples that makes it faster: it is 30 KB of a plugin's file.
-    pub(crate) fn public_key_without_table(&self) -> [u8; 32] {
-        backend::public_key_without_table(&self.seed)
-    }
-
-    /// As [`sign`](Self::sign), the same signature, without that table.
-    pub(crate) fn sign_without_table(&self, message: &[u8]) -> [u8; 64] {
-        backend::sign_without_table(&self.seed, message)
-    }
 }
 
 /// Nothing of the seed is shown.
@@ -191,17 +180,6 @@ mod backend {
         SigningKey::from_bytes(seed).sign(message).to_bytes()
     }
 
-    /// RFC 8032 section 5.1.5, by constant-time multiplication.
-    pub(super) fn public_key_without_table(seed: &[u8; 32]) -> [u8; 32] {
-        times_base(&expand(seed).0)
-    }
-
-    /// RFC 8032 section 5.1.6, by constant-time multiplication.
-    pub(super) fn sign_without_table(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
-        let (secret, prefix) = expand(seed);
-        sign_by(&times_base, &secret, &prefix, &times_base(&secret), message)
-    }
-
     /// What signing needs, worked out once.
     pub(super) struct Prepared {
         secret: Scalar,
@@ -218,29 +196,20 @@ mod backend {
             Prepared { secret, prefix, public_key, table }
         }
 
+        /// RFC 8032 section 5.1.6, by constant-time multiplication.
         pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
-            let times_base = |scalar: &Scalar| self.table.mul_base(scalar).compress().to_bytes();
-            sign_by(&times_base, &self.secret, &self.prefix, &self.public_key, message)
+            let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[&self.prefix, message]));
+            let commitment = self.table.mul_base(&nonce).compress().to_bytes();
+            let hash = sha512(&[&commitment, &self.public_key, message]);
+            let challenge = Scalar::from_bytes_mod_order_wide(&hash);
+            #[expect(clippy::arithmetic_side_effects, reason = "arithmetic modulo the group's order")]
+            let response = nonce + challenge * self.secret;
+            Signature::from_components(commitment, response.to_bytes()).to_bytes()
         }
 
         pub(super) fn public_key(&self) -> &[u8; 32] {
             &self.public_key
         }
-    }
-
-    fn sign_by(
-        times_base: &dyn Fn(&Scalar) -> [u8; 32],
-        secret: &Scalar,
-        prefix: &[u8; 32],
-        public_key: &[u8; 32],
-        message: &[u8],
-    ) -> [u8; 64] {
-        let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[prefix, message]));
-        let commitment = times_base(&nonce);
-        let challenge = Scalar::from_bytes_mod_order_wide(&sha512(&[&commitment, public_key, message]));
-        #[expect(clippy::arithmetic_side_effects, reason = "arithmetic modulo the group's order")]
-        let response = nonce + challenge * secret;
-        Signature::from_components(commitment, response.to_bytes()).to_bytes()
     }
 
     /// The secret scalar, and what nonces are made from.
@@ -251,11 +220,6 @@ mod backend {
         secret.copy_from_slice(first);
         prefix.copy_from_slice(second);
         (Scalar::from_bytes_mod_order(clamp_integer(secret)), prefix)
-    }
-
-    #[expect(clippy::arithmetic_side_effects, reason = "arithmetic of the curve")]
-    fn times_base(scalar: &Scalar) -> [u8; 32] {
-        (ED25519_BASEPOINT_POINT * scalar).compress().to_bytes()
     }
 
     fn sha512(parts: &[&[u8]]) -> [u8; 64] {
@@ -305,9 +269,6 @@ mod backend {
             &self.0.pk
         }
     }
-
-    pub(super) use public_key as public_key_without_table;
-    pub(super) use sign as sign_without_table;
 }
 
 #[cfg(not(any(feature = "dalek", feature = "compact")))]
@@ -342,13 +303,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_signature_without_a_table_is_the_same_signature(
+        fn a_signature_of_a_prepared_key_is_the_same_signature(
             seed in any::<[u8; 32]>(),
             message in any::<Vec<u8>>(),
         ) {
             let key = SecretKey::from_seed(seed);
-            prop_assert_eq!(key.public_key_without_table(), key.public_key());
-            prop_assert_eq!(key.sign_without_table(&message), key.sign(&message));
             let prepared = Prepared::new(&key);
             prop_assert_eq!(*prepared.public_key(), key.public_key());
             prop_assert_eq!(prepared.sign(&message), key.sign(&message));

@@ -93,6 +93,10 @@ impl Reason {
                 ISSUER,
                 "Issue the passport anew, under the catalog that is in force. Right after a catalog was published, try again: the gate may not have heard of it yet.",
             ),
+            Reason::CatalogPinMissing => (
+                CALLER,
+                "Ask the gate's operator for a passport that was issued under its catalog: what has a price is open to those alone who have agreed to it.",
+            ),
             Reason::ChallengeExpired => (
                 CALLER,
                 "Sign the request again, with the nonce of the `Accept-Signature` in this answer; challenges live for a minute.",

@@ -45,17 +45,17 @@ mod verifier;
 pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
-    Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig, GateConfiguration,
-    GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig, Mode,
-    PassportConstraintsConfig, Profile, Repeats, ReservedHeaders, RevokedBadge, RevokedPassport, RouteConfig,
-    SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig, TrustConfig, Windows,
-    WindowsConfig,
+    CatalogPricesConfig, Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig,
+    GateConfiguration, GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig,
+    Mode, PassportConstraintsConfig, PriceSince, Profile, Repeats, ReservedHeaders, RevokedBadge,
+    RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig,
+    TrustConfig, Windows, WindowsConfig,
 };
 pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,
     LocalCounters, Usage, WINDOWS as COUNTER_WINDOWS,
 };
-pub use denial::Denial;
+pub use denial::{Denial, Told};
 pub use ed25519::{PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use memory::{LocalMemory, Memory};
@@ -72,5 +72,6 @@ pub use snapshot::Snapshot;
 pub use time::{CLOCK_SKEW_MS, UnixTime};
 pub use trust::{SIMPLEGUARD_ISSUER, Tier, Trust};
 pub use verifier::{
-    BoundRequest, Credential, Held, Identity, Pending, Permit, Refused, Step, Verifier, Wanted, check_window,
+    BoundRequest, Credential, Held, Identity, Metered, Pending, Permit, Refused, Step, Verifier, Wanted,
+    check_window,
 };

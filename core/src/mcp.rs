@@ -2,7 +2,7 @@
 //! business each is. Revisions 2025-03-26 to 2026-07-28 of the specification.
 
 use crate::base64;
-use crate::config::{ConfigError, McpConfig};
+use crate::config::{McpConfig, Spot};
 use crate::denial::Denial;
 use crate::ed25519::sha256;
 use crate::json::{self, Limits, Object, Value, canonical_text, write_string};
@@ -44,35 +44,26 @@ pub(crate) struct Message<'b> {
 
 impl Messages {
     /// What `config` lists, on the route `own`; adds the actions of all.
-    ///
-    /// # Errors
-    /// For what cannot be a route; paths begin at the member `mcp`.
-    pub(crate) fn new(config: &McpConfig, own: &Route, actions: &mut Names) -> Result<Self, ConfigError> {
+    pub(crate) fn checked(config: &McpConfig, own: &Route, actions: &mut Names, spot: &Spot<'_>) -> Self {
         // More than any server offers its clients, which read the list whole.
         const MAX_LISTED: usize = 1024;
         let mut messages = Messages { tools: Named::new(), methods: Named::new(), has_public: false };
         let both = [
-            ("mcp.tools", &config.tools, &mut messages.tools),
-            ("mcp.methods", &config.methods, &mut messages.methods),
+            ("tools", &config.tools, &mut messages.tools),
+            ("methods", &config.methods, &mut messages.methods),
         ];
-        for (path, listed, routes) in both {
-            if listed.len() > MAX_LISTED {
-                return Err(ConfigError::new(path, "has more than 1024 entries"));
-            }
+        for (member, listed, routes) in both {
+            spot.check(listed.len() <= MAX_LISTED, member, "has more than 1024 entries");
+            let spot = spot.member(member);
             for (name, target) in listed {
-                let route = match own.of_message(target) {
-                    Ok(_) if name.is_empty() || name == CALL => Err(("", "cannot be listed here")),
-                    found => found,
-                };
-                let route = route.map_err(|(member, problem)| {
-                    ConfigError::new([path, ".", name, member].concat(), problem)
-                })?;
+                spot.check(!name.is_empty() && name != CALL, name, "cannot be listed here");
+                let route = own.of_message(target, &spot.member(name));
                 route.note_action(actions);
                 messages.has_public |= target.public;
                 routes.insert(name, Arc::new(route));
             }
         }
-        Ok(messages)
+        messages
     }
 
     /// Whether there is a message that needs no credential.

@@ -24,6 +24,7 @@ pub enum Reason {
     BodyNotSigned,
     BodyTooLarge,
     CatalogPinMismatch,
+    CatalogPinMissing,
     ChallengeExpired,
     ChallengeGateMismatch,
     ChallengeKeyMismatch,
@@ -103,7 +104,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 94] = [
+    pub const ALL: [Reason; 95] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
@@ -123,6 +124,7 @@ impl Reason {
         Reason::BodyNotSigned,
         Reason::BodyTooLarge,
         Reason::CatalogPinMismatch,
+        Reason::CatalogPinMissing,
         Reason::ChallengeExpired,
         Reason::ChallengeGateMismatch,
         Reason::ChallengeKeyMismatch,
@@ -279,6 +281,10 @@ impl Reason {
             Reason::CatalogPinMismatch => (
                 "catalog_pin_mismatch",
                 "The catalog version that the passport is pinned to is not one that the gate has published.",
+            ),
+            Reason::CatalogPinMissing => (
+                "catalog_pin_missing",
+                "The action has a price by the gate's catalog, and the credential is pinned to no version of it.",
             ),
             Reason::ChallengeExpired => {
                 ("challenge_expired", "The challenge that the request's proof answers is too old.")

@@ -1,13 +1,12 @@
 //! From path and method to what they amount to.
 
-use crate::config::{ConfigError, McpTargetConfig, Mode, Repeats, RouteConfig};
+use crate::config::{McpTargetConfig, Mode, Repeats, RouteConfig, Spot};
 use crate::mcp::Messages;
 use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::snapshot::is_authority;
 use crate::trust::{ID_FORM, is_action, is_id};
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -58,84 +57,64 @@ impl Routes {
         self.actions.contains(action)
     }
 
-    pub(crate) fn new(listed: &[RouteConfig], gate_mode: Mode) -> Result<Self, ConfigError> {
+    pub(crate) fn checked(listed: &[RouteConfig], gate_mode: Mode, spot: &Spot<'_>) -> Self {
         // More than anybody writes by hand; each worker keeps its own copy.
         const MAX_ROUTES: usize = 4096;
-        if listed.is_empty() {
-            return Err(ConfigError::new(
-                "routes",
-                "must have at least one route: what is not listed is refused",
-            ));
-        }
-        if listed.len() > MAX_ROUTES {
-            return Err(ConfigError::new("routes", format!("has more than {MAX_ROUTES} routes")));
-        }
-        let mut exact: Named<Methods> = Named::new();
-        let mut prefixes: Named<Methods> = Named::new();
-        let mut actions = Names::new();
+        spot.check(!listed.is_empty(), "", "must have at least one route: what is not listed is refused");
+        spot.check(listed.len() <= MAX_ROUTES, "", "has more than 4096 routes");
+        let mut routes = Routes { exact: Named::new(), prefixes: Named::new(), actions: Names::new() };
         for (index, config) in listed.iter().enumerate() {
-            let error =
-                |member: &str, problem: &str| ConfigError::new(format!("routes[{index}]{member}"), problem);
-            let told = |(member, problem)| error(member, problem);
-            let methods = match (&config.path, &config.path_prefix) {
-                (Some(path), None) if is_plain_path(path) => exact.entry(path),
-                (Some(_), None) => return Err(error(".path", PATH_FORM)),
-                (None, Some(prefix)) if is_plain_path(prefix) && prefix.ends_with('/') => {
-                    prefixes.entry(prefix)
-                }
-                (None, Some(_)) => {
-                    return Err(error(
-                        ".path_prefix",
-                        "must end with `/`, and otherwise be a path in normal form",
-                    ));
-                }
-                _ => return Err(error("", "must have one of path and path_prefix")),
-            };
-            // Never: an entry is made where there is none.
-            let methods = methods.ok_or_else(|| error("", "cannot be kept"))?;
-            let mut route = Route {
-                access: Access::of(config.action.as_deref(), config.public).map_err(told)?,
-                mode: config.mode.unwrap_or(gate_mode),
-                keep_credential: config.keep_credential,
-                allow_upgrade: config.allow_upgrade,
-                repeats: config.simpleguard_repeats.unwrap_or_default(),
-                cost_cents: config.cost_cents,
-                target_domain: config.target_domain.clone(),
-                model: config.model.clone(),
-                messages: None,
-                is_mcp: config.mcp.is_some(),
-            };
-            route.check_target().map_err(told)?;
-            if let Some(mcp) = &config.mcp {
-                if route.access == Access::Public {
-                    return Err(error("", "must have an action where it has mcp"));
-                }
-                let messages = Messages::new(mcp, &route, &mut actions)
-                    .map_err(|fault| error(&[".", &fault.path].concat(), &fault.problem))?;
-                route.messages = Some(Arc::new(messages));
-            }
-            route.note_action(&mut actions);
-            let route = Arc::new(route);
-            if config.methods.is_empty() {
-                return Err(error(".methods", "must name at least one method"));
-            }
-            for name in &config.methods {
-                let method = Method::from_name(name.as_bytes()).ok_or_else(|| {
-                    error(
-                        ".methods",
-                        "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
-                    )
-                })?;
-                if route.is_mcp && !matches!(method, Method::Delete | Method::Get | Method::Post) {
-                    return Err(error(".methods", "must be of GET, POST and DELETE where there is mcp"));
-                }
-                if methods.iter().any(|(known, _)| *known == method) {
-                    return Err(error(".methods", "names a method that this path has already"));
-                }
-                methods.push((method, Arc::clone(&route)));
-            }
+            routes.add(config, gate_mode, &spot.element(index));
         }
-        Ok(Routes { exact, prefixes, actions })
+        routes
+    }
+
+    fn add(&mut self, config: &RouteConfig, gate_mode: Mode, spot: &Spot<'_>) {
+        let known = match (&config.path, &config.path_prefix) {
+            (Some(path), None) => {
+                spot.check(is_plain_path(path), "path", PATH_FORM);
+                self.exact.entry(path)
+            }
+            (None, Some(prefix)) => {
+                let problem = "must end with `/`, and otherwise be a path in normal form";
+                spot.check(is_plain_path(prefix) && prefix.ends_with('/'), "path_prefix", problem);
+                self.prefixes.entry(prefix)
+            }
+            _ => None,
+        };
+        let Some(methods) = spot.known(known, "", "must have one of path and path_prefix") else { return };
+        spot.check(!config.methods.is_empty(), "methods", "must name at least one method");
+        let mut route = Route {
+            access: Access::checked(config.action.as_deref(), config.public, spot),
+            mode: config.mode.unwrap_or(gate_mode),
+            keep_credential: config.keep_credential,
+            allow_upgrade: config.allow_upgrade,
+            repeats: config.simpleguard_repeats.unwrap_or_default(),
+            cost_cents: config.cost_cents,
+            target_domain: config.target_domain.clone(),
+            model: config.model.clone(),
+            messages: None,
+            is_mcp: config.mcp.is_some(),
+        };
+        route.check_target(spot);
+        route.note_action(&mut self.actions);
+        if let Some(mcp) = &config.mcp {
+            spot.check(!config.public, "", "must have an action where it has mcp");
+            let messages = Messages::checked(mcp, &route, &mut self.actions, &spot.member("mcp"));
+            route.messages = Some(Arc::new(messages));
+        }
+        let route = Arc::new(route);
+        for name in &config.methods {
+            let problem = "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals";
+            let Some(method) = spot.known(Method::from_name(name.as_bytes()), "methods", problem) else {
+                return;
+            };
+            let may_be = !route.is_mcp || matches!(method, Method::Delete | Method::Get | Method::Post);
+            spot.check(may_be, "methods", "must be of GET, POST and DELETE where there is mcp");
+            let is_new = methods.iter().all(|(known, _)| *known != method);
+            spot.check(is_new, "methods", "names a method that this path has already");
+            methods.push((method, Arc::clone(&route)));
+        }
     }
 
     /// The route of a decoded path. The most specific path decides, whatever methods it
@@ -153,46 +132,35 @@ impl Routes {
     }
 }
 
-/// The member at fault, and what is wrong with it.
-type Fault = (&'static str, &'static str);
-
 impl Access {
-    fn of(action: Option<&str>, is_public: bool) -> Result<Self, Fault> {
-        match (action, is_public) {
-            (Some(action), false) if is_action(action) => Ok(Access::Action(action.into())),
-            (Some(_), false) => Err((".action", "must be 1 to 256 printable ASCII characters without `*`")),
-            (None, true) => Ok(Access::Public),
-            _ => Err(("", "must have either an action or `public: true`")),
-        }
+    fn checked(action: Option<&str>, is_public: bool, spot: &Spot<'_>) -> Self {
+        let problem = "must have either an action or `public: true`";
+        spot.check(action.is_some() != is_public, "", problem);
+        let Some(action) = action else { return Access::Public };
+        let problem = "must be 1 to 256 printable ASCII characters without `*`";
+        spot.check(is_action(action), "action", problem);
+        Access::Action(action.into())
     }
 }
 
 impl Route {
-    /// The route of a message that is sent on this one, which goes before it in nothing else.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn of_message(&self, target: &McpTargetConfig) -> Result<Self, Fault> {
+    /// The route of a message that is sent on this one: what `target` leaves out is as here.
+    pub(crate) fn of_message(&self, target: &McpTargetConfig, spot: &Spot<'_>) -> Self {
         let route = Route {
-            access: Access::of(target.action.as_deref(), target.public)?,
+            access: Access::checked(target.action.as_deref(), target.public, spot),
             cost_cents: target.cost_cents.unwrap_or(self.cost_cents),
             target_domain: target.target_domain.clone().or_else(|| self.target_domain.clone()),
             model: target.model.clone().or_else(|| self.model.clone()),
-            messages: None,
             ..self.clone()
         };
-        route.check_target()?;
-        Ok(route)
+        route.check_target(spot);
+        route
     }
 
-    fn check_target(&self) -> Result<(), Fault> {
-        if self.target_domain.as_deref().is_some_and(|target| !is_authority(target)) {
-            return Err((".target_domain", "must be a host, in lower case"));
-        }
-        if self.model.as_deref().is_some_and(|model| !is_id(model)) {
-            return Err((".model", ID_FORM));
-        }
-        Ok(())
+    fn check_target(&self, spot: &Spot<'_>) {
+        let is_target = self.target_domain.as_deref().is_none_or(is_authority);
+        spot.check(is_target, "target_domain", "must be a host, in lower case");
+        spot.check(self.model.as_deref().is_none_or(is_id), "model", ID_FORM);
     }
 
     pub(crate) fn note_action(&self, actions: &mut Names) {
@@ -211,17 +179,17 @@ impl Route {
         self.messages.as_deref().filter(|_| method == Method::Post)
     }
 
-    /// What the route asks for.
-    pub fn access(&self) -> &Access {
-        &self.access
-    }
-
     /// The action; empty where nothing is asked for.
     pub fn action(&self) -> &str {
         match &self.access {
             Access::Action(action) => action,
             Access::Public => "",
         }
+    }
+
+    /// What the route asks for.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Whether refusals block here.

@@ -3,14 +3,17 @@
 use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::catalog::MAX_VERSIONS;
-use crate::config::{AttestPolicy, Config, ConfigError, Mode, Profile, ReservedHeaders, Windows};
+use crate::config::{
+    AttestPolicy, CatalogPricesConfig, Config, ConfigError, Mode, PriceSince, Profile, ReservedHeaders, Spot,
+    Windows, checked,
+};
 use crate::guardrails::{GateRules, Restrictions};
 use crate::live::read_hex;
 use crate::modei::CatalogPin;
-use crate::ordered::Names;
+use crate::ordered::{Named, Names};
+use crate::receipt::Rate;
 use crate::route::Routes;
-use crate::trust::{ID_FORM, Trust, is_id};
-use alloc::format;
+use crate::trust::{ID_FORM, Trust, is_action, is_id};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -36,6 +39,7 @@ pub struct Snapshot {
     restrictions: Restrictions,
     keeps_spend: bool,
     catalog_hashes: Vec<String>,
+    prices: Named<Vec<PriceSince>>,
 }
 
 impl Snapshot {
@@ -45,22 +49,19 @@ impl Snapshot {
     /// # Errors
     /// As [`new`](Self::new), and for a profile above L1.
     pub fn of_static(config: &Config) -> Result<Self, ConfigError> {
-        if config.profile != Profile::L1 {
+        checked("", |spot| {
             let problem = "must be L1, as L2 and L3 ask for fresh trust material: let the gate take its \
                  configuration from a control service (`service`)";
-            return Err(ConfigError::new("profile", problem));
-        }
-        let wrong = |path, problem| Err(ConfigError::new(path, problem));
-        if config.attest.is_some_and(|attest| attest.policy != AttestPolicy::Off) {
-            return wrong("attest.policy", "must be off, as records need a control service");
-        }
-        if !config.approvals.is_empty() {
-            return wrong("approvals", "are set by a control service alone");
-        }
-        if !config.passport_constraints.is_empty() {
-            return wrong("passport_constraints", "are set by a control service alone");
-        }
-        Self::checked(config, config.spend.is_some(), AttestPolicy::Off)
+            spot.check(config.profile == Profile::L1, "profile", problem);
+            let records = config.attest.is_some_and(|attest| attest.policy != AttestPolicy::Off);
+            spot.check(!records, "attest.policy", "must be off, as records need a control service");
+            let problem = "are set by a control service alone";
+            spot.check(config.approvals.is_empty(), "approvals", problem);
+            spot.check(config.passport_constraints.is_empty(), "passport_constraints", problem);
+            let problem = "is set by a control service alone: nobody else takes what is metered";
+            spot.check(config.catalog_prices.0.is_empty(), "catalog_prices", problem);
+            Self::checked(config, config.spend.is_some(), AttestPolicy::Off, spot)
+        })
     }
 
     /// Checks a configuration whole and indexes it. At L2 and L3 a
@@ -71,32 +72,39 @@ impl Snapshot {
     /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
     /// that must not be.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        if config.spend.is_some() {
-            return Err(ConfigError::new("spend", "is kept by the control service: leave it out"));
-        }
         let attest = match config.profile {
             Profile::L1 => AttestPolicy::BestEffort,
             Profile::L2 | Profile::L3 => AttestPolicy::Required,
         };
-        Self::checked(config, true, config.attest.map_or(attest, |attest| attest.policy))
+        let attest = config.attest.map_or(attest, |attest| attest.policy);
+        checked("", |spot| {
+            spot.check(config.spend.is_none(), "spend", "is kept by the control service: leave it out");
+            let meters = attest != AttestPolicy::Off || config.catalog_prices.0.is_empty();
+            let problem = "must not be off where the gate's catalog states prices: what is used is metered by \
+                 records";
+            spot.check(meters, "attest.policy", problem);
+            Self::checked(config, true, attest, spot)
+        })
     }
 
-    fn checked(config: &Config, keeps_spend: bool, attest: AttestPolicy) -> Result<Self, ConfigError> {
-        if !is_id(&config.gate.id) {
-            return Err(ConfigError::new("gate.id", ID_FORM));
-        }
-        let authorities = authorities(&config.authorities)?;
-        let routes = Routes::new(&config.routes, config.mode)?;
+    #[inline(never)]
+    fn checked(config: &Config, keeps_spend: bool, attest: AttestPolicy, spot: &Spot<'_>) -> Self {
+        spot.check(is_id(&config.gate.id), "gate.id", ID_FORM);
+        let authorities = authorities(&config.authorities, &spot.member("authorities"));
+        let routes = Routes::checked(&config.routes, config.mode, &spot.member("routes"));
         let anonymous = config.anonymous.as_ref().filter(|policy| policy.enabled);
-        Ok(Snapshot {
-            guardrails: guardrails(config, &routes, keeps_spend)?,
-            anonymous: anonymous.map(|policy| Anonymous::new(policy, &routes)).transpose()?,
-            approvals: approvals(&config.approvals)?,
-            restrictions: Restrictions::new(&config.passport_constraints)?,
+        let restrictions = spot.member("passport_constraints");
+        let windows = config.windows.unwrap_or_default();
+        Snapshot {
+            guardrails: guardrails(config, &routes, keeps_spend, &spot.member("guardrails")),
+            anonymous: anonymous.map(|policy| Anonymous::checked(policy, &routes, &spot.member("anonymous"))),
+            approvals: approvals(&config.approvals, &spot.member("approvals")),
+            restrictions: Restrictions::checked(&config.passport_constraints, &restrictions),
             attest,
             keeps_spend,
-            catalog_hashes: catalog_hashes(&config.catalog_hashes)?,
-            audiences: audiences(config.audiences.as_deref(), &authorities)?,
+            catalog_hashes: catalog_hashes(&config.catalog_hashes, spot),
+            prices: prices(&config.catalog_prices, spot),
+            audiences: audiences(config.audiences.as_deref(), &authorities, &spot.member("audiences")),
             max_body_bytes: config.max_body_bytes,
             nonce_authority: config.nonce_authority,
             gate: config.gate.id.clone(),
@@ -106,9 +114,9 @@ impl Snapshot {
             reserved_headers: config.reserved_headers,
             authorities,
             routes,
-            trust: Trust::new(&config.trust, config.profile)?,
-            windows: Windows::new(&config.windows.unwrap_or_default(), config.profile)?,
-        })
+            trust: Trust::checked(&config.trust, config.profile, &spot.member("trust")),
+            windows: Windows::checked(&windows, config.profile, &spot.member("windows")),
+        }
     }
 
     /// The gate's id.
@@ -196,6 +204,22 @@ impl Snapshot {
         index.and_then(|index| self.catalog_hashes.get(index)).is_some_and(|hash| *hash == pin.content_hash)
     }
 
+    /// Whether any action has a price, or had one.
+    pub(crate) fn has_prices(&self) -> bool {
+        !self.prices.is_empty()
+    }
+
+    /// What an action costs by a version of the catalog.
+    pub(crate) fn price_at(&self, action: &str, version: i64) -> Option<Rate> {
+        let holds = |price: &&PriceSince| i64::try_from(price.since).is_ok_and(|since| since <= version);
+        self.prices.get(action)?.iter().rev().find(holds)?.rate
+    }
+
+    /// Whether the newest catalog states a price for an action.
+    pub(crate) fn states_price(&self, action: &str) -> bool {
+        self.price_at(action, i64::MAX).is_some()
+    }
+
     /// The routes.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -217,43 +241,34 @@ impl Snapshot {
     }
 }
 
-fn guardrails(config: &Config, routes: &Routes, keeps_spend: bool) -> Result<GateRules, ConfigError> {
-    let Some(written) = &config.guardrails else { return Ok(GateRules::default()) };
-    let wrong = |member: &str, problem| Err(ConfigError::new(format!("guardrails.{member}"), problem));
-    let rules = match GateRules::read(&written.0) {
-        Ok(rules) => rules,
-        Err(fault) => return wrong(&fault.member, fault.problem),
-    };
+fn guardrails(config: &Config, routes: &Routes, keeps_spend: bool, spot: &Spot<'_>) -> GateRules {
+    let Some(written) = &config.guardrails else { return GateRules::default() };
+    let rules = GateRules::checked(&written.0, spot);
     for (pattern, rules) in rules.iter() {
         // What no route leads to is a slip of the pen, and would guard nothing.
-        if !routes.actions().any(|action| GateRules::fits(pattern, action)) && pattern != "*" {
-            return wrong(pattern, "is neither a guardrail nor an action that a route has");
-        }
-        if !rules.caps().is_empty() && !keeps_spend {
-            return wrong(
-                pattern,
-                "caps what is spent: this needs a control service, or `spend`: `in_memory`",
-            );
-        }
+        let is_of_route = pattern == "*" || routes.actions().any(|action| GateRules::fits(pattern, action));
+        spot.check(is_of_route, pattern, "is neither a guardrail nor an action that a route has");
+        let problem = "caps what is spent: this needs a control service, or `spend`: `in_memory`";
+        spot.check(keeps_spend || rules.caps().is_empty(), pattern, problem);
     }
-    Ok(rules)
+    rules
 }
 
-fn authorities(listed: &[String]) -> Result<Names, ConfigError> {
-    if listed.is_empty() {
-        return Err(ConfigError::new("authorities", "must name at least one host that requests are for"));
+fn authorities(listed: &[String], spot: &Spot<'_>) -> Names {
+    spot.check(!listed.is_empty(), "", "must name at least one host that requests are for");
+    distinct(listed, is_authority, "must be a host or host:port, in lower case", spot)
+}
+
+/// Names that are all of a form, and each there once.
+#[inline(never)]
+fn distinct(listed: &[String], is_good: fn(&str) -> bool, form: &str, spot: &Spot<'_>) -> Names {
+    let mut names = Names::new();
+    for (index, name) in listed.iter().enumerate() {
+        let spot = spot.element(index);
+        spot.check(is_good(name), "", form);
+        spot.check(names.add(name), "", "stands twice");
     }
-    let mut authorities = Names::new();
-    for (index, authority) in listed.iter().enumerate() {
-        let error = |problem: &str| ConfigError::new(format!("authorities[{index}]"), problem);
-        if !is_authority(authority) {
-            return Err(error("must be a host or host:port, in lower case"));
-        }
-        if !authorities.add(authority) {
-            return Err(error("stands twice"));
-        }
-    }
-    Ok(authorities)
+    names
 }
 
 pub(crate) fn is_authority(text: &str) -> bool {
@@ -265,27 +280,33 @@ pub(crate) fn is_authority(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain)
 }
 
-fn catalog_hashes(listed: &[String]) -> Result<Vec<String>, ConfigError> {
-    if listed.len() > MAX_VERSIONS || listed.iter().any(|hash| read_hex(hash, &mut [0; 32]).is_none()) {
-        let problem = "must be at most 1000 hashes of 64 lower-case hexadecimal digits";
-        return Err(ConfigError::new("catalog_hashes", problem));
-    }
-    Ok(listed.to_vec())
+fn catalog_hashes(listed: &[String], spot: &Spot<'_>) -> Vec<String> {
+    let is_hash = |hash: &String| read_hex(hash, &mut [0; 32]).is_some();
+    let problem = "must be at most 1000 hashes of 64 lower-case hexadecimal digits";
+    let are_hashes = listed.len() <= MAX_VERSIONS && listed.iter().all(is_hash);
+    spot.check(are_hashes, "catalog_hashes", problem);
+    listed.to_vec()
 }
 
-fn audiences(listed: Option<&[String]>, authorities: &Names) -> Result<Vec<String>, ConfigError> {
-    let Some(listed) = listed else {
-        return Ok(authorities.iter().map(|(authority, ())| ["https://", authority].concat()).collect());
+/// What a service can set within its longest configuration: 256 permissions of a catalog, each
+/// replaced by others some forty times.
+const MAX_PRICED_ACTIONS: usize = 10_000;
+
+fn prices(listed: &CatalogPricesConfig, spot: &Spot<'_>) -> Named<Vec<PriceSince>> {
+    spot.check(listed.0.len() <= MAX_PRICED_ACTIONS, "catalog_prices", "has more than 10000 actions");
+    let rises = |pair: &[PriceSince]| matches!(pair, [before, after] if before.since < after.since);
+    let is_good = |(action, prices): &(String, Vec<PriceSince>)| {
+        is_action(action) && !prices.is_empty() && prices.windows(2).all(rises)
     };
-    let mut audiences = Names::new();
-    for (index, audience) in listed.iter().enumerate() {
-        let error = |problem: &str| ConfigError::new(format!("audiences[{index}]"), problem);
-        if !is_id(audience) {
-            return Err(error(ID_FORM));
-        }
-        if !audiences.add(audience) {
-            return Err(error("stands twice"));
-        }
-    }
-    Ok(listed.to_vec())
+    let problem = "must be actions, and of each its prices by rising versions";
+    spot.check(listed.0.iter().all(is_good), "catalog_prices", problem);
+    listed.0.iter().map(|(action, prices)| (action, prices.clone())).collect()
+}
+
+fn audiences(listed: Option<&[String]>, authorities: &Names, spot: &Spot<'_>) -> Vec<String> {
+    let Some(listed) = listed else {
+        return authorities.iter().map(|(authority, ())| ["https://", authority].concat()).collect();
+    };
+    distinct(listed, is_id, ID_FORM, spot);
+    listed.to_vec()
 }

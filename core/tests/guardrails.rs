@@ -79,7 +79,7 @@ fn each_key_is_judged_as_its_vectors_say() {
         };
         let used = [0, 1, 2].map(|at| u32::try_from(asked["used"][at].as_u64().unwrap_or_default()).unwrap());
         let (outcome, detail) = match rules(&vector["rules"]) {
-            Err(denial) => (denial.reason.code(), denial.detail.into_owned()),
+            Err(denial) => (denial.reason.code(), denial.into_detail().into_owned()),
             Ok(rules) => {
                 let (outcome, evaluations) = judge(&[&rules], used, &facts);
                 let blocked = matches!(outcome, Outcome::Block { .. });

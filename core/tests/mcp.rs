@@ -414,7 +414,7 @@ fn a_configuration_that_cannot_be_meant_is_refused_at_its_place() {
         ),
         ("routes[0].mcp.tools.search.cost: is unknown", fault(&tool(json!({"action": "a:b", "cost": 1})))),
         (
-            "routes[0].mcp.tools.: cannot be listed",
+            "routes[0].mcp.tools: cannot be listed",
             fault(&|route| route["mcp"]["tools"][""] = json!({"action": "a:b"})),
         ),
         (

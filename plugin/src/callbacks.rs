@@ -202,7 +202,12 @@ mod exports {
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_delete(id: u32) {
-        with_contexts(|contexts| contexts.remove(id));
+        with_contexts(|contexts| {
+            // Of all callbacks the one that comes for certain, and last.
+            if let Some(Context::Request(mut request)) = contexts.remove(id) {
+                request.on_end();
+            }
+        });
     }
 }
 

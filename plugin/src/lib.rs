@@ -23,6 +23,7 @@ mod counters;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod live;
+mod meter;
 mod metrics;
 mod nonce;
 mod prepare;

@@ -39,12 +39,23 @@ pub(crate) enum TrustEvent {
     WrongGate,
 }
 
+/// What became of receipts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReceiptEvent {
+    /// Something failed at the host; it may be made later.
+    Failed,
+    /// It was not made, and never will be.
+    Lost,
+    Made,
+}
+
 /// The ids of the counters, in the order of [`Outcome::all`], and of those of trust
 /// material. A counter that the host did not make is not counted.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     ids: Vec<Option<u32>>,
     trust: Vec<Option<u32>>,
+    receipts: Vec<Option<u32>>,
 }
 
 impl Metrics {
@@ -53,19 +64,30 @@ impl Metrics {
     pub(crate) fn define() -> (Self, usize) {
         let ids: Vec<_> = Outcome::all().map(|outcome| host::define_counter(&outcome.name()).ok()).collect();
         let missing = ids.iter().filter(|id| id.is_none()).count();
-        (Metrics { ids, trust: Vec::new() }, missing)
+        (Metrics { ids, trust: Vec::new(), receipts: Vec::new() }, missing)
     }
 
-    /// Makes the counters of trust material too, for gates that have it live.
+    /// Makes the counters of trust material and of receipts too, for gates that have them.
     pub(crate) fn define_trust(&mut self) {
         let define =
             |event: TrustEvent| host::define_counter(&format!("portcullis_trust.{}", event.name())).ok();
         self.trust = TrustEvent::ALL.into_iter().map(define).collect();
+        // In the order of `ReceiptEvent`.
+        let names = ["failed", "lost", "made"].into_iter();
+        self.receipts =
+            names.map(|name| host::define_counter(&["portcullis_receipts.", name].concat()).ok()).collect();
     }
 
     /// Counts what became of trust material.
     pub(crate) fn count_trust(&self, event: TrustEvent) {
         if let Some(Some(id)) = self.trust.get(event as usize) {
+            host::increment(*id);
+        }
+    }
+
+    /// Counts what became of a receipt.
+    pub(crate) fn count_receipt(&self, event: ReceiptEvent) {
+        if let Some(Some(id)) = self.receipts.get(event as usize) {
             host::increment(*id);
         }
     }

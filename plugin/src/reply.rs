@@ -184,6 +184,7 @@ fn status(reason: Reason) -> u16 {
 
         Reason::AgentDisabled
         | Reason::BadgeLevelInsufficient
+        | Reason::CatalogPinMissing
         | Reason::ConstraintNotEnforceable
         | Reason::ConstraintUnknown
         | Reason::ConstraintViolated

@@ -3,6 +3,7 @@
 use crate::body;
 use crate::callbacks::Action;
 use crate::host::{self, HostFault, Level, Map};
+use crate::meter::{self, Meter};
 use crate::metrics::Outcome;
 use crate::nonce::Asked;
 use crate::pairs::{self, Head};
@@ -24,6 +25,8 @@ use portcullis_core::{
 pub(crate) struct Request {
     entrance: Entrance,
     state: State,
+    /// What it owes. Of its own, as it is owed whatever becomes of the state.
+    meter: Option<Box<Meter>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +40,8 @@ enum State {
     /// It may pass once the control service has its record, the one of this position.
     Recorded(Box<Recorded>),
     /// It goes on to the upstream; the answer carries the agent's next challenge, if the gate
-    /// asks for such.
-    Admitted(Option<Box<Wanted>>),
+    /// asks for such. What it owes, until that is the request's.
+    Admitted(Option<Box<Wanted>>, Option<Box<Meter>>),
     /// It was answered, or could not even be: it never goes on.
     Refused,
 }
@@ -47,6 +50,8 @@ enum State {
 #[derive(Debug)]
 struct Recorded {
     permit: Permit,
+    target: Target,
+    id: String,
     position: u64,
     /// Until when, in milliseconds since 1970.
     until: i64,
@@ -62,7 +67,12 @@ const RECORD_MS: i64 = 2000;
 impl Request {
     pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
         match self.state {
-            State::New | State::Admitted(_) => self.advance(|gate, _| Self::judge(gate, ends)),
+            State::New => self.advance(|gate, _| Self::judge(gate, ends)),
+            State::Admitted(..) => {
+                // What was admitted before is owed, whatever comes of this.
+                self.on_end();
+                self.advance(|gate, _| Self::judge(gate, ends))
+            }
             State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
             State::Recorded(_) | State::Refused => Action::Pause,
         }
@@ -73,7 +83,7 @@ impl Request {
             State::New => self.stop(unseen("proxy_on_request_body")),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
             State::Waiting(_) => self.stop(late("proxy_on_request_body")),
-            State::Admitted(_) => Action::Continue,
+            State::Admitted(..) => Action::Continue,
             // Of a request that is not judged by its body, the proxy keeps what comes.
             State::Recorded(_) | State::Refused => Action::Pause,
         }
@@ -89,11 +99,11 @@ impl Request {
                 Ok(state)
             }),
             State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
-            State::Admitted(ref mut wanted) => {
+            State::Admitted(ref mut wanted, _) => {
                 let wanted = wanted.take();
                 self.advance(|gate, _| {
                     clean_trailers(gate, count)?;
-                    Ok(State::Admitted(wanted))
+                    Ok(State::Admitted(wanted, None))
                 })
             }
             State::Recorded(_) => {
@@ -109,13 +119,27 @@ impl Request {
 
     /// The upstream's answer begins. Nothing that fails here changes it.
     pub(crate) fn on_response(&mut self) {
-        let State::Admitted(wanted) = &mut self.state else { return };
-        let (Some(wanted), Entrance::Open(gate)) = (wanted.take(), &self.entrance) else { return };
+        let Entrance::Open(gate) = &self.entrance else { return };
+        let wanted = match &mut self.state {
+            State::Admitted(wanted, _) => wanted.take(),
+            // Answered by the gate itself, after all.
+            _ if self.meter.is_some() => None,
+            _ => return,
+        };
+        meter::answered(&mut self.meter, gate);
+        let Some(wanted) = wanted else { return };
         let added = gate
             .accept_signature(&wanted)
             .and_then(|value| Ok(host::add_response_header("accept-signature", &value)?));
         if let Err(denial) = added {
             log("no challenge", &denial);
+        }
+    }
+
+    /// Nothing more comes of it.
+    pub(crate) fn on_end(&mut self) {
+        if let Entrance::Open(gate) = &self.entrance {
+            meter::ended(&mut self.meter, gate);
         }
     }
 
@@ -162,7 +186,7 @@ impl Request {
         let action = self.advance(|gate, _| {
             host::set_effective_context(id)?;
             if is_taken? {
-                return Ok(Self::admitted(gate, &recorded.permit));
+                return Self::admitted(gate, recorded.permit, recorded.id, recorded.target);
             }
             let detail = "the control service did not take the record of the decision in time";
             let denial = Denial::new(Reason::RecordUnacknowledged, detail);
@@ -183,7 +207,7 @@ impl Request {
 
 impl Request {
     pub(crate) fn new(entrance: Entrance) -> Self {
-        Request { entrance, state: State::New }
+        Request { entrance, state: State::New, meter: None }
     }
 
     /// Refuses a request for what the host did.
@@ -210,11 +234,14 @@ impl Request {
             }
         };
         match result {
+            Ok(State::Admitted(wanted, meter)) => {
+                self.meter = meter.or(self.meter.take());
+                self.state = State::Admitted(wanted, None);
+                Action::Continue
+            }
             Ok(state) => {
-                let action =
-                    if matches!(state, State::Admitted(_)) { Action::Continue } else { Action::Pause };
                 self.state = state;
-                action
+                Action::Pause
             }
             Err(refusal) => {
                 self.refuse(&refusal);
@@ -309,25 +336,32 @@ impl Request {
         clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
         set_identity(&permit)?;
         // Last, so that nothing is recorded which then fails.
-        match gate.record_permit(&permit, head)? {
+        let target = Target::of(head);
+        let (kept, id) = gate.record_permit(&permit, &target)?;
+        let is_metered = permit.metered().is_some();
+        match kept {
             Kept::At(position) if gate.snapshot.attest() == AttestPolicy::BeforeAllow => {
                 let until = host::now()?.plus_millis(RECORD_MS).as_millis();
-                Ok(State::Recorded(Box::new(Recorded { permit, position, until })))
+                Ok(State::Recorded(Box::new(Recorded { permit, target, id, position, until })))
             }
-            Kept::At(_) | Kept::Off => Ok(Self::admitted(gate, &permit)),
-            Kept::NoRoom if gate.snapshot.attest() == AttestPolicy::BestEffort => {
-                Ok(Self::admitted(gate, &permit))
+            Kept::At(_) => Self::admitted(gate, permit, id, target),
+            Kept::Off if !is_metered => Self::admitted(gate, permit, id, target),
+            Kept::NoRoom if !is_metered && gate.snapshot.attest() == AttestPolicy::BestEffort => {
+                Self::admitted(gate, permit, id, target)
             }
-            Kept::NoRoom => {
+            // What nobody records nobody can charge.
+            Kept::Off | Kept::NoRoom => {
                 let detail = "no more decisions can be recorded until the control service takes some";
                 Self::refused(gate, head, permit.refuse(Denial::new(Reason::RecordQueueFull, detail)))
             }
         }
     }
 
-    fn admitted(gate: &Gate, permit: &Permit) -> State {
+    fn admitted(gate: &Gate, permit: Permit, id: String, target: Target) -> Result<State, Refusal> {
+        let wanted = permit.wanted().cloned().map(Box::new);
+        let meter = Meter::start(permit, id, target)?;
         gate.works.metrics.count(Outcome::Allowed);
-        State::Admitted(permit.wanted().cloned().map(Box::new))
+        Ok(State::Admitted(wanted, meter))
     }
 
     /// What becomes of a request that is refused: it goes on all the same where that is only
@@ -341,7 +375,7 @@ impl Request {
         gate.record_refusal(&Refusal::from(refused.clone()), &Target::of(head))?;
         gate.works.metrics.count(Outcome::Reported(refused.denial.reason));
         log("report", &refused.denial);
-        Ok(State::Admitted(None))
+        Ok(State::Admitted(None, None))
     }
 
     fn refuse(&self, refusal: &Refusal) {

@@ -49,6 +49,12 @@ TYPES = {
     "publish_catalog": modei.PublishResult,
     "get_catalog_version": modei.PublishedCatalog,
     "list_catalog_versions": [modei.PublishedCatalog],
+    "issue_consumption_attestation": modei.ConsumeResult,
+    "generate_settlement": modei.SettlementSummary,
+    "list_settlements": {"settlements": [modei.SettlementSummary]},
+    "get_settlement": modei.SettlementSummary,
+    "update_settlement_status": modei.SettlementSummary,
+    "get_sla_compliance": modei.SLAComplianceReport,
     "discover_services": {"services": [modei.DiscoveryResult]},
 }
 

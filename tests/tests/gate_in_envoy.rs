@@ -1,12 +1,13 @@
 //! The scenarios in real Envoy, with two workers and real time.
 
 mod live_stand;
+mod metered;
 mod stand;
 
 use live_stand::{LiveStand, Wishes};
-use portcullis_core::{SecretKey, UnixTime, sha256};
+use portcullis_core::{PublicKey, SecretKey, UnixTime, base64, sha256};
 use portcullis_tests::scenario::{self, Answer, Gate, Person, Sent, play};
-use serde_json::json;
+use serde_json::{Value, json};
 use stand::Stand;
 use std::time::{Duration, Instant, SystemTime};
 use xtask::envoy_config::EnvoyConfig;
@@ -21,6 +22,28 @@ fn now() -> UnixTime {
 struct Live {
     stand: LiveStand,
     served: u64,
+    /// The hashes of the catalogs that were published.
+    catalogs: Vec<String>,
+}
+
+impl Live {
+    /// Waits until all workers know of what was changed so far. Changes arrive in their order: who
+    /// knows of a later one knows of this.
+    fn settle(&mut self, name: &str) {
+        let agent = SecretKey::from_seed(sha256(name.as_bytes()));
+        let probe = live_stand::passport(&agent, "pp_probe");
+        self.stand.wait_for(&probe, (200, ""));
+        self.stand.revoke(&agent, &probe);
+        self.stand.wait_for(&probe, (401, "passport_revoked"));
+        self.served = self.stand.upstream.served();
+    }
+
+    /// Publishes catalogs with these prices.
+    fn publish(&mut self, gate: &str, prices: &Value) {
+        let call = |method: &str, path: &str, body: &Value| self.stand.call(method, path, body);
+        self.catalogs = metered::publish(gate, prices, &call);
+        self.settle("catalogs");
+    }
 }
 
 impl Gate for Live {
@@ -45,14 +68,17 @@ impl Gate for Live {
         }
         let decision = if person == Person::Approves { "approve" } else { "deny" };
         self.stand.call("POST", &format!("{path}/resolve"), &json!({"decision": decision}));
-        // Changes arrive in their order: who knows of a later one knows of this.
-        let agent = SecretKey::from_seed(sha256(approval.as_bytes()));
-        let probe = live_stand::passport(&agent, "pp_probe");
-        self.stand.wait_for(&probe, (200, ""));
-        self.stand.revoke(&agent, &probe);
-        self.stand.wait_for(&probe, (401, "passport_revoked"));
-        self.served = self.stand.upstream.served();
+        self.settle(approval);
         true
+    }
+
+    fn catalogs(&self) -> Vec<String> {
+        self.catalogs.clone()
+    }
+
+    fn attestation_key(&self) -> Option<PublicKey> {
+        let seed = base64::decode_array(&self.stand.enrolled.key)?;
+        PublicKey::from_bytes(&SecretKey::from_seed(seed).attestation_key().public_key())
     }
 
     fn send(&mut self, sent: &Sent) -> Answer {
@@ -68,11 +94,26 @@ fn every_scenario_goes_as_it_says_in_real_envoy() {
     for (name, scenario) in scenario::load() {
         let configuration = scenario::gate_configuration(&scenario, &authority);
         let found = if scenario::is_live(&scenario, &configuration) {
-            let gate = |authority: &str| scenario::gate_configuration(&scenario, authority);
+            // Told to the service in other ways.
+            const SET: [&str; 3] = ["anonymous", "catalog_hashes", "catalog_prices"];
+            let gate = |authority: &str| {
+                let text = scenario::gate_configuration(&scenario, authority);
+                let mut gate: Value = serde_json::from_str(&text).expect("a configuration");
+                gate.as_object_mut().expect("an object").retain(|name, _| !SET.contains(&name.as_str()));
+                gate.to_string()
+            };
             let stand = LiveStand::start(&name, &Wishes { gate: Some(&gate), ..Wishes::default() });
             // Proofs tell whole seconds, and the one in which the gate began is partly before it.
             let next_second = now().plus_millis(1000);
-            play(&scenario, next_second, &mut Live { stand, served: 0 })
+            let mut live = Live { stand, served: 0, catalogs: Vec::new() };
+            let written: Value = serde_json::from_str(&configuration).expect("a configuration");
+            if !written["catalog_prices"].is_null() {
+                let id = written["gate"]["id"].as_str().expect("the gate's id");
+                let path = format!("/api/gates/{id}/anonymous-policy");
+                live.stand.call("PUT", &path, &written["anonymous"]);
+                live.publish(id, &written["catalog_prices"]);
+            }
+            play(&scenario, next_second, &mut live)
         } else {
             play(&scenario, now(), &mut Stand::start(&name, &configuration).unwrap())
         };

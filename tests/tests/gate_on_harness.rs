@@ -5,8 +5,8 @@ mod common;
 mod live_workers;
 
 use live_workers::LiveWorkers;
-use portcullis_core::UnixTime;
-use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Vm};
+use portcullis_core::{PublicKey, SecretKey, UnixTime};
+use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Response, Vm};
 use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Person, Sent, play};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use std::sync::LazyLock;
@@ -55,6 +55,10 @@ impl Gate for LiveWorkers {
         true
     }
 
+    fn attestation_key(&self) -> Option<PublicKey> {
+        PublicKey::from_bytes(&SecretKey::from_seed([3; 32]).attestation_key().public_key())
+    }
+
     fn send(&mut self, sent: &Sent) -> Answer {
         answer_of(sent, &self.request(request(sent)))
     }
@@ -100,7 +104,20 @@ fn request(sent: &Sent) -> Request {
     for (name, value) in &sent.trailers {
         request = request.trailer(name.as_bytes(), value.clone());
     }
-    request
+    request.answered_with(asked_for(sent))
+}
+
+/// What the upstream answers, where a request asks it for something.
+fn asked_for(sent: &Sent) -> Response {
+    let asked = |wanted: &'static str| {
+        let values = sent.headers.iter().filter(move |(name, _)| name == wanted);
+        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    };
+    let status = asked("x-echo-status").next().map_or(200, |status| status.parse().expect("a status"));
+    asked("x-echo-header").fold(Response::new(status).body("ok"), |response, header| {
+        let (name, value) = header.split_once('=').expect("NAME=VALUE");
+        response.header(name, value)
+    })
 }
 
 fn answer_of(sent: &Sent, outcome: &Outcome) -> Answer {

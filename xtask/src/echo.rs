@@ -23,7 +23,10 @@ pub struct Upstream {
 /// What an upstream answers.
 #[derive(Clone, Copy)]
 pub enum Answer {
-    /// 200 and JSON: method, path, headers as pairs, body with length and hash.
+    /// 200 and JSON: method, path, headers as pairs, body with length and hash. A request may
+    /// ask for another status (`x-echo-status`), for a header (`x-echo-header: NAME=VALUE`, as often
+    /// as it likes), for the answer's end after so many milliseconds (`x-echo-pause`), that the
+    /// connection is closed without any (`x-echo-reset`), or that there is none (`x-echo-hang`).
     Echo,
     /// 200 and two bytes: the least work for whoever measures the proxy.
     Fixed,
@@ -65,10 +68,22 @@ fn serve(mut stream: TcpStream, answer: Answer, served: &AtomicU64) -> Result<()
     while let Some(seen) = connection.next(&mut stream)? {
         served.fetch_add(1, Ordering::SeqCst);
         let reply = match answer {
+            Answer::Echo if seen.header("x-echo-reset").is_some() => return Ok(()),
+            Answer::Echo if seen.header("x-echo-hang").is_some() => {
+                // Until the peer has had enough.
+                while connection.read_more(&mut stream)? {}
+                return Ok(());
+            }
             Answer::Echo => seen.described(),
             Answer::Fixed => FIXED.to_vec(),
         };
-        stream.write_all(&reply)?;
+        let pause =
+            seen.header("x-echo-pause").and_then(|pause| pause.parse().ok()).map(Duration::from_millis);
+        // The last byte waits: the head has long been there.
+        let (now, later) = reply.split_at(reply.len().saturating_sub(usize::from(pause.is_some())));
+        stream.write_all(now)?;
+        std::thread::sleep(pause.unwrap_or_default());
+        stream.write_all(later)?;
     }
     Ok(())
 }
@@ -95,8 +110,12 @@ impl Seen {
             },
         });
         let body = format!("{body:#}\n");
+        let status = self.header("x-echo-status").unwrap_or("200");
+        let asked = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-echo-header"));
+        let asked = asked.filter_map(|(_, value)| value.split_once('='));
+        let more: String = asked.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n{body}",
             body.len()
         )
         .into_bytes()

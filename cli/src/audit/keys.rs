@@ -30,17 +30,26 @@ struct Key {
 
 /// Reads them.
 pub(super) fn read(path: &Path) -> Result<AuditKeys> {
+    let file = parse(path)?;
+    let configs = |keys: Vec<Key>| keys.into_iter().map(Key::config).collect::<Vec<_>>();
+    AuditKeys::new(&configs(file.keys), &configs(file.service_keys)).map_err(|error| trust::at(path, &error))
+}
+
+/// Reads those of gates' records alone.
+pub(crate) fn of_records(path: &Path) -> Result<Vec<KeyConfig>> {
+    Ok(parse(path)?.keys.into_iter().map(Key::config).collect())
+}
+
+fn parse(path: &Path) -> Result<File> {
     // Room for thousands of keys.
     const MAX_BYTES: usize = 4 * 1024 * 1024;
     let bytes = files::read(path, MAX_BYTES)?.bytes;
-    let file: File = serde_json::from_slice(&bytes).with_context(|| {
+    serde_json::from_slice(&bytes).with_context(|| {
         format!(
             "{} must be {{\"keys\":[…],\"service_keys\":[…]}} with key_id and public_key in each",
             path.display()
         )
-    })?;
-    let configs = |keys: Vec<Key>| keys.into_iter().map(Key::config).collect::<Vec<_>>();
-    AuditKeys::new(&configs(file.keys), &configs(file.service_keys)).map_err(|error| trust::at(path, &error))
+    })
 }
 
 impl Key {

@@ -2,7 +2,7 @@
 
 mod checkpoint;
 mod export;
-mod keys;
+pub(crate) mod keys;
 mod show;
 mod verify;
 mod workers;

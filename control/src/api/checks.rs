@@ -337,7 +337,7 @@ impl Outcome {
         Outcome {
             decision: if denial.is_none() { "allow" } else { "block" },
             reason_code: denial.as_ref().map(|denial| denial.reason.code()),
-            detail: denial.map(|denial| denial.detail.into_owned()),
+            detail: denial.map(|denial| denial.into_detail().into_owned()),
             constraints_hold: false,
             steps: decision.checks.into_iter().map(CheckStep::from).collect(),
         }

@@ -5,9 +5,11 @@ pub mod anonymous;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod billing;
 pub mod catalog;
 pub mod checks;
 pub mod constraints;
+pub mod consume;
 pub mod domains;
 pub mod enforce;
 pub mod feed;
@@ -19,10 +21,12 @@ pub mod issuers;
 pub mod metrics;
 pub mod nonces;
 pub mod passports;
+pub mod receipts;
 pub mod records;
 pub mod registry;
 mod shapes;
 pub mod signing_keys;
+pub mod sla;
 pub mod spend;
 
 use crate::App;
@@ -39,7 +43,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(api_keys::routes())
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(billing::routes())
         .merge(catalog::routes())
+        .merge(consume::routes())
         .merge(domains::routes())
         .merge(enforce::routes())
         .merge(feed::routes())
@@ -52,10 +58,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(issuers::routes())
         .merge(nonces::routes())
         .merge(passports::routes())
+        .merge(receipts::routes())
         .merge(records::routes())
         .merge(registry::routes())
         .merge(metrics::routes())
         .merge(signing_keys::routes())
+        .merge(sla::routes())
         .merge(spend::routes())
 }
 

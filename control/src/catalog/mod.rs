@@ -4,11 +4,13 @@ pub mod discover;
 mod draft;
 mod impact;
 mod pin;
+mod prices;
 mod publish;
 
 pub use draft::Draft;
 pub use impact::{Impact, impact};
 pub use pin::{accept, pin};
+pub use prices::prices;
 pub use publish::{Publication, publish};
 
 use crate::App;

@@ -9,6 +9,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::keys::{self, Purpose};
 use crate::time::now;
 use crate::trust::changes;
+use crate::trust::snapshot::Content;
 use anyhow::Context;
 use portcullis_core::catalog::{Catalog, MAX_VERSIONS, Permission, changes as changes_of};
 use portcullis_core::{CLOCK_SKEW_MS, UnixTime};
@@ -33,8 +34,9 @@ const MAX_WAITING: i64 = 10;
 /// change of what the gate sees.
 ///
 /// # Errors
-/// 404 for no gate; 422 for a draft that is missing, empty, not active or too long, and for a
-/// time that is none; 409 for too many versions, in all or to come.
+/// 404 for no gate; 422 for a draft that is missing, empty, not active or too long, for a time
+/// that is none, and for prices at a gate that records nothing; 409 for too many versions, in all
+/// or to come.
 pub async fn publish(
     tx: &mut Tx,
     app: &App,
@@ -80,6 +82,9 @@ pub async fn publish(
     insert(tx, &stored).await?;
     list(tx, &catalog).await?;
     forget(tx, gate, published_at).await?;
+    if let Some(content) = Content::read(tx, &app.settings, gate).await? {
+        content.check()?;
+    }
     Ok((stored, number))
 }
 

@@ -51,7 +51,7 @@ pub struct Judged {
 impl Judged {
     /// That constraints cannot be judged at all.
     fn refused(denial: Denial) -> Self {
-        let (reason, detail) = (denial.reason, denial.detail.into_owned());
+        let (reason, detail) = (denial.reason, denial.into_detail().into_owned());
         let outcome = Outcome::Block { reason, detail, retry_after_s: None };
         Judged { evaluations: Vec::new(), outcome, approval: None }
     }

@@ -126,7 +126,11 @@ impl Fetcher {
     }
 }
 
-fn tls(extra_ca: Option<&Path>) -> Result<ClientConfig> {
+/// TLS under public roots, and the further certificates of a file.
+///
+/// # Errors
+/// The file has no certificates.
+pub(crate) fn tls(extra_ca: Option<&Path>) -> Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(file) = extra_ca {
         let unreadable = || format!("{} cannot be read as certificates in PEM", file.display());
@@ -151,6 +155,11 @@ fn cause(error: &reqwest::Error) -> String {
         let seconds = if error.is_connect() { CONNECT } else { WHOLE }.as_secs();
         return format!("has not answered within {seconds} s");
     }
+    innermost(error)
+}
+
+/// What lies at the bottom of an error of HTTP.
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let mut innermost: &dyn Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

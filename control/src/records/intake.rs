@@ -9,13 +9,15 @@ use crate::App;
 use crate::approvals;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
+use crate::receipts;
 use crate::time::{now, now_ms};
 use anyhow::{Context, anyhow};
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use portcullis_core::attestation::{
-    AttestationError, Batch, BatchAnswer, BatchHead, Hash, LaneAnswer, LaneQuestion, Record,
+    AttestationError, Batch, BatchAnswer, BatchHead, Hash, LaneAnswer, LaneQuestion, MAX_COST_CENTS, Record,
 };
+use portcullis_core::receipt::{Attachment, SignedReceipt};
 use portcullis_core::{PublicKey, base64};
 use sqlx::Row;
 use std::collections::HashMap;
@@ -46,7 +48,15 @@ struct Checked {
     first: Record,
     /// Those that hold a request until a person answers.
     held: Vec<Record>,
+    /// The receipts that records stand for, by their records' places.
+    receipts: Vec<(usize, Brought)>,
     last_number: u64,
+}
+
+/// A receipt as it came, with what the agent signed.
+struct Brought {
+    signed: SignedReceipt,
+    base: String,
 }
 
 /// Opens a lane, or says how it stands.
@@ -85,7 +95,8 @@ pub async fn take(app: &App, gate: &str, body: Bytes) -> ApiResult<Taken> {
     let owner = gate.to_owned();
     // A signature takes some fifty microseconds: a batch is checked where nobody waits.
     let checked = tokio::task::spawn_blocking(move || check(&body, &owner, &keys)).await;
-    let Checked { head, entries, first, held, last_number } = checked.map_err(|error| anyhow!(error))??;
+    let Checked { head, entries, first, held, receipts, last_number } =
+        checked.map_err(|error| anyhow!(error))??;
     if head.lane == own_lane(gate) {
         return Err(ApiError::invalid("lane", "is the service's own"));
     }
@@ -139,8 +150,15 @@ pub async fn take(app: &App, gate: &str, body: Bytes) -> ApiResult<Taken> {
         for record in &held {
             approvals::on_record(&mut tx, app, record).await?;
         }
+        for (place, Brought { signed, base }) in &receipts {
+            let log_index = first_index.saturating_add(*place as u64);
+            receipts::insert(&mut tx, signed, base, log_index).await?;
+        }
     }
     tx.commit().await?;
+    if is_new {
+        app.metrics.receipts_taken(receipts.len());
+    }
     let decisions = entries.iter().filter(|_| is_new).map(|entry| entry.decision.name()).collect();
     let answer = BatchAnswer { checkpoint, consistency, first_index, frontier };
     Ok(Taken { answer, head, decisions, dropped, last_number })
@@ -152,6 +170,7 @@ fn check(body: &[u8], gate: &str, keys: &Keys) -> ApiResult<Checked> {
     let batch = Batch::read(body).map_err(|error| ApiError::invalid("body", error.to_string()))?;
     let mut records: Vec<Record> = Vec::with_capacity(batch.records.len());
     let mut entries = Vec::with_capacity(batch.records.len());
+    let mut receipts = Vec::new();
     for (index, brought) in batch.records.iter().enumerate() {
         let refuse = |error| refused(index, error);
         let record = Record::read(brought.text).map_err(refuse)?;
@@ -162,7 +181,8 @@ fn check(body: &[u8], gate: &str, keys: &Keys) -> ApiResult<Checked> {
             return Err(refuse(AttestationError::RecordMalformed("lane, which is not the head's,")));
         }
         let key = keys.get(&base64::encode_url(record.key_id()));
-        record.verify(key.ok_or_else(|| refuse(AttestationError::KeyUnknown))?).map_err(refuse)?;
+        let key = key.ok_or_else(|| refuse(AttestationError::KeyUnknown))?;
+        record.verify(key).map_err(refuse)?;
         if let Some(before) = records.last() {
             if record.number() != before.number().saturating_add(1) {
                 return Err(refuse(AttestationError::SequenceGap));
@@ -171,13 +191,60 @@ fn check(body: &[u8], gate: &str, keys: &Keys) -> ApiResult<Checked> {
                 return Err(refuse(AttestationError::ChainBroken));
             }
         }
+        if let Some(brought) = receipt(index, &record, brought.attachment, key)? {
+            receipts.push((index, brought));
+        }
         entries.push(Entry::new(&record, None));
         records.push(record);
     }
     let last_number = records.last().map_or(0, Record::number);
     let held = records.iter().filter(|record| record.draft().hold.is_some()).cloned().collect();
     let first = records.into_iter().next().context("a batch has a record")?;
-    Ok(Checked { head: batch.head, entries, first, held, last_number })
+    Ok(Checked { head: batch.head, entries, first, held, receipts, last_number })
+}
+
+/// The receipt that a record stands for: the one whose hash the record has, of its gate, and
+/// signed by its key. Whether the agent's proof holds, a settlement judges.
+fn receipt(
+    index: usize,
+    record: &Record,
+    attachment: Option<&[u8]>,
+    key: &PublicKey,
+) -> ApiResult<Option<Brought>> {
+    let refuse = |code, problem: &str| {
+        let field = format!("records[{index}].receipt");
+        let message = format!("{field}: {problem}");
+        let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
+        error.field = Some(field);
+        error
+    };
+    let (named, line) = match (&record.draft().receipt, attachment) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => {
+            return Err(refuse("receipt_missing", "the line after the record must have the receipt"));
+        }
+        (None, Some(_)) => return Err(refuse("receipt_unexpected", "the record stands for no receipt")),
+        (Some(named), Some(line)) => (named, line),
+    };
+    let judge = |error: portcullis_core::receipt::ReceiptError| refuse(error.code(), &error.to_string());
+    let Attachment { base, receipt } = Attachment::read(line).map_err(judge)?;
+    let signed = SignedReceipt::read(receipt.as_bytes()).map_err(judge)?;
+    if signed.hash() != named.sha256 || signed.receipt.id != named.id {
+        return Err(refuse("receipt_mismatch", "is not the one whose id and hash the record has"));
+    }
+    if signed.receipt.gate_id != record.gate() {
+        return Err(refuse("receipt_mismatch", "is of another gate than its record"));
+    }
+    let cost = record.draft().request.as_ref().map(|request| request.cost_cents);
+    if cost != Some(signed.receipt.charge.total_cents().min(MAX_COST_CENTS)) {
+        return Err(refuse("receipt_mismatch", "comes to another sum than its record says"));
+    }
+    signed.verify(key).map_err(judge)?;
+    // PostgreSQL's text has no such character, and what an agent signs has none.
+    if base.contains('\0') {
+        return Err(refuse("receipt_malformed", "its base has the character U+0000"));
+    }
+    Ok(Some(Brought { signed, base }))
 }
 
 /// Where a batch stands that was taken before. All of it must be the very same.

@@ -17,5 +17,5 @@ pub mod retention;
 mod store;
 pub mod stream;
 
-pub use own::{Reported, new_id, own_lane, record_own};
+pub use own::{Reported, new_id, own_lane, own_signer, record_own, record_receipt};
 pub use store::{checkpoint, origin};

@@ -122,6 +122,11 @@ impl Content {
         if !hashes.is_empty() {
             config.insert("catalog_hashes".to_owned(), json!(hashes));
         }
+        let prices = catalog::prices(tx, gate).await?;
+        if !prices.0.is_empty() {
+            let prices = serde_json::to_value(prices).context("a catalog's prices cannot be written")?;
+            config.insert("catalog_prices".to_owned(), prices);
+        }
         add_trust(tx, settings, gate, at, &mut config).await?;
         add_constraints(tx, at, &mut config).await?;
         Ok(Some(Content {
@@ -162,9 +167,16 @@ impl Base<'_> {
         let Value::Object(mut config) = configured else {
             return Err(ApiError::invalid("config", "must be an object"));
         };
-        for member in
-            ["anonymous", "approvals", "catalog_hashes", "gate", "passport_constraints", "profile", "service"]
-        {
+        for member in [
+            "anonymous",
+            "approvals",
+            "catalog_hashes",
+            "catalog_prices",
+            "gate",
+            "passport_constraints",
+            "profile",
+            "service",
+        ] {
             if config.contains_key(member) {
                 return Err(ApiError::invalid(member, "is set by the service: leave it out"));
             }

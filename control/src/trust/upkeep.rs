@@ -3,9 +3,10 @@
 use super::changes;
 use crate::App;
 use crate::enforcement::counts;
+use crate::receipts::nonces;
 use crate::records::retention;
 use crate::time::now_ms;
-use crate::{approvals, constraints};
+use crate::{approvals, constraints, settlement};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ async fn once(app: &App) -> Result<()> {
     approvals::forget(app).await?;
     constraints::forget(app).await?;
     counts::forget(app).await?;
+    nonces::forget(app).await?;
+    settlement::resume(app).await?;
     retention::prune(app).await?;
     app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
     Ok(())

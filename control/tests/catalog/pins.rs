@@ -18,6 +18,8 @@ on_every_database!(
     what_is_offered_no_more_is_granted_no_more,
     an_impact_counts_passports_by_what_they_grant,
     a_gate_is_told_the_hashes_of_what_it_has_published,
+    a_gate_is_told_what_each_version_asks_for_and_from_which_on,
+    a_gate_that_records_nothing_publishes_no_price,
     a_check_refuses_a_pin_that_was_never_published,
 );
 
@@ -158,6 +160,60 @@ fn a_gate_is_told_the_hashes_of_what_it_has_published(database: Option<&str>) {
     let first = publish(&bench, json!([offered("flights:search", per_call(5))]));
     let second = publish(&bench, json!([offered("flights:search", per_call(6))]));
     let expected = json!([first["content_hash"], second["content_hash"]]);
+    wait_for(&bench, &gate, "catalog_hashes", &expected);
+    // They are the service's word, and not the operator's.
+    for member in ["catalog_hashes", "catalog_prices"] {
+        let config = json!({"authorities": ["a.test"], "routes": [], member: []});
+        let (status, error) = bench.call("PUT", "/api/v1/gates/gate_a/config", Some(config));
+        assert_eq!((status, error["field"].as_str()), (422, Some(member)), "{error}");
+    }
+}
+
+fn a_gate_is_told_what_each_version_asks_for_and_from_which_on(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let gate = Gate::enrolled(&bench, "gate_a", 1);
+    let with_fee = json!({"core:pricing:per_call_cents": 5, "core:platform_fee:basis_points": 250});
+    let usage = json!({"core:pricing:model": "usage", "core:pricing:per_call_cents": 7});
+    publish(&bench, json!([offered("a:one", with_fee.clone()), offered("a:free", json!({}))]));
+    publish(&bench, json!([offered("a:one", with_fee.clone()), offered("a:two", usage)]));
+    publish(&bench, json!([offered("a:one", per_call(6))]));
+    publish(&bench, json!([offered("a:one", json!({})), offered("a:two", per_call(0))]));
+    let expected = json!({
+        "a:one": [
+            {"since": 1, "model": "per_call", "cents": 5, "fee_basis_points": 250},
+            {"since": 3, "model": "per_call", "cents": 6, "fee_basis_points": 0},
+            {"since": 4},
+        ],
+        "a:two": [
+            {"since": 2, "model": "usage", "cents": 7, "fee_basis_points": 0},
+            {"since": 3},
+            {"since": 4, "model": "per_call", "cents": 0, "fee_basis_points": 0},
+        ],
+    });
+    wait_for(&bench, &gate, "catalog_prices", &expected);
+}
+
+fn a_gate_that_records_nothing_publishes_no_price(database: Option<&str>) {
+    let bench = Bench::new(database);
+    Gate::enrolled(&bench, "gate_a", 1);
+    let config = |policy| {
+        let routes = json!([{"path": "/one", "methods": ["GET"], "action": "a:one"}]);
+        let config = json!({"authorities": ["a.test"], "routes": routes, "attest": {"policy": policy}});
+        bench.call("PUT", "/api/v1/gates/gate_a/config", Some(config))
+    };
+    assert_eq!(config("off").0, 200);
+    publish(&bench, json!([offered("a:one", json!({}))]));
+    draft(&bench, json!([offered("a:one", per_call(5))]));
+    let (status, error) = bench.call("POST", "/api/gates/gate_a/catalog/publish", None);
+    assert_eq!((status, error["field"].as_str()), (422, Some("attest.policy")), "{error}");
+    assert_eq!(config("required").0, 200);
+    assert_eq!(bench.call("POST", "/api/gates/gate_a/catalog/publish", None).0, 201);
+    let (status, error) = config("off");
+    assert_eq!((status, error["field"].as_str()), (422, Some("attest.policy")), "{error}");
+}
+
+/// Waits until the gate's snapshot has this, and asserts that a gate can decide by it.
+fn wait_for(bench: &Bench, gate: &Gate, member: &str, expected: &Value) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let query = "snapshot=0&revocations=0&wait=0&random=AAAAAAAAAAAAAAAAAAAAAA";
@@ -174,16 +230,12 @@ fn a_gate_is_told_the_hashes_of_what_it_has_published(database: Option<&str>) {
         let config = serde_json::from_slice::<Value>(&payload).unwrap()["config"].clone();
         // What a gate can decide by.
         Snapshot::new(&Config::from_json(config.to_string().as_bytes()).unwrap()).unwrap();
-        if config["catalog_hashes"] == expected {
+        if config[member] == *expected {
             break;
         }
         assert!(Instant::now() < deadline, "{config}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // They are the service's word, and not the operator's.
-    let config = json!({"authorities": ["a.test"], "routes": [], "catalog_hashes": []});
-    let (status, error) = bench.call("PUT", "/api/v1/gates/gate_a/config", Some(config));
-    assert_eq!((status, error["field"].as_str()), (422, Some("catalog_hashes")), "{error}");
 }
 
 fn nonce() -> [u8; 16] {

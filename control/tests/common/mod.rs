@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test that has this module uses a part of it")]
 
 pub mod gates;
+pub mod metering;
 pub mod passports;
 pub mod records;
 

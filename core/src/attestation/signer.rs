@@ -1,12 +1,12 @@
-//! The key that signs records.
+//! A key that signs often: records, and calls to the control service.
 
 use crate::base64;
 use crate::ed25519::{Prepared, SecretKey, sha256};
 use alloc::string::String;
 use core::fmt;
 
-/// A gate's [attestation key](SecretKey::attestation_key), made ready to sign often. It
-/// takes 30 KB of memory, and as long to make as some twenty signatures: make it once.
+/// A gate's own key or its [attestation key](SecretKey::attestation_key), made ready to sign
+/// often. It takes 30 KB of memory, and as long to make as some twenty signatures: make it once.
 pub struct Signer {
     key: Prepared,
     key_id: String,
@@ -20,7 +20,7 @@ impl Signer {
         Signer { key, key_id }
     }
 
-    /// `key_id` of records: base64url, without padding, of the public key's SHA-256.
+    /// `key_id` of records, `keyid` of calls: base64url, without padding, of the public key's SHA-256.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }

@@ -42,7 +42,10 @@ pub struct McpTargetConfig {
 
 pub(super) fn mcp(place: Place<'_>) -> McpConfig {
     let members = place.members(&["methods", "tools"]);
-    let listed = |place: Place<'_>| place.entries(target);
+    let listed = |place: Place<'_>| {
+        let entries = place.entries().into_iter();
+        entries.map(|(name, place)| (String::from(name), target(place))).collect()
+    };
     McpConfig {
         tools: listed(members.required("tools")),
         methods: members.optional("methods").map(listed).unwrap_or_default(),

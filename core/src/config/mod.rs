@@ -3,9 +3,11 @@
 
 mod guardrails;
 mod mcp;
+mod prices;
 mod read;
 mod read_trust;
 mod service;
+mod spot;
 mod trust;
 mod windows;
 
@@ -14,8 +16,10 @@ pub use guardrails::{
     SpendConfig,
 };
 pub use mcp::{McpConfig, McpTargetConfig};
+pub use prices::{CatalogPricesConfig, PriceSince};
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
+pub(crate) use spot::{Spot, checked};
 pub use trust::{
     AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, DisabledAgent, IssuerConfig,
     IssuerKind, KeyConfig, RevokedBadge, RevokedPassport, SelfIssuedConfig, SimpleGuardAgent, TrustConfig,
@@ -51,6 +55,10 @@ pub struct Config {
     /// refused. Left out: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalog_hashes: Vec<String>,
+    /// What each action costs by these catalogs, at most 10,000 actions. Left out: nothing. The
+    /// control service alone sets it, as nobody else takes what is metered.
+    #[serde(skip_serializing_if = "CatalogPricesConfig::is_empty")]
+    pub catalog_prices: CatalogPricesConfig,
     /// The names by which badges may call this gate in `aud`. Left out: the origin
     /// `https://AUTHORITY` of each of the gate's hosts.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
 use super::mcp::mcp;
+use super::prices::catalog_prices;
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
@@ -48,6 +49,7 @@ pub(crate) fn config(place: Place<'_>) -> Config {
         "authorities",
         "cache_bytes",
         "catalog_hashes",
+        "catalog_prices",
         "gate",
         "guardrails",
         "max_body_bytes",
@@ -79,6 +81,10 @@ pub(crate) fn config(place: Place<'_>) -> Config {
             .unwrap_or_default(),
         cache_bytes: members.number("cache_bytes").unwrap_or(DEFAULT_CACHE_BYTES),
         catalog_hashes: members.optional("catalog_hashes").map(Place::texts).unwrap_or_default(),
+        catalog_prices: members
+            .optional("catalog_prices")
+            .map(|place| catalog_prices(&place))
+            .unwrap_or_default(),
         audiences: members.optional("audiences").map(Place::texts),
         max_body_bytes: members.number("max_body_bytes").unwrap_or(DEFAULT_MAX_BODY_BYTES),
         windows: members.optional("windows").map(windows),
@@ -229,33 +235,42 @@ impl<'v> Place<'v> {
         self.known(number, "must be a whole number, not negative and not too large").unwrap_or_default()
     }
 
-    pub(crate) fn one_of<T: Copy, const N: usize>(&self, choices: &[(&str, T); N]) -> Option<T> {
-        let at = self.choice(&choices.map(|(name, _)| name))?;
-        choices.get(at).map(|(_, choice)| *choice)
+    pub(crate) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let chosen = choices.iter().find(|(name, _)| self.value.as_str() == Some(name));
+        if chosen.is_none() {
+            self.no_choice(&mut choices.iter().map(|(name, _)| *name));
+        }
+        chosen.map(|(_, choice)| *choice)
     }
 
+    #[cold]
     #[inline(never)]
-    fn choice(&self, names: &[&str]) -> Option<usize> {
-        let chosen = names.iter().position(|name| self.value.as_str() == Some(name));
-        if chosen.is_none() {
-            self.wrong(&format!("must be one of {}", names.join(", ")));
-        }
-        chosen
+    fn no_choice(&self, names: &mut dyn Iterator<Item = &str>) {
+        let names: Vec<_> = names.collect();
+        self.wrong(&format!("must be one of {}", names.join(", ")));
     }
 
     pub(crate) fn list<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<T> {
-        let elements = self.known(self.value.as_array(), "must be an array").unwrap_or_default();
-        let place =
-            |(index, value)| Place { value, path: format!("{}[{index}]", self.path), fault: self.fault };
-        elements.iter().enumerate().map(place).map(read).collect()
+        let mut list = Vec::new();
+        while let Some(element) = self.element(list.len()) {
+            list.push(read(element));
+        }
+        list
     }
 
-    /// The members of an object whose names are anybody's choice.
-    pub(crate) fn entries<T>(&self, read: impl Fn(Place<'v>) -> T) -> Vec<(String, T)> {
-        let members = self.object().into_iter().flat_map(Object::iter);
+    // Apart, as there is one `list` for each type of element.
+    #[inline(never)]
+    fn element(&self, index: usize) -> Option<Place<'v>> {
+        let elements = self.known(self.value.as_array(), "must be an array")?;
+        let value = elements.get(index)?;
+        Some(Place { value, path: format!("{}[{index}]", self.path), fault: self.fault })
+    }
+
+    /// The members of an object whose names are data.
+    pub(crate) fn entries(&self) -> Vec<(&'v str, Place<'v>)> {
         let place =
-            |name: &str, value| Place { value, path: [&self.path, ".", name].concat(), fault: self.fault };
-        members.map(|(name, value)| (name.to_string(), read(place(name, value)))).collect()
+            |(name, value)| (name, Place { value, path: format!("{}.{name}", self.path), fault: self.fault });
+        self.object().into_iter().flat_map(Object::iter).map(place).collect()
     }
 
     #[inline(never)]

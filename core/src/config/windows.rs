@@ -1,7 +1,7 @@
 //! How long things are good for, as far as a profile bounds them.
 
 use super::read::Place;
-use super::{ConfigError, Profile};
+use super::{ConfigError, Profile, Spot, checked};
 use crate::denial::Denial;
 use crate::reason::Reason;
 use crate::time::UnixTime;
@@ -48,17 +48,21 @@ impl Windows {
     /// The first [`ConfigError`]: a window that is out of its range, or that the profile does
     /// not ask for.
     pub fn new(config: &WindowsConfig, profile: Profile) -> Result<Self, ConfigError> {
+        checked("windows", |spot| Windows::checked(config, profile, spot))
+    }
+
+    pub(crate) fn checked(config: &WindowsConfig, profile: Profile, spot: &Spot<'_>) -> Self {
         let age = if profile == Profile::L3 { 10 } else { 300 };
         let read = |bounds: &Bounds, written, default| {
             let asked = (profile >= bounds.profile).then_some(default);
-            bounds.window(written, asked)
+            bounds.window(written, asked, spot)
         };
-        Ok(Windows {
-            proof_ms: read(&PROOF, config.proof_seconds, 300)?,
-            challenge_ms: read(&CHALLENGE, config.challenge_seconds, 60)?,
-            trust_age_ms: read(&TRUST_AGE, config.trust_age_seconds, age)?,
-            credential_ms: read(&CREDENTIAL, config.credential_seconds, 3600)?,
-        })
+        Windows {
+            proof_ms: read(&PROOF, config.proof_seconds, 300),
+            challenge_ms: read(&CHALLENGE, config.challenge_seconds, 60),
+            trust_age_ms: read(&TRUST_AGE, config.trust_age_seconds, age),
+            credential_ms: read(&CREDENTIAL, config.credential_seconds, 3600),
+        }
     }
 
     /// How long after it was made a proof may come.
@@ -98,7 +102,7 @@ impl Windows {
 
 /// What may be written of a window, in seconds, and the least profile that asks for it.
 struct Bounds {
-    path: &'static str,
+    member: &'static str,
     profile: Profile,
     least: u32,
     most: u32,
@@ -106,28 +110,28 @@ struct Bounds {
 }
 
 const PROOF: Bounds = Bounds {
-    path: "windows.proof_seconds",
+    member: "proof_seconds",
     profile: Profile::L1,
     least: 1,
     most: 3600,
     problem: "must be 1 to 3600",
 };
 const CHALLENGE: Bounds = Bounds {
-    path: "windows.challenge_seconds",
+    member: "challenge_seconds",
     profile: Profile::L3,
     least: 1,
     most: 300,
     problem: "must be 1 to 300, at profile L3",
 };
 const TRUST_AGE: Bounds = Bounds {
-    path: "windows.trust_age_seconds",
+    member: "trust_age_seconds",
     profile: Profile::L2,
     least: 1,
     most: 3600,
     problem: "must be 1 to 3600, at profile L2 or L3",
 };
 const CREDENTIAL: Bounds = Bounds {
-    path: "windows.credential_seconds",
+    member: "credential_seconds",
     profile: Profile::L3,
     least: 60,
     most: 86_400,
@@ -137,14 +141,11 @@ const CREDENTIAL: Bounds = Bounds {
 impl Bounds {
     /// The window in milliseconds; `default` is that of a profile that asks for it.
     #[inline(never)]
-    fn window(&self, written: Option<u32>, default: Option<u32>) -> Result<i64, ConfigError> {
-        match (written.or(default), default) {
-            (None, _) => Ok(Windows::UNBOUNDED),
-            (Some(seconds), Some(_)) if (self.least..=self.most).contains(&seconds) => {
-                Ok(i64::from(seconds).saturating_mul(1000))
-            }
-            _ => Err(ConfigError::new(self.path, self.problem)),
-        }
+    fn window(&self, written: Option<u32>, default: Option<u32>, spot: &Spot<'_>) -> i64 {
+        let Some(seconds) = written.or(default) else { return Windows::UNBOUNDED };
+        let is_in_range = default.is_some() && (self.least..=self.most).contains(&seconds);
+        spot.check(is_in_range, self.member, self.problem);
+        i64::from(seconds).saturating_mul(1000)
     }
 }
 

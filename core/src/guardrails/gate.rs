@@ -2,6 +2,7 @@
 
 use super::rules::{RuleFault, Rules};
 use super::values::is_action_pattern;
+use crate::config::Spot;
 use crate::json::Object;
 use crate::reason::Reason;
 use alloc::string::{String, ToString};
@@ -49,6 +50,15 @@ impl GateRules {
             entries.insert(0, (String::from("*"), rules));
         }
         Ok(GateRules { entries })
+    }
+
+    /// The same; what is wrong is noted.
+    #[inline(never)]
+    pub(crate) fn checked(written: &Object<'_>, spot: &Spot<'_>) -> Self {
+        GateRules::read(written).unwrap_or_else(|fault| {
+            spot.check(false, &fault.member, fault.problem);
+            GateRules::default()
+        })
     }
 
     /// Those that hold for this action, each with the pattern that it stands under.

@@ -1,10 +1,9 @@
 //! What is asked of passports beyond what was signed with them.
 
 use super::gate::GateRules;
-use crate::config::{ConfigError, PassportConstraintsConfig};
+use crate::config::{ConfigError, PassportConstraintsConfig, Spot, checked};
 use crate::ordered::Named;
 use crate::trust::{ID_FORM, is_id, scoped_name};
-use alloc::format;
 
 /// Constraints that were set for passports after they were signed, by issuer and passport.
 /// They hold besides those of the passport itself, so that they can only narrow it.
@@ -24,25 +23,21 @@ impl Restrictions {
     /// For more than [`MAX_RESTRICTIONS`], an entry that stands twice, and constraints that
     /// no gate can judge.
     pub fn new(listed: &[PassportConstraintsConfig]) -> Result<Self, ConfigError> {
-        if listed.len() > MAX_RESTRICTIONS {
-            return Err(ConfigError::new("passport_constraints", "must be at most 1000"));
-        }
+        checked("passport_constraints", |spot| Restrictions::checked(listed, spot))
+    }
+
+    pub(crate) fn checked(listed: &[PassportConstraintsConfig], spot: &Spot<'_>) -> Self {
+        spot.check(listed.len() <= MAX_RESTRICTIONS, "", "must be at most 1000");
         let mut of_passports = Named::new();
         for (index, config) in listed.iter().enumerate() {
-            let at = |member: &str| format!("passport_constraints[{index}].{member}");
-            for (member, id) in [("issuer", &config.issuer), ("passport_id", &config.passport_id)] {
-                if !is_id(id) {
-                    return Err(ConfigError::new(at(member), ID_FORM));
-                }
-            }
-            let rules = GateRules::read(&config.constraints).map_err(|fault| {
-                ConfigError::new(at(&format!("constraints.{}", fault.member)), fault.problem)
-            })?;
-            if !of_passports.insert(&scoped_name(&config.issuer, &config.passport_id), rules) {
-                return Err(ConfigError::new(at("passport_id"), "stands twice"));
-            }
+            let spot = spot.element(index);
+            spot.check(is_id(&config.issuer), "issuer", ID_FORM);
+            spot.check(is_id(&config.passport_id), "passport_id", ID_FORM);
+            let rules = GateRules::checked(&config.constraints, &spot.member("constraints"));
+            let is_new = of_passports.insert(&scoped_name(&config.issuer, &config.passport_id), rules);
+            spot.check(is_new, "passport_id", "stands twice");
         }
-        Ok(Restrictions { of_passports })
+        Restrictions { of_passports }
     }
 
     /// Those of a passport.

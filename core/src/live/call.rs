@@ -1,7 +1,8 @@
 //! A gate's calls to its control service: HTTP Message Signatures (RFC 9421).
 
+use crate::attestation::Signer;
 use crate::base64;
-use crate::ed25519::{SecretKey, sha256};
+use crate::ed25519::SecretKey;
 use crate::proof::{Base, content_digest};
 use crate::time::UnixTime;
 use alloc::format;
@@ -27,6 +28,11 @@ impl Call<'_> {
     /// The headers that sign it: `signature-input` and `signature` with the label `gate`,
     /// and for a body `content-digest` (RFC 9530). `nonce` is random.
     pub fn sign(&self, key: &SecretKey, now: UnixTime, nonce: &[u8; 16]) -> Vec<(&'static str, String)> {
+        self.sign_by(&Signer::new(key), now, nonce)
+    }
+
+    /// The same, with a key that was made ready: for whoever calls often.
+    pub fn sign_by(&self, key: &Signer, now: UnixTime, nonce: &[u8; 16]) -> Vec<(&'static str, String)> {
         let query = ["?", self.query].concat();
         let digest = (!self.body.is_empty()).then(|| content_digest(self.body));
         let mut base = Base::default();
@@ -44,10 +50,10 @@ impl Call<'_> {
         let parameters = format!(
             ";created={};keyid=\"{}\";alg=\"ed25519\";nonce=\"{}\";tag=\"portcullis-gate\"",
             now.as_millis().div_euclid(1000),
-            base64::encode_url(&sha256(&key.public_key_without_table())),
+            key.key_id(),
             base64::encode_url(nonce)
         );
-        let signature = base.sign("gate", &parameters, &|base| key.sign_without_table(base));
+        let signature = base.sign("gate", &parameters, &|base| key.sign(base));
         let mut headers = Vec::with_capacity(3);
         headers.extend(digest.map(|digest| ("content-digest", digest)));
         headers.extend(signature);

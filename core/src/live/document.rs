@@ -81,13 +81,21 @@ impl Kind {
         gate: &str,
         read: impl FnOnce(&Members<'_>) -> Result<T, LiveError>,
     ) -> Result<T, LiveError> {
-        let value = json::parse(payload, self.limits)
-            .map_err(|_| LiveError::Unreadable("the payload is not strict JSON of its kind's size"))?;
-        let members = Members::of(&value, self.members)?;
-        if members.text("gate")? != gate {
-            return Err(LiveError::WrongGate);
-        }
-        read(&members)
+        let value = self.parse(payload)?;
+        read(&self.members_for(gate, &value)?)
+    }
+
+    // Apart, as there is one `read` for each kind of document.
+    #[inline(never)]
+    fn parse<'p>(&self, payload: &'p [u8]) -> Result<Value<'p>, LiveError> {
+        json::parse(payload, self.limits)
+            .map_err(|_| LiveError::Unreadable("the payload is not strict JSON of its kind's size"))
+    }
+
+    #[inline(never)]
+    fn members_for<'v>(&self, gate: &str, value: &'v Value<'v>) -> Result<Members<'v>, LiveError> {
+        let members = Members::of(value, self.members)?;
+        if members.text("gate")? == gate { Ok(members) } else { Err(LiveError::WrongGate) }
     }
 
     /// Signs a payload.

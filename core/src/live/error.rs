@@ -1,13 +1,14 @@
 //! Why a document of the control service was refused.
 
 use crate::config::ConfigError;
+use alloc::boxed::Box;
 use core::fmt;
 
 /// Why a document was refused. Nothing of a refused document is taken up.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LiveError {
     /// The document's configuration is none that a gate can decide by.
-    Config(ConfigError),
+    Config(Box<ConfigError>),
     /// The head's time is more than 60 s ahead of the gate's.
     FromTheFuture,
     /// The snapshot is not the one that the head names.
@@ -76,6 +77,6 @@ impl core::error::Error for LiveError {}
 
 impl From<ConfigError> for LiveError {
     fn from(error: ConfigError) -> Self {
-        LiveError::Config(error)
+        LiveError::Config(Box::new(error))
     }
 }

@@ -3,6 +3,7 @@
 use super::passport::CatalogPin;
 use crate::json::{Object, Value};
 use crate::reason::Reason;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -248,26 +249,31 @@ fn filled<'v>(value: &'v Value<'v>, name: &'static str) -> Result<&'v str, Fault
     value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| Fault::at(name, "must not be empty"))
 }
 
-/// A fault and the path to it, built on the way back so that a right shape costs nothing.
-pub(super) struct Fault {
-    path: String,
-    problem: &'static str,
-}
+/// A fault and the path to it, built on the way back so that a right shape costs nothing. A
+/// pointer, as each step hands it on to the one before.
+pub(super) struct Fault(Box<(String, &'static str)>);
 
 impl Fault {
+    #[cold]
+    #[inline(never)]
     fn at(name: &str, problem: &'static str) -> Self {
-        Fault { path: name.to_string(), problem }
+        Fault(Box::new((name.to_string(), problem)))
     }
 
-    fn within(self, parent: &str) -> Self {
-        let separator = if self.path.is_empty() { "" } else { "." };
-        Fault { path: format!("{parent}{separator}{}", self.path), problem: self.problem }
+    #[cold]
+    #[inline(never)]
+    fn within(mut self, parent: &str) -> Self {
+        let (path, _) = &mut *self.0;
+        let separator = if path.is_empty() { "" } else { "." };
+        *path = [parent, separator, path].concat();
+        self
     }
 }
 
 impl core::fmt::Display for Fault {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let path = if self.path.is_empty() { "the envelope" } else { &self.path };
-        write!(formatter, "{path} {}", self.problem)
+        let (path, problem) = &*self.0;
+        let path = if path.is_empty() { "the envelope" } else { path };
+        write!(formatter, "{path} {problem}")
     }
 }

@@ -51,6 +51,8 @@ pub struct ProofWindows {
 pub struct Proof {
     created: UnixTime,
     nonce: String,
+    base: Vec<u8>,
+    signature: [u8; 64],
     digest: Option<ContentDigest>,
     skew_ms: i64,
     last_moment: UnixTime,
@@ -142,7 +144,7 @@ impl Presented<'_> {
         let digest = ContentDigest::find(head)?;
         let base = self.cover(head, credential_header, digest.is_some())?;
         let parameters = Parameters::read(&self.parameters)?;
-        let proof = parameters.proof(digest, windows)?;
+        let mut proof = parameters.proof(digest, windows)?;
         proof.check_window(now)?;
         // An id with a quote or a backslash would stand escaped, and no agent has one.
         if parameters.key_id != holder.id {
@@ -155,6 +157,7 @@ impl Presented<'_> {
             base64::decode_array(self.signature).ok_or_else(|| malformed("the signature is not 64 bytes"))?;
         let (base, _) = base.close(&parameters.text);
         if holder.key.verify(&base, &signature) {
+            (proof.base, proof.signature) = (base, signature);
             return Ok(proof);
         }
         let problem = "it is no signature of this request by the credential's agent key";
@@ -204,6 +207,16 @@ impl Proof {
     /// Its nonce, 22 to 256 characters of base64 or base64url.
     pub fn nonce(&self) -> &str {
         &self.nonce
+    }
+
+    /// What was signed: the signature base (RFC 9421 section 2.5).
+    pub fn base(&self) -> &[u8] {
+        &self.base
+    }
+
+    /// The Ed25519 signature over that.
+    pub fn signature(&self) -> &[u8; 64] {
+        &self.signature
     }
 
     /// What the body must be; `None` if there may be none.
@@ -299,7 +312,8 @@ impl<'r> Parameters<'r> {
             last_moment = last_moment.min(expires);
         }
         let last_moment = last_moment.plus_millis(windows.skew_ms);
-        Ok(Proof { created, nonce: nonce.into(), digest, skew_ms: windows.skew_ms, last_moment })
+        let (base, signature, skew_ms) = (Vec::new(), [0; 64], windows.skew_ms);
+        Ok(Proof { created, nonce: nonce.into(), base, signature, digest, skew_ms, last_moment })
     }
 }
 

@@ -74,6 +74,11 @@ impl SignedReceipt {
         &self.key_id
     }
 
+    /// The gate's signature, over the text without the member `signature`.
+    pub fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
     /// Checks the gate's signature.
     ///
     /// # Errors

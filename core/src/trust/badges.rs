@@ -1,10 +1,10 @@
 //! Whose Trust Badges are admitted, and within which limits.
 
-use super::limits::{Ceiling, Keys};
+use super::limits::{Ceiling, Keys, time};
 use super::{Scoped, Tier, Trust, is_id, is_listed, scoped};
 use crate::capiscio::{Badge, Ial, Level, is_did, is_https_origin, is_uuid_v4, key_of_did};
 use crate::config::{
-    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, ConfigError, DidDocumentConfig, Profile, TrustConfig,
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, DidDocumentConfig, Profile, Spot, TrustConfig,
 };
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
@@ -138,93 +138,70 @@ impl Trust {
 }
 
 impl Badges {
-    pub(super) fn new(config: &TrustConfig) -> Result<Self, ConfigError> {
+    pub(super) fn checked(config: &TrustConfig, spot: &Spot<'_>) -> Self {
         let mut issuers = Named::new();
         for (index, issuer) in config.badge_issuers.iter().enumerate() {
-            let path = format!("trust.badge_issuers[{index}]");
-            let checked = BadgeIssuer::new(issuer, &path)?;
-            if !issuers.insert(&issuer.id, checked) {
-                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
-            }
+            let list = spot.member("badge_issuers");
+            let spot = list.element(index);
+            let checked = BadgeIssuer::checked(issuer, &spot);
+            spot.check(issuers.insert(&issuer.id, checked), "id", "stands twice");
         }
         let mut documents = Named::new();
         for (index, document) in config.did_documents.iter().enumerate() {
-            let path = format!("trust.did_documents[{index}]");
-            let checked = document_keys(document, &path)?;
-            if !documents.insert(&document.id, checked) {
-                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
-            }
+            let list = spot.member("did_documents");
+            let spot = list.element(index);
+            let checked = document_keys(document, &spot);
+            spot.check(documents.insert(&document.id, checked), "id", "stands twice");
         }
+        let list = spot.member("revoked_badges");
         // A revocation that can fit no badge would be none.
         for (index, entry) in config.revoked_badges.iter().enumerate() {
-            let error = |member: &str, problem: &str| {
-                ConfigError::new(format!("trust.revoked_badges[{index}].{member}"), problem)
-            };
-            if !is_https_origin(&entry.issuer) && key_of_did(&entry.issuer).is_none() {
-                return Err(error("issuer", ISSUER_FORM));
-            }
-            if !is_uuid_v4(&entry.jti) {
-                return Err(error("jti", "must be a UUID of version 4, as a badge's jti is"));
-            }
+            let spot = list.element(index);
+            let is_issuer = is_https_origin(&entry.issuer) || key_of_did(&entry.issuer).is_some();
+            spot.check(is_issuer, "issuer", ISSUER_FORM);
+            spot.check(is_uuid_v4(&entry.jti), "jti", "must be a UUID of version 4, as a badge's jti is");
         }
         let revoked = config.revoked_badges.iter().map(|entry| (&entry.issuer, &entry.jti));
-        let revoked = scoped(revoked, "trust.revoked_badges", "jti")?;
-        let self_signed = config.accept_self_signed.as_ref().map(BadgeIssuer::of_anyone).transpose()?;
-        Ok(Badges { issuers, self_signed, documents, revoked })
+        let revoked = scoped(&mut { revoked }, &list, "jti");
+        let of_anyone = |config| BadgeIssuer::of_anyone(config, &spot.member("accept_self_signed"));
+        let self_signed = config.accept_self_signed.as_ref().map(of_anyone);
+        Badges { issuers, self_signed, documents, revoked }
     }
 }
 
 impl BadgeIssuer {
-    fn new(config: &BadgeIssuerConfig, path: &str) -> Result<Self, ConfigError> {
-        let at = |member: &str| format!("{path}.{member}");
+    fn checked(config: &BadgeIssuerConfig, spot: &Spot<'_>) -> Self {
         let is_agent = key_of_did(&config.id).is_some();
-        if !is_agent && !is_https_origin(&config.id) {
-            return Err(ConfigError::new(at("id"), ISSUER_FORM));
-        }
-        let keys = Keys::new(&config.keys, &at("keys"))?;
-        if keys.is_empty() != is_agent {
-            let problem = "must have at least one key, or none for a did:key, which is its own";
-            return Err(ConfigError::new(at("keys"), problem));
-        }
+        spot.check(is_agent || is_https_origin(&config.id), "id", ISSUER_FORM);
+        let keys = Keys::checked(&config.keys, &spot.member("keys"));
+        let problem = "must have at least one key, or none for a did:key, which is its own";
+        spot.check(keys.is_empty() == is_agent, "keys", problem);
         let tier = Tier::new(config.tier).filter(|tier| !is_agent || *tier == Tier::LOWEST);
-        let tier =
-            tier.ok_or_else(|| ConfigError::new(at("tier"), "must be 1, 2 or 3, and 1 for a did:key"))?;
-        let minimum_level = match config.minimum_level.as_deref() {
-            None => Some(Level::SelfSigned),
-            Some(text) => Level::from_text(text),
-        };
-        let minimum_level = minimum_level.ok_or_else(|| {
-            ConfigError::new(
-                at("minimum_level"),
-                "must be one of the strings \"0\", \"1\", \"2\", \"3\" and \"4\"",
-            )
-        })?;
-        let synced_at = config.revocations_synced_at.as_deref().map(|text| {
-            UnixTime::from_rfc3339(text).ok_or_else(|| {
-                let problem = "must be a time in UTC, as 2026-01-31T00:00:00Z";
-                ConfigError::new(at("revocations_synced_at"), problem)
-            })
-        });
-        Ok(BadgeIssuer {
-            tier,
-            ceiling: Ceiling::new(&config.actions, path)?,
+        let tier = spot.known(tier, "tier", "must be 1, 2 or 3, and 1 for a did:key");
+        let level = config.minimum_level.as_deref().map_or(Some(Level::SelfSigned), Level::from_text);
+        let problem = "must be one of the strings \"0\", \"1\", \"2\", \"3\" and \"4\"";
+        let minimum_level = spot.known(level, "minimum_level", problem);
+        let synced_at = time(config.revocations_synced_at.as_deref(), "revocations_synced_at", spot);
+        BadgeIssuer {
+            tier: tier.unwrap_or(Tier::LOWEST),
+            ceiling: Ceiling::checked(&config.actions, spot),
             keys,
-            minimum_level,
+            minimum_level: minimum_level.unwrap_or(Level::SelfSigned),
             compatibility: config.compatibility.clone(),
-            revocations_synced_at: synced_at.transpose()?,
-        })
+            revocations_synced_at: synced_at,
+        }
     }
 
     /// Any agent that signs for itself.
-    fn of_anyone(config: &AcceptSelfSigned) -> Result<Self, ConfigError> {
-        Ok(BadgeIssuer {
+    fn of_anyone(config: &AcceptSelfSigned, spot: &Spot<'_>) -> Self {
+        BadgeIssuer {
             tier: Tier::LOWEST,
-            ceiling: Ceiling::new(&config.actions, "trust.accept_self_signed")?,
+            ceiling: Ceiling::checked(&config.actions, spot),
             keys: Keys::default(),
             minimum_level: Level::SelfSigned,
             compatibility: config.compatibility.clone(),
             revocations_synced_at: None,
-        })
+        }
     }
 
     pub(crate) fn allows(&self, departure: Compatibility) -> bool {
@@ -243,17 +220,15 @@ impl BadgeIssuer {
 const ISSUER_FORM: &str =
     "must be an HTTPS origin such as https://registry.example, or the did:key of one agent";
 
-fn document_keys(document: &DidDocumentConfig, path: &str) -> Result<Keys, ConfigError> {
-    if !document.id.starts_with("did:web:") || !is_did(&document.id) {
-        let problem = "must be a did:web; a did:key is its own document";
-        return Err(ConfigError::new(format!("{path}.id"), problem));
-    }
+fn document_keys(document: &DidDocumentConfig, spot: &Spot<'_>) -> Keys {
+    let is_web = document.id.starts_with("did:web:") && is_did(&document.id);
+    spot.check(is_web, "id", "must be a did:web; a did:key is its own document");
+    let keys = spot.member("keys");
     for (index, key) in document.keys.iter().enumerate() {
         let fragment = key.key_id.strip_prefix(&document.id).and_then(|rest| rest.strip_prefix('#'));
-        if fragment.is_none_or(str::is_empty) || !is_id(&key.key_id) {
-            let problem = "must be the document's id, `#`, and a fragment";
-            return Err(ConfigError::new(format!("{path}.keys[{index}].key_id"), problem));
-        }
+        let is_of_document = fragment.is_some_and(|fragment| !fragment.is_empty()) && is_id(&key.key_id);
+        let problem = "must be the document's id, `#`, and a fragment";
+        keys.element(index).check(is_of_document, "key_id", problem);
     }
-    Keys::new(&document.keys, &format!("{path}.keys"))
+    Keys::checked(&document.keys, &keys)
 }

@@ -2,11 +2,10 @@
 
 use super::{ID_FORM, is_action, is_id};
 use crate::base64;
-use crate::config::{ConfigError, KeyConfig};
+use crate::config::{ConfigError, KeyConfig, Spot, checked};
 use crate::ed25519::PublicKey;
 use crate::ordered::{Named, Names};
 use crate::time::UnixTime;
-use alloc::format;
 use alloc::string::String;
 
 /// Keys by their ids.
@@ -35,15 +34,19 @@ impl Keys {
     /// # Errors
     /// The first that is malformed or there twice; `path` is that of the list.
     pub(crate) fn new(listed: &[KeyConfig], path: &str) -> Result<Self, ConfigError> {
+        checked(path, |spot| Keys::checked(listed, spot))
+    }
+
+    #[inline(never)]
+    pub(super) fn checked(listed: &[KeyConfig], spot: &Spot<'_>) -> Self {
         let mut keys = Named::new();
-        for (index, key) in listed.iter().enumerate() {
-            let path = format!("{path}[{index}]");
-            let checked = Key::new(key, &path)?;
-            if !keys.insert(&key.key_id, checked) {
-                return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
+        for (index, config) in listed.iter().enumerate() {
+            let spot = spot.element(index);
+            if let Some(key) = Key::checked(config, &spot) {
+                spot.check(keys.insert(&config.key_id, key), "key_id", "stands twice");
             }
         }
-        Ok(Keys(keys))
+        Keys(keys)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,33 +70,20 @@ impl Keys {
 }
 
 impl Key {
-    pub(super) fn new(config: &KeyConfig, path: &str) -> Result<Self, ConfigError> {
-        let at = |member: &str| format!("{path}.{member}");
-        if !is_id(&config.key_id) {
-            return Err(ConfigError::new(at("key_id"), ID_FORM));
-        }
+    /// `None` only where a fault is noted.
+    #[inline(never)]
+    pub(super) fn checked(config: &KeyConfig, spot: &Spot<'_>) -> Option<Self> {
+        spot.check(is_id(&config.key_id), "key_id", ID_FORM);
         let key =
             base64::decode_array::<32>(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
-        let key = key.ok_or_else(|| {
-            ConfigError::new(
-                at("public_key"),
-                "must be the standard base64, with padding, of the 32 bytes of an Ed25519 key",
-            )
-        })?;
-        let time = |text: &Option<String>, member: &str| match text {
-            None => Ok(None),
-            Some(text) => UnixTime::from_rfc3339(text).map(Some).ok_or_else(|| {
-                ConfigError::new(at(member), "must be a time in UTC, as 2026-01-31T00:00:00Z")
-            }),
-        };
-        let not_before = time(&config.not_before, "not_before")?;
-        let not_after = time(&config.not_after, "not_after")?;
-        if let (Some(from), Some(until)) = (not_before, not_after)
-            && from >= until
-        {
-            return Err(ConfigError::new(at("not_after"), "must be later than not_before"));
+        let problem = "must be the standard base64, with padding, of the 32 bytes of an Ed25519 key";
+        let key = spot.known(key, "public_key", problem);
+        let not_before = time(config.not_before.as_deref(), "not_before", spot);
+        let not_after = time(config.not_after.as_deref(), "not_after", spot);
+        if let (Some(from), Some(until)) = (not_before, not_after) {
+            spot.check(from < until, "not_after", "must be later than not_before");
         }
-        Ok(Key { key, not_before, not_after })
+        Some(Key { key: key?, not_before, not_after })
     }
 
     /// The key, if it is valid at `now`.
@@ -104,13 +94,20 @@ impl Key {
     }
 }
 
+/// A time that may be left out.
+#[inline(never)]
+pub(super) fn time(text: Option<&str>, member: &str, spot: &Spot<'_>) -> Option<UnixTime> {
+    spot.known(UnixTime::from_rfc3339(text?), member, "must be a time in UTC, as 2026-01-31T00:00:00Z")
+}
+
 impl Ceiling {
-    pub(super) fn new(actions: &[String], path: &str) -> Result<Self, ConfigError> {
+    /// The actions of what stands at `spot`.
+    #[inline(never)]
+    pub(super) fn checked(actions: &[String], spot: &Spot<'_>) -> Self {
         let mut ceiling = Ceiling { actions: Names::new(), namespaces: Names::new(), everything: false };
-        if actions.is_empty() {
-            let problem = "must name at least one action that may be granted, or `*` for all";
-            return Err(ConfigError::new(format!("{path}.actions"), problem));
-        }
+        let problem = "must name at least one action that may be granted, or `*` for all";
+        spot.check(!actions.is_empty(), "actions", problem);
+        let spot = spot.member("actions");
         for (index, action) in actions.iter().enumerate() {
             let namespace = action.strip_suffix('*').filter(|namespace| namespace.ends_with(':'));
             let is_new = match namespace {
@@ -118,15 +115,13 @@ impl Ceiling {
                 Some(namespace) if is_action(namespace) => ceiling.namespaces.add(namespace),
                 None if is_action(action) => ceiling.actions.add(action),
                 _ => {
-                    let problem = "must be an action, `namespace:*` or `*`";
-                    return Err(ConfigError::new(format!("{path}.actions[{index}]"), problem));
+                    spot.element(index).check(false, "", "must be an action, `namespace:*` or `*`");
+                    continue;
                 }
             };
-            if !is_new {
-                return Err(ConfigError::new(format!("{path}.actions[{index}]"), "stands twice"));
-            }
+            spot.element(index).check(is_new, "", "stands twice");
         }
-        Ok(ceiling)
+        ceiling
     }
 
     pub(super) fn contains(&self, action: &str) -> bool {

@@ -8,13 +8,12 @@ pub(crate) use badges::BadgeIssuer;
 pub(crate) use limits::Keys;
 pub use simpleguard::SIMPLEGUARD_ISSUER;
 
-use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, TrustConfig};
+use crate::config::{ConfigError, IssuerConfig, IssuerKind, Profile, Spot, TrustConfig, checked};
 use crate::live::LiveView;
 use crate::modei::{Admission, Passport, Root, RootKind, Roots};
 use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::format;
 use alloc::string::String;
 use badges::Badges;
 use limits::Ceiling;
@@ -54,29 +53,30 @@ impl Trust {
     /// The first [`ConfigError`]: what is doubled, malformed, contradictory or empty
     /// that must not be. Paths begin with `trust`.
     pub fn new(config: &TrustConfig, profile: Profile) -> Result<Self, ConfigError> {
+        checked("trust", |spot| Trust::checked(config, profile, spot))
+    }
+
+    pub(crate) fn checked(config: &TrustConfig, profile: Profile, spot: &Spot<'_>) -> Self {
         let mut issuers = Named::new();
+        let list = spot.member("issuers");
         for (index, issuer) in config.issuers.iter().enumerate() {
-            let path = format!("trust.issuers[{index}]");
-            let checked = Issuer::new(issuer, &path)?;
-            if !issuers.insert(&issuer.id, checked) {
-                return Err(ConfigError::new(format!("{path}.id"), "stands twice"));
-            }
+            let spot = list.element(index);
+            let checked = Issuer::checked(issuer, &spot);
+            spot.check(issuers.insert(&issuer.id, checked), "id", "stands twice");
         }
-        let self_issued = match &config.self_issued {
-            Some(self_issued) => Some(Ceiling::new(&self_issued.actions, "trust.self_issued")?),
-            None => None,
-        };
+        let self_issued = config.self_issued.as_ref();
         let revoked = config.revoked_passports.iter().map(|entry| (&entry.issuer, &entry.passport_id));
         let disabled = config.disabled_agents.iter().map(|entry| (&entry.issuer, &entry.agent_id));
-        Ok(Trust {
+        Trust {
             profile,
             issuers,
-            self_issued,
-            badges: Badges::new(config)?,
-            simpleguard: Agents::new(&config.simpleguard_agents)?,
-            revoked: scoped(revoked, "trust.revoked_passports", "passport_id")?,
-            disabled: scoped(disabled, "trust.disabled_agents", "agent_id")?,
-        })
+            self_issued: self_issued
+                .map(|written| Ceiling::checked(&written.actions, &spot.member("self_issued"))),
+            badges: Badges::checked(config, spot),
+            simpleguard: Agents::checked(&config.simpleguard_agents, &spot.member("simpleguard_agents")),
+            revoked: scoped(&mut { revoked }, &spot.member("revoked_passports"), "passport_id"),
+            disabled: scoped(&mut { disabled }, &spot.member("disabled_agents"), "agent_id"),
+        }
     }
 
     /// The tier of a root.
@@ -207,35 +207,32 @@ impl Tier {
 }
 
 impl Issuer {
-    fn new(config: &IssuerConfig, path: &str) -> Result<Self, ConfigError> {
-        let at = |member: &str| format!("{path}.{member}");
-        // Ids belong to issuers, so no two kinds of issuer may have one name.
-        const FOREIGN: [&str; 5] = ["delegate:", "did:", "https://", "self:", SIMPLEGUARD_ISSUER];
-        if !is_id(&config.id) || FOREIGN.iter().any(|foreign| config.id.starts_with(foreign)) {
-            let problem = format!(
-                "{ID_FORM}, and not begin as the names of other kinds of issuer do: {}",
-                FOREIGN.join(", ")
-            );
-            return Err(ConfigError::new(at("id"), problem));
-        }
-        let tier = Tier::new(config.tier).ok_or_else(|| ConfigError::new(at("tier"), "must be 1, 2 or 3"))?;
-        if config.keys.is_empty() {
-            return Err(ConfigError::new(at("keys"), "must have at least one key"));
-        }
-        let keys = Keys::new(&config.keys, &at("keys"))?;
+    fn checked(config: &IssuerConfig, spot: &Spot<'_>) -> Self {
+        let is_own = is_id(&config.id) && !FOREIGN.iter().any(|foreign| config.id.starts_with(foreign));
+        spot.check(is_own, "id", ISSUER_FORM);
+        let tier = spot.known(Tier::new(config.tier), "tier", "must be 1, 2 or 3");
+        spot.check(!config.keys.is_empty(), "keys", "must have at least one key");
+        let keys = Keys::checked(&config.keys, &spot.member("keys"));
         let kind = match config.kind {
             IssuerKind::Gate => RootKind::Gate,
             IssuerKind::Platform => RootKind::Platform,
         };
-        Ok(Issuer {
+        Issuer {
             kind,
-            tier,
+            tier: tier.unwrap_or(Tier::LOWEST),
             is_domain_verified: config.domain_verified,
-            ceiling: Ceiling::new(&config.actions, path)?,
+            ceiling: Ceiling::checked(&config.actions, spot),
             keys,
-        })
+        }
     }
 }
+
+/// How the names of other kinds of issuer begin. Ids belong to issuers, so no two kinds of
+/// issuer may have one name.
+const FOREIGN: [&str; 5] = ["delegate:", "did:", "https://", "self:", SIMPLEGUARD_ISSUER];
+
+const ISSUER_FORM: &str = "must be 1 to 256 printable ASCII characters without spaces, and not begin as the \
+     names of other kinds of issuer do: delegate:, did:, https://, self:, simpleguard";
 
 /// Ids with the issuers that they belong to.
 ///
@@ -251,23 +248,22 @@ fn is_listed(list: &Scoped, issuer: &str, id: &str) -> bool {
     !list.is_empty() && list.contains(&scoped_name(issuer, id))
 }
 
+#[inline(never)]
 fn scoped<'c>(
-    entries: impl Iterator<Item = (&'c String, &'c String)>,
-    list: &str,
+    entries: &mut dyn Iterator<Item = (&'c String, &'c String)>,
+    list: &Spot<'_>,
     member: &str,
-) -> Result<Scoped, ConfigError> {
+) -> Scoped {
     let mut pairs = Names::new();
     for (index, (issuer, id)) in entries.enumerate() {
-        for (value, member) in [(issuer, "issuer"), (id, member)] {
-            if !is_id(value) {
-                return Err(ConfigError::new(format!("{list}[{index}].{member}"), ID_FORM));
-            }
-        }
+        let spot = list.element(index);
+        spot.check(is_id(issuer), "issuer", ID_FORM);
+        spot.check(is_id(id), member, ID_FORM);
         // Badges' ids are UUIDs, whose letters are compared in lower case.
         let id = if member == "jti" { id.to_ascii_lowercase() } else { id.clone() };
         pairs.add(&scoped_name(issuer, &id));
     }
-    Ok(pairs)
+    pairs
 }
 
 pub(crate) const ID_FORM: &str = "must be 1 to 256 printable ASCII characters without spaces";

@@ -2,14 +2,13 @@
 
 use super::limits::{Ceiling, Key};
 use super::{Tier, Trust};
-use crate::config::{ConfigError, SimpleGuardAgent};
+use crate::config::{SimpleGuardAgent, Spot};
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
 use crate::live::LiveView;
 use crate::ordered::Named;
 use crate::reason::Reason;
 use crate::time::UnixTime;
-use alloc::format;
 
 /// In whose name SimpleGuard agents are told to upstreams and listed as disabled: the
 /// gate's own trust store, as nobody else vouches for them.
@@ -68,15 +67,16 @@ impl Trust {
 }
 
 impl Agents {
-    pub(super) fn new(listed: &[SimpleGuardAgent]) -> Result<Self, ConfigError> {
+    pub(super) fn checked(listed: &[SimpleGuardAgent], spot: &Spot<'_>) -> Self {
         let mut agents = Named::new();
-        for (index, SimpleGuardAgent { key, actions }) in listed.iter().enumerate() {
-            let path = format!("trust.simpleguard_agents[{index}]");
-            let agent = Agent { key: Key::new(key, &path)?, ceiling: Ceiling::new(actions, &path)? };
-            if !agents.insert(&key.key_id, agent) {
-                return Err(ConfigError::new(format!("{path}.key_id"), "stands twice"));
+        for (index, SimpleGuardAgent { key: config, actions }) in listed.iter().enumerate() {
+            let spot = spot.element(index);
+            let key = Key::checked(config, &spot);
+            let ceiling = Ceiling::checked(actions, &spot);
+            if let Some(key) = key {
+                spot.check(agents.insert(&config.key_id, Agent { key, ceiling }), "key_id", "stands twice");
             }
         }
-        Ok(Agents(agents))
+        Agents(agents)
     }
 }

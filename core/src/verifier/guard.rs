@@ -133,6 +133,10 @@ impl Verifier<'_> {
             return Err(Denial::new(Reason::CredentialMissing, "the route asks for a credential"));
         };
         trail.access = AccessMode::Anonymous;
+        if self.snapshot.states_price(asking.facts(route, "", now).action) {
+            let detail = "this has a price, and needs a credential that has agreed to it";
+            return Err(Denial::new(Reason::AnonymousNotAllowed, detail));
+        }
         self.judge_anonymous(policy, asking, source, route, now, memory, trail).map_err(|denial| {
             // What a credential would mend is told as that.
             let reason = match denial.reason {

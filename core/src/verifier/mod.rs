@@ -3,12 +3,14 @@
 mod asking;
 mod guard;
 mod hold;
+mod metered;
 mod pending;
 mod permit;
 mod prove;
 mod wanted;
 
 pub use hold::BoundRequest;
+pub use metered::Metered;
 pub use pending::Pending;
 pub use permit::{Credential, Held, Identity, Permit, Refused, Step};
 pub use wanted::Wanted;
@@ -27,6 +29,7 @@ use crate::modei::{self, Passport};
 use crate::presented::{Kind, Presented, Token};
 use crate::process::Process;
 use crate::reason::Reason;
+use crate::receipt::Rate;
 use crate::replay::{Novelty, Once};
 use crate::request::{RequestHead, Unambiguous};
 use crate::route::{Access, Route};
@@ -41,6 +44,7 @@ use alloc::sync::Arc;
 use asking::Asking;
 use pending::Body;
 use permit::Trail;
+use prove::Proven;
 
 /// Decides requests under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +82,7 @@ impl<'s> Verifier<'s> {
     /// a route, that its upgrade is allowed, that live trust material is recent enough; then,
     /// unless the route is public, that it presents one credential, the credential itself in
     /// its standard's own order, its window, revocation, catalog and signature of the body, the proof
-    /// of the request, grant and ceiling, and guardrails. The first failure is the answer. A
+    /// of the request, grant and ceiling, price, and guardrails. The first failure is the answer. A
     /// credential that fails is never treated as absent; where none is presented, the policy
     /// for such requests decides. What passes without a look at its body is charged.
     ///
@@ -194,7 +198,8 @@ impl<'s> Verifier<'s> {
         let proven = self.prove(head, carrier, &credential, now, &mut trail.wanted)?;
         let mut is_hashed = signed.is_some();
         if awaited.is_none() {
-            let judged = self.judge_action(&credential, &asking, route, now, memory, trail)?;
+            let judged =
+                self.judge_action(&credential, proven.as_ref(), &asking, route, now, memory, trail)?;
             if signed.is_none() && proven.is_none() && judged.hold.is_none() {
                 Self::charge(&judged.guards, route.cost_cents(), now, memory, trail)?;
                 trail.wanted = None;
@@ -218,10 +223,12 @@ impl<'s> Verifier<'s> {
     }
 
     /// Judges all that hangs on the action of a request, for the holder of a good credential:
-    /// grant, ceiling, and guardrails as far as looking at them goes.
+    /// grant, ceiling, price, and guardrails as far as looking at them goes.
+    #[expect(clippy::too_many_arguments, reason = "what is judged, by what, and what is found")]
     fn judge_action<'g>(
         &'g self,
         credential: &'g Credential,
+        proven: Option<&Proven>,
         asking: &Asking<'_>,
         route: &'g Route,
         now: UnixTime,
@@ -230,9 +237,10 @@ impl<'s> Verifier<'s> {
     ) -> Result<Judged<'g>, Denial> {
         let action = route.action();
         let tier = self.grant(credential, action)?;
+        let price = self.price(credential, action, proven)?;
         let guards = self.guards(credential, action)?;
         let hold = Self::look(&guards, asking, route, now, memory, trail)?;
-        Ok(Judged { tier, guards, hold })
+        Ok(Judged { tier, price, guards, hold })
     }
 
     /// The passport of a credential, known or verified now; its standing judged now.
@@ -398,8 +406,9 @@ impl<'s> Verifier<'s> {
         let Some(identity) = identity else {
             return self.admit_anonymous(asking, source.as_deref(), route, now, memory, trail);
         };
-        let judged = self.judge_action(&identity.credential, asking, route, now, memory, trail)?;
-        let Judged { tier, guards, hold } = judged;
+        let credential = &identity.credential;
+        let judged = self.judge_action(credential, proven.as_ref(), asking, route, now, memory, trail)?;
+        let Judged { tier, price, guards, hold } = judged;
         let hold = match hold {
             None => None,
             Some(detail) => {
@@ -427,13 +436,17 @@ impl<'s> Verifier<'s> {
         if self.snapshot.profile() != Profile::L3 {
             trail.wanted = None;
         }
-        Ok(Step::Permit(Permit::new(route, nonce.or(signature), trail)))
+        let mut permit = Permit::new(route, nonce.or(signature), trail);
+        permit.metered =
+            price.and_then(|price| Metered::new(price, credential, proven.as_ref())).map(Box::new);
+        Ok(Step::Permit(permit))
     }
 }
 
 /// What hangs on the action, found good.
 struct Judged<'g> {
     tier: Tier,
+    price: Option<Rate>,
     guards: Guards<'g>,
     /// Why the request must be held, if it must.
     hold: Option<String>,

@@ -1,5 +1,6 @@
 //! What a verifier answers. Permits are made in this room and nowhere else.
 
+use super::metered::Metered;
 use super::pending::Pending;
 use super::wanted::Wanted;
 use crate::attestation::AccessMode;
@@ -41,6 +42,7 @@ pub struct Permit {
     pub(super) access: AccessMode,
     pub(super) evaluations: Vec<Evaluation>,
     pub(super) message_id: Option<String>,
+    pub(super) metered: Option<Box<Metered>>,
 }
 
 /// Who asks, for what.
@@ -135,7 +137,8 @@ impl Permit {
     #[inline(never)]
     pub(super) fn new(route: &Arc<Route>, once: Option<Once>, trail: &mut Trail) -> Self {
         let Trail { wanted, identity, access, evaluations, message_id, .. } = core::mem::take(trail);
-        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations, message_id }
+        let metered = None;
+        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations, message_id, metered }
     }
 
     /// The refusal of a request that had this permit.
@@ -169,6 +172,11 @@ impl Permit {
     /// What was used up, and is remembered in this process: a nonce or a signature.
     pub fn once(&self) -> Option<&Once> {
         self.once.as_ref()
+    }
+
+    /// What its use is charged by, where the action has a price.
+    pub fn metered(&self) -> Option<&Metered> {
+        self.metered.as_deref()
     }
 
     /// What the next proof of this agent must be like, where it answers a challenge.
@@ -222,6 +230,11 @@ impl Identity {
     /// The action that was granted.
     pub fn action(&self) -> &str {
         self.route.action()
+    }
+
+    /// The route that was asked for.
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The credential.

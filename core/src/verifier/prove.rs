@@ -32,7 +32,8 @@ pub(super) struct Proven {
 impl Verifier<'_> {
     /// Judges the proof of a request by the agent key of its credential, as far as the head
     /// goes. `None` for no proof where none is asked for: at L1 one that is there must be
-    /// good, at L2 there must be one, at L3 it must answer a challenge.
+    /// good, at L2 there must be one, at L3 it must answer a challenge. Whether an action needs
+    /// one for its price, [`price`](Self::price) says.
     ///
     /// Tells in `wanted` what to ask of a request that fails from here on.
     pub(super) fn prove(
@@ -45,19 +46,27 @@ impl Verifier<'_> {
     ) -> Result<Option<Proven>, Denial> {
         let profile = self.snapshot.profile();
         let presented = proof::find(head);
-        if profile == Profile::L1 && matches!(presented, Ok(None)) {
+        // Which action it is, and whether that has a price, is told by others.
+        let asks = profile != Profile::L1 || self.snapshot.has_prices();
+        if !asks && matches!(presented, Ok(None)) {
             return Ok(None);
         }
         let (key, id, self_issued) = self.holder(credential, now)?;
-        let agent = sha256(key.as_bytes());
-        if profile != Profile::L1 {
+        let agent = sha256(key);
+        if asks {
             let announces_body = ["content-digest", "content-length", "transfer-encoding"]
                 .map(|name| head.values(name).next());
             let covers_body = announces_body.into_iter().flatten().any(|value| value != b"0");
             *wanted = Some(Wanted { carrier, key_id: id.to_string(), agent, covers_body });
         }
-        let presented = presented?
-            .ok_or_else(|| Denial::new(Reason::ProofMissing, "the request is not signed by the agent"))?;
+        let Some(presented) = presented? else {
+            if profile == Profile::L1 {
+                return Ok(None);
+            }
+            return Err(Denial::new(Reason::ProofMissing, "the request is not signed by the agent"));
+        };
+        let key = PublicKey::from_bytes(key)
+            .ok_or_else(|| Denial::new(Reason::ProofKeyMismatch, "the agent's key is no Ed25519 key"))?;
         let windows = ProofWindows { skew_ms: CLOCK_SKEW_MS, life_ms: self.snapshot.windows().proof_ms() };
         let proof = presented.verify(head, carrier.header(), &Holder { key: &key, id }, &windows, now)?;
         let mut until = proof.last_moment();
@@ -80,23 +89,20 @@ impl Verifier<'_> {
     /// The agent key of a credential, the agent's name, and whether anybody can make such
     /// credentials.
     fn holder<'c>(
-        &self,
+        &'c self,
         credential: &'c Credential,
         now: UnixTime,
-    ) -> Result<(PublicKey, &'c str, bool), Denial> {
-        let (key, id, self_issued) = match credential {
+    ) -> Result<(&'c [u8; 32], &'c str, bool), Denial> {
+        Ok(match credential {
             Credential::Passport(_, passport) => {
                 (passport.public_key(), passport.agent_id(), passport.root().kind() == RootKind::SelfIssued)
             }
             Credential::Badge(badge) => (badge.key(), badge.subject(), badge.level() == Level::SelfSigned),
             Credential::SimpleGuard(id) => {
                 let key = self.snapshot.trust().simpleguard_key_with(id, self.live, now)?;
-                return Ok((key.clone(), id, false));
+                (key.as_bytes(), id.as_str(), false)
             }
-        };
-        let key = PublicKey::from_bytes(key)
-            .ok_or_else(|| Denial::new(Reason::ProofKeyMismatch, "the agent's key is no Ed25519 key"))?;
-        Ok((key, id, self_issued))
+        })
     }
 
     /// The process; whoever gives none cannot tell what was used.
@@ -106,6 +112,10 @@ impl Verifier<'_> {
 }
 
 impl Proven {
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
     /// Takes the next bytes of the body.
     ///
     /// # Errors

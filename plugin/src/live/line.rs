@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use portcullis_core::attestation::Signer;
 use portcullis_core::live::Call;
 use portcullis_core::{SecretKey, ServiceConfig, UnixTime};
 
@@ -13,9 +14,15 @@ use portcullis_core::{SecretKey, ServiceConfig, UnixTime};
 pub(crate) struct Line {
     pub(super) config: ServiceConfig,
     pub(crate) key: SecretKey,
+    signer: Signer,
 }
 
 impl Line {
+    pub(super) fn new(config: ServiceConfig, key: SecretKey) -> Self {
+        let signer = Signer::new(&key);
+        Line { config, key, signer }
+    }
+
     /// Calls what stands at `path` for this gate; answers the call's token.
     pub(crate) fn call(
         &self,
@@ -32,7 +39,7 @@ impl Line {
         let path = format!("/gate/v1/gates/{}/{path}", encoded(&self.config.gate.id));
         let call = Call { method, authority: &service.authority, path: &path, query, body };
         let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
-        let signed = call.sign(&self.key, now, &nonce);
+        let signed = call.sign_by(&self.signer, now, &nonce);
         let mut headers =
             vec![(":method", method), (":path", target.as_str()), (":authority", service.authority.as_str())];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));

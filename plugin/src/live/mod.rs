@@ -65,7 +65,7 @@ impl Live {
         let echo = echo(&names).map_err(Obstacle::Host)?;
         let lease = Lease::new(&names).map_err(Obstacle::Host)?;
         let mut live = Live {
-            line: Rc::new(Line { config, key: key()? }),
+            line: Rc::new(Line::new(config, key()?)),
             trust: Rc::new(RefCell::new(trust)),
             echo,
             names,

@@ -5,6 +5,7 @@
 //! knows them again. Records are forgotten once the service has proved that they are in its log.
 
 use super::Records;
+use super::item::unpack;
 use super::lane::{Dropped, Lane};
 use super::ring::{self, Weight};
 use crate::host::{self, HostFault};
@@ -15,7 +16,8 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use portcullis_core::UnixTime;
 use portcullis_core::attestation::{
-    BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion, Unsigned, leaf, verify_batch_answer,
+    BatchAnswer, BatchHead, Checkpoint, Known, LaneAnswer, LaneQuestion, MAX_BATCH_BYTES, leaf,
+    verify_batch_answer,
 };
 use portcullis_core::live::LiveTrust;
 
@@ -23,8 +25,8 @@ use portcullis_core::live::LiveTrust;
 /// wait meanwhile.
 const BATCH: u64 = 128;
 
-/// Bytes of a batch, less than what the service takes by the longest record.
-const BATCH_BYTES: usize = 500 * 1024;
+/// Bytes of a batch: what the service takes, without 12 KiB for its first line.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 12 * 1024;
 
 /// From so many on, a batch follows the one before at once, and not with the next tick: a call
 /// costs as much as two signatures, and is paid for each batch.
@@ -142,10 +144,14 @@ impl Records {
             return Ok(lane.end);
         }
         let (mut end, mut bytes) = (lane.acked, 0_usize);
-        while end.saturating_sub(lane.acked) < BATCH && bytes < BATCH_BYTES {
-            let Some(record) = ring::read(&mut HostStore, &self.names, end)? else { break };
+        while end.saturating_sub(lane.acked) < BATCH {
+            let Some(item) = ring::read(&mut HostStore, &self.names, end)? else { break };
             // What signing adds.
-            bytes = bytes.saturating_add(record.len()).saturating_add(400);
+            bytes = bytes.saturating_add(item.len()).saturating_add(400);
+            // None alone is longer.
+            if bytes > BATCH_BYTES {
+                break;
+            }
             end = end.saturating_add(1);
         }
         Ok(end)
@@ -171,11 +177,15 @@ impl Records {
         body.push('\n');
         let (mut hash, mut leaves) = (lane.hash, Vec::new());
         for position in lane.acked..lane.end {
-            let record = ring::read(&mut HostStore, &self.names, position)?;
-            let record = record.as_deref().and_then(Unsigned::from_bytes).ok_or(LOST)?;
-            let signed = record.sign(&self.lane, position.saturating_add(1), &hash, &self.signer);
+            let item = ring::read(&mut HostStore, &self.names, position)?;
+            let item = item.as_deref().and_then(unpack).ok_or(LOST)?;
+            let signed = item.record.sign(&self.lane, position.saturating_add(1), &hash, &self.signer);
             body.push_str(&signed.text);
             body.push('\n');
+            if !item.attachment.is_empty() {
+                body.push_str(item.attachment);
+                body.push('\n');
+            }
             hash = signed.chain_hash;
             leaves.push(leaf(&signed.chain_hash, &signed.signature));
         }

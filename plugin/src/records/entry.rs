@@ -5,7 +5,7 @@ use crate::shown::shown;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::attestation::{
-    AccessMode, Agent, AttestedRequest, Decision, Draft, Evaluation, Hold, Outcome, Unsigned,
+    AccessMode, Agent, AttestedRequest, Decision, Draft, Evaluation, Hold, Outcome, ReceiptName, Unsigned,
 };
 use portcullis_core::{Access, Denial, Held, Identity, Mode, Route, Snapshot, UnixTime, guardrails};
 
@@ -21,6 +21,8 @@ pub(crate) struct Entry<'e> {
     pub(crate) target: &'e Target,
     /// Where a person must approve: what of, the approval's id, and until when.
     pub(crate) held: Option<(&'e Held, String, UnixTime)>,
+    /// Of a use: its receipt, and what it costs, in cents.
+    pub(crate) receipt: Option<(ReceiptName, u64)>,
 }
 
 /// What a request asks for, as far as it can be told without judging it.
@@ -78,10 +80,13 @@ impl Entry<'_> {
             hold,
             mode: self.mode,
             reason_code: self.denial.map(|denial| denial.reason.code().to_string()),
-            receipt: None,
+            receipt: self.receipt.map(|(name, _)| name),
             request: Some(AttestedRequest {
                 action,
-                cost_cents: self.route.map_or(0, Route::cost_cents),
+                cost_cents: match self.receipt {
+                    Some((_, cents)) => cents,
+                    None => self.route.map_or(0, Route::cost_cents),
+                },
                 method: method.clone(),
                 path: path.clone(),
                 target_domain: self.route.map(|route| route.target_domain(authority).to_string()),

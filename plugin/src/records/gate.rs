@@ -3,13 +3,13 @@
 use super::Weight;
 use super::entry::{Entry, Target};
 use crate::host::{self, HostFault, Map};
-use crate::pairs::Head;
 use crate::request::Refusal;
 use crate::root::Gate;
 use alloc::string::{String, ToString};
-use portcullis_core::attestation::{AccessMode, Decision, Unsigned};
+use portcullis_core::attestation::{AccessMode, Decision, ReceiptName, Unsigned};
 use portcullis_core::live::hex;
-use portcullis_core::{AttestPolicy, Mode, Permit};
+use portcullis_core::receipt::{Attachment, Receipt};
+use portcullis_core::{AttestPolicy, Identity, Mode, Permit, sha256};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,11 +29,16 @@ const HOLD_MS: i64 = 5 * 60_000;
 const ID_HEADER: &str = "x-gate-attestation-id";
 
 impl Gate {
-    /// Records a request that goes on, and tells the upstream the id.
-    pub(crate) fn record_permit(&self, permit: &Permit, head: &Head<'_>) -> Result<Kept, HostFault> {
+    /// Records a request that goes on, and tells the upstream the id. What became of the record, and
+    /// the id.
+    pub(crate) fn record_permit(
+        &self,
+        permit: &Permit,
+        target: &Target,
+    ) -> Result<(Kept, String), HostFault> {
         // Nobody was let in or kept out there.
         if permit.access() == AccessMode::Public {
-            return Ok(Kept::Off);
+            return Ok((Kept::Off, String::new()));
         }
         let entry = Entry {
             decision: Decision::Allow,
@@ -43,17 +48,62 @@ impl Gate {
             identity: permit.identity(),
             route: Some(permit.route()),
             evaluations: permit.evaluations(),
-            target: &Target::of(head),
+            target,
             held: None,
+            receipt: None,
         };
-        let Some(record) = self.draft(&entry)? else { return Ok(Kept::Off) };
+        let Some(record) = self.draft(&entry)? else { return Ok((Kept::Off, String::new())) };
         host::set_request_header(ID_HEADER, record.id())?;
-        let kept = self.keep(&record, Weight::Permit)?;
+        let weight = if permit.metered().is_some() { Weight::Metered } else { Weight::Permit };
+        let kept = self.keep(&record, "", weight)?;
         if kept == Kept::NoRoom {
             // There is no such record.
             host::remove_header(Map::RequestHeaders, ID_HEADER.as_bytes())?;
         }
-        Ok(kept)
+        Ok((kept, record.id().to_string()))
+    }
+
+    /// Signs the receipt of a use, and queues it with its record; its text. `base` is what the agent
+    /// has signed.
+    pub(crate) fn record_use(
+        &self,
+        receipt: &Receipt,
+        base: &str,
+        identity: &Identity,
+        target: &Target,
+    ) -> Result<String, HostFault> {
+        let text = {
+            let records = self.records.as_ref().ok_or(REENTERED)?;
+            receipt.sign(records.try_borrow().map_err(|_| REENTERED)?.signer())
+        };
+        let name = ReceiptName { id: receipt.id, sha256: sha256(text.as_bytes()) };
+        let entry = Entry {
+            decision: Decision::Consumption,
+            denial: None,
+            mode: identity.route().mode(),
+            access: AccessMode::Credential,
+            identity: Some(identity),
+            route: Some(identity.route()),
+            evaluations: &[],
+            target,
+            held: None,
+            receipt: Some((name, receipt.charge.total_cents())),
+        };
+        let record = entry.unsigned(&self.snapshot, receipt.issued_at, random()?);
+        let attachment = Attachment { base: base.to_string(), receipt: text };
+        match self.keep(&record, &attachment.to_json(), Weight::Receipt)? {
+            Kept::At(_) => Ok(attachment.receipt),
+            Kept::Off | Kept::NoRoom => Err(FULL),
+        }
+    }
+
+    /// Counts a record that could not be made.
+    pub(crate) fn lose_record(&self) {
+        if let Some(Ok(mut records)) = self.records.as_ref().map(|records| records.try_borrow_mut())
+            && let Ok(now) = host::now()
+        {
+            let _ = records.drop_one(now);
+        }
     }
 
     /// Records a request that does not go on, or would not. The record's id, and the approval's
@@ -81,9 +131,10 @@ impl Gate {
             evaluations: &refused.evaluations,
             target,
             held,
+            receipt: None,
         };
         let Some(record) = self.draft(&entry)? else { return Ok((None, None)) };
-        Ok(match self.keep(&record, Weight::Refusal)? {
+        Ok(match self.keep(&record, "", Weight::Refusal)? {
             Kept::At(_) => (Some(record.id().to_string()), entry.held.map(|(_, approval, _)| approval)),
             Kept::Off | Kept::NoRoom => (None, None),
         })
@@ -102,11 +153,11 @@ impl Gate {
         Ok(Some(entry.unsigned(&self.snapshot, host::now()?, random()?)))
     }
 
-    fn keep(&self, record: &Unsigned, weight: Weight) -> Result<Kept, HostFault> {
+    fn keep(&self, record: &Unsigned, attachment: &str, weight: Weight) -> Result<Kept, HostFault> {
         let Some(records) = &self.records else { return Ok(Kept::Off) };
         let mut records = records.try_borrow_mut().map_err(|_| REENTERED)?;
         let now = host::now()?;
-        let Some(position) = records.keep(record, weight, now)? else { return Ok(Kept::NoRoom) };
+        let Some(position) = records.keep(record, attachment, weight, now)? else { return Ok(Kept::NoRoom) };
         if self.snapshot.attest() == AttestPolicy::BeforeAllow
             && let Some(line) = &self.line
         {
@@ -122,5 +173,7 @@ fn random() -> Result<[u8; 16], HostFault> {
     host::random(&mut bytes)?;
     Ok(bytes)
 }
+
+const FULL: HostFault = HostFault::Answer("the queue of records", "has no room");
 
 const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");

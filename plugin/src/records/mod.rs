@@ -4,6 +4,7 @@
 mod deliver;
 mod entry;
 mod gate;
+mod item;
 mod lane;
 mod ring;
 #[cfg(test)]
@@ -68,14 +69,21 @@ impl Records {
         self.lane
     }
 
-    /// Queues a record. Its position; `None` where there is no room, which is counted.
+    /// By which it signs.
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// Queues a record, and what is sent with it. Its position; `None` where there is no room, which
+    /// is counted: of receipts, by those who try again.
     pub(crate) fn keep(
         &mut self,
         record: &Unsigned,
+        attachment: &str,
         weight: Weight,
         now: UnixTime,
     ) -> Result<Option<u64>, HostFault> {
-        let bytes = record.to_bytes();
+        let bytes = item::pack(record, attachment);
         let push = |acked| ring::push(&mut HostStore, &self.names, &bytes, weight, acked);
         if let Some(position) = push(self.acked)? {
             return Ok(Some(position));
@@ -84,12 +92,14 @@ impl Records {
         if let Some(position) = push(self.acked)? {
             return Ok(Some(position));
         }
-        self.drop_one(now)?;
+        if weight != Weight::Receipt {
+            self.drop_one(now)?;
+        }
         Ok(None)
     }
 
     /// Counts a decision that has no record.
-    fn drop_one(&mut self, now: UnixTime) -> Result<(), HostFault> {
+    pub(crate) fn drop_one(&mut self, now: UnixTime) -> Result<(), HostFault> {
         Dropped::change(&mut HostStore, &self.dropped_name, &mut |dropped| {
             if dropped.count == dropped.told {
                 dropped.first = now.as_millis();
@@ -132,7 +142,7 @@ impl Records {
             request: None,
             time: now,
         };
-        Ok(draft.unsigned().to_bytes())
+        Ok(item::pack(&draft.unsigned(), ""))
     }
 
     fn note(&mut self, trouble: Trouble) {

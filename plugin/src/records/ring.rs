@@ -10,13 +10,20 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Records that can wait. At 1,000 requests a second the service may be away for 16 s; with
+/// Slots that permits may take. At 1,000 requests a second the service may be away for 16 s; with
 /// records of some 700 bytes that is 12 MB of the process, which no slot takes before it is needed.
-pub(super) const SLOTS: u64 = 16_384;
+pub(super) const FOR_PERMITS: u64 = 16_384;
 
 /// Slots that refusals may take: whoever floods a gate with what it refuses leaves a quarter
-/// to what it lets through.
-pub(super) const FOR_REFUSALS: u64 = SLOTS / 4 * 3;
+/// to what it lets through. Permits of what has a price take no more either, as each brings a
+/// receipt, of some 3 KB, that must find its place whatever else goes on. As a receipt has 64 KiB
+/// at most, and each has its permit beside it, they come to 450 MB where agents send the
+/// longest headers that Envoy takes for as long as the service is away.
+pub(super) const FOR_REFUSALS: u64 = FOR_PERMITS / 4 * 3;
+
+/// All slots. Those beyond what permits take are for receipts: as many as requests to an upstream
+/// are under way at a time in Envoy, unless it is told otherwise.
+pub(super) const SLOTS: u64 = FOR_PERMITS + 1024;
 
 /// Slots that are looked at from the hint on. Each step means that another worker took one
 /// since the hint was read, or that one died before it could write the hint.
@@ -31,8 +38,12 @@ const LOOKS: u32 = 8;
 pub(crate) enum Weight {
     /// A request that goes on, or what tells of a loss.
     Permit,
-    /// A request that does not.
+    /// A request that goes on, and that a receipt will follow.
+    Metered,
+    /// A request that does not go on.
     Refusal,
+    /// What was used of a request that has gone on.
+    Receipt,
 }
 
 /// The names of a gate's queue. They carry the layout, so that two versions side by side leave
@@ -42,7 +53,7 @@ pub(super) struct Names {
     prefix: String,
 }
 
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 impl Names {
     pub(super) fn of(gate: &str) -> Self {
@@ -69,8 +80,9 @@ pub(super) fn push(
 ) -> Result<Option<u64>, HostFault> {
     let hint = names.of_part("tail");
     let room = match weight {
-        Weight::Permit => SLOTS,
-        Weight::Refusal => FOR_REFUSALS,
+        Weight::Permit => FOR_PERMITS,
+        Weight::Metered | Weight::Refusal => FOR_REFUSALS,
+        Weight::Receipt => SLOTS,
     };
     let end = acked.saturating_add(room);
     let mut value = Vec::with_capacity(record.len().saturating_add(8));

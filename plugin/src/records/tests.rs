@@ -8,7 +8,7 @@
 )]
 
 use super::lane::{Dropped, Lane};
-use super::ring::{self, FOR_REFUSALS, Names, SLOTS, Weight};
+use super::ring::{self, FOR_PERMITS, FOR_REFUSALS, Names, SLOTS, Weight};
 use crate::shared::model::{Data, Rules, Worker};
 use portcullis_core::attestation::Known;
 use std::cell::RefCell;
@@ -72,20 +72,26 @@ fn positions_have_no_gaps_and_one_owner_on_many_threads() {
 }
 
 #[test]
-fn refusals_leave_a_quarter_to_permits_and_nothing_is_written_over_before_it_is_acknowledged() {
+fn refusals_leave_a_quarter_to_permits_and_both_leave_room_for_receipts_and_nothing_is_written_over_before_it_is_acknowledged()
+ {
     let mut data = shared(Rules::Envoy);
     let mut push = |weight, acked| ring::push(&mut data, &names(), b"record", weight, acked).unwrap();
     for position in 0..FOR_REFUSALS {
         assert_eq!(push(Weight::Refusal, 0), Some(position));
     }
     assert_eq!(push(Weight::Refusal, 0), None);
-    for position in FOR_REFUSALS..SLOTS {
+    assert_eq!(push(Weight::Metered, 0), None);
+    for position in FOR_REFUSALS..FOR_PERMITS {
         assert_eq!(push(Weight::Permit, 0), Some(position));
     }
     assert_eq!(push(Weight::Permit, 0), None);
-    assert_eq!(push(Weight::Permit, 2), Some(SLOTS));
-    assert_eq!(push(Weight::Permit, 2), Some(SLOTS + 1));
-    assert_eq!(push(Weight::Permit, 2), None);
+    for position in FOR_PERMITS..SLOTS {
+        assert_eq!(push(Weight::Receipt, 0), Some(position));
+    }
+    assert_eq!(push(Weight::Receipt, 0), None);
+    assert_eq!(push(Weight::Receipt, 2), Some(SLOTS));
+    assert_eq!(push(Weight::Receipt, 2), Some(SLOTS + 1));
+    assert_eq!(push(Weight::Receipt, 2), None);
     assert_eq!(ring::read(&mut data, &names(), 0).unwrap(), None);
     assert_eq!(ring::read(&mut data, &names(), 2).unwrap(), Some(b"record".to_vec()));
     let last = ring::push(&mut data, &names(), b"record", Weight::Refusal, SLOTS).unwrap();

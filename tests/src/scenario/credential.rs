@@ -29,19 +29,20 @@ struct Made {
 }
 
 impl Wallet {
-    pub(super) fn new(scenario: &Scenario, now: UnixTime) -> Self {
+    /// `catalogs` are the hashes of the gate's catalogs where they are not those of the text.
+    pub(super) fn new(scenario: &Scenario, now: UnixTime, catalogs: &[String]) -> Self {
         let badges =
             scenario.badges.iter().map(|(name, recipe)| (name.clone(), recipe.make(name, now))).collect();
         let signatures =
             scenario.signatures.iter().map(|(name, recipe)| (name.clone(), recipe.make(now))).collect();
         let mut wallet = Wallet { made: BTreeMap::new(), badges, signatures };
         for name in scenario.credentials.keys() {
-            wallet.make(name, scenario, now);
+            wallet.make(name, scenario, now, catalogs);
         }
         wallet
     }
 
-    fn make(&mut self, name: &str, scenario: &Scenario, now: UnixTime) {
+    fn make(&mut self, name: &str, scenario: &Scenario, now: UnixTime, catalogs: &[String]) {
         if self.made.contains_key(name) {
             return;
         }
@@ -52,7 +53,7 @@ impl Wallet {
         let agent_id = self_agent_id(&agent.public_key());
         let made = match (&recipe.parent, &recipe.issuer) {
             (Some(parent), None) => {
-                self.make(parent, scenario, now);
+                self.make(parent, scenario, now, catalogs);
                 let holder = key(&scenario.credentials[parent].agent);
                 let parent = &self.made[parent];
                 let signed = delegate(&parent.signed, &holder, &agent.public_key(), &draft);
@@ -72,7 +73,10 @@ impl Wallet {
                     Issuer { kind, id: format!("issuer:{issuer}"), key_id: "ik_1".into(), gate_id: None };
                 let signer = key(issuer);
                 let pin = recipe.pin.clone();
-                let pin = pin.map(|(version, content_hash)| CatalogPin { version, content_hash });
+                let pin = pin.map(|(version, written)| {
+                    let published = usize::try_from(version - 1).ok().and_then(|index| catalogs.get(index));
+                    CatalogPin { version, content_hash: published.cloned().unwrap_or(written) }
+                });
                 let signed =
                     issue_pinned(&signer, &by, &recipe.agent, &agent.public_key(), &draft, pin.as_ref());
                 Made {

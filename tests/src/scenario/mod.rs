@@ -55,7 +55,8 @@ pub struct Recipe {
     /// The issuer that signs it: `platform:NAME` or `gate:NAME`; the name is the seed of
     /// its key, `issuer:NAME` its id, `ik_1` its key's id. Left out: the agent itself.
     pub issuer: Option<String>,
-    /// The catalog that its issuer pins it to: version and hash.
+    /// The catalog that its issuer pins it to: version and hash. Where the gate has published its
+    /// catalogs at a service, the hash is that of the version there.
     pub pin: Option<(i64, String)>,
     /// The credential that it is delegated from.
     pub parent: Option<String>,
@@ -146,8 +147,24 @@ pub struct Expected {
     /// Headers that the answer has.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// The receipt that the answer brings, whole; without it, it brings none.
+    pub receipt: Option<ReceiptText>,
+    /// Whether the answer brings the name of a receipt that is not made yet.
+    #[serde(default)]
+    pub names_receipt: bool,
     /// Whether the answer asks for a proof that answers a challenge (RFC 9421 section 5.1).
     pub asks: Option<bool>,
+}
+
+/// What a receipt says of a use.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptText {
+    pub action: String,
+    pub outcome: String,
+    pub status: u16,
+    pub total_cents: u64,
+    pub fee_cents: u64,
 }
 
 /// Another answer on Envoy.

@@ -2,8 +2,9 @@
 
 use super::credential::Wallet;
 use super::proof::{Surroundings, asked, spent};
-use super::{Case, Expected, Person, Scenario, Upstream};
-use portcullis_core::UnixTime;
+use super::{Case, Expected, Person, ReceiptText, Scenario, Upstream};
+use portcullis_core::receipt::SignedReceipt;
+use portcullis_core::{PublicKey, UnixTime, base64};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,17 @@ pub trait Gate {
     /// Answers the request for this approval, as a person does; once it is answered, all workers
     /// know. Whether this gate has anybody to ask.
     fn answer(&mut self, approval: &str, person: Person) -> bool;
+
+    /// The hashes of the catalogs that the gate has published, the first first, where they are
+    /// not those of the text.
+    fn catalogs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The key that signs its receipts, if it makes any.
+    fn attestation_key(&self) -> Option<PublicKey> {
+        None
+    }
 
     /// Sends one request and tells what came of it.
     fn send(&mut self, request: &Sent) -> Answer;
@@ -60,7 +72,7 @@ pub struct Arrived {
 /// Plays all cases, in order, on one gate whose clock shows `now`. Tells what went
 /// otherwise than the text says; empty is good.
 pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<String> {
-    let wallet = Wallet::new(scenario, now);
+    let wallet = Wallet::new(scenario, now, &gate.catalogs());
     let names: BTreeSet<_> = scenario.cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), scenario.cases.len(), "two cases have one name");
     let (mut faults, mut now, mut challenge, mut last, mut held) = (Vec::new(), now, None, None, None);
@@ -104,7 +116,8 @@ pub fn play<G: Gate>(scenario: &Scenario, now: UnixTime, gate: &mut G) -> Vec<St
         }
         challenge = asked.or(challenge);
         held = approval(&answer).or(held);
-        let found = differences::<G>(case, &wallet, &answer);
+        let mut found = differences::<G>(case, &wallet, &answer);
+        found.extend(receipt_otherwise(&case.expect, gate.attestation_key().as_ref(), &answer));
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
     faults
@@ -234,6 +247,42 @@ fn answered_otherwise(
         && says_why
         && problem["retry_after_s"].as_u64() == header.and_then(|(_, seconds)| seconds.parse().ok());
     (!is_it).then(|| format!("it is no such error: {}", answer.body))
+}
+
+/// What a receipt, or the name of one, says otherwise than the text.
+fn receipt_otherwise(expected: &Expected, key: Option<&PublicKey>, answer: &Answer) -> Option<String> {
+    let told: Vec<_> =
+        answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("agent-receipt")).collect();
+    match (told.as_slice(), &expected.receipt) {
+        ([], None) if !expected.names_receipt => None,
+        ([(_, named)], None) if expected.names_receipt => {
+            let id = named.strip_prefix("\"rcpt_").and_then(|rest| rest.strip_suffix('"'));
+            let is_id =
+                id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            (!is_id).then(|| format!("the answer names the receipt {named}"))
+        }
+        ([(_, brought)], Some(expected)) => {
+            let text = brought.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
+            let text = text.and_then(base64::decode).unwrap_or_default();
+            let signed = match SignedReceipt::read(&text) {
+                Ok(signed) => signed,
+                Err(error) => return Some(format!("the answer brings {brought}: {error}")),
+            };
+            if key.is_none_or(|key| signed.verify(key).is_err()) {
+                return Some("the receipt is not signed by the gate".into());
+            }
+            let receipt = &signed.receipt;
+            let found = ReceiptText {
+                action: receipt.action.clone(),
+                outcome: receipt.outcome.name().into(),
+                status: receipt.status.unwrap_or_default(),
+                total_cents: receipt.charge.total_cents(),
+                fee_cents: receipt.charge.fee_cents(),
+            };
+            (found != *expected).then(|| format!("the receipt says {found:?}"))
+        }
+        _ => Some(format!("the answer brings the receipts {told:?}")),
+    }
 }
 
 fn arrival(case: &Case, expected: &Upstream, wallet: &Wallet, arrived: &Arrived) -> Vec<String> {

@@ -29,7 +29,7 @@ pub struct LiveStand {
     pub service: Option<Service>,
     pub envoy: Envoy,
     pub line: Line,
-    pub folder: TempDir,
+    pub folder: Folder,
     /// What the enrolment gave for the proxy.
     pub enrolled: Enrolled,
     pub upstream: Upstream,
@@ -49,14 +49,36 @@ pub struct Wishes<'w> {
     pub nonce_authority: bool,
     /// What stands behind Envoy, if not the upstream that tells what it saw.
     pub behind: Option<SocketAddr>,
+    /// Where the service keeps what it has, if that is to outlast the stand.
+    pub folder: Option<&'w Path>,
     /// The gate's whole configuration, from its authority.
     pub gate: Option<&'w dyn Fn(&str) -> String>,
+}
+
+/// Where a stand keeps its files.
+pub enum Folder {
+    /// It goes with the stand.
+    Passing(TempDir),
+    /// It outlasts it.
+    Lasting(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Folder::Passing(folder) => folder.path(),
+            Folder::Lasting(folder) => folder,
+        }
+    }
 }
 
 impl LiveStand {
     /// Starts everything, and waits until every worker is open. `name` names Envoy's files.
     pub fn start(name: &str, wishes: &Wishes<'_>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = match wishes.folder {
+            Some(folder) => Folder::Lasting(folder.to_owned()),
+            None => Folder::Passing(tempfile::tempdir().unwrap()),
+        };
         let control = Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), wishes.database)
             .unwrap()
             .with(wishes.options);

@@ -4,8 +4,9 @@
 use crate::common::key;
 use portcullis_core::attestation::log::{Frontier, Node, Plan, empty_root};
 use portcullis_core::attestation::{
-    Batch, BatchAnswer, Checkpoint, Hash, LaneAnswer, LaneId, LaneQuestion, Record,
+    Batch, BatchAnswer, BatchRecord, Checkpoint, Decision, Hash, LaneAnswer, LaneId, LaneQuestion, Record,
 };
+use portcullis_core::receipt::{Attachment, MAX_ATTACHMENT, SignedReceipt};
 use portcullis_core::{PublicKey, SecretKey, UnixTime};
 use portcullis_harness::Response;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub struct Keeper {
     last: Hash,
     /// The texts, in the log's order.
     pub records: Vec<String>,
+    /// The receipts, in this order, each with what its agent has signed.
+    pub receipts: Vec<(SignedReceipt, String)>,
     /// How many batches came that it had already.
     pub repeated: usize,
     /// The first lines of the last batch.
@@ -37,6 +40,7 @@ impl Keeper {
             nodes: BTreeMap::new(),
             last: [0; 32],
             records: Vec::new(),
+            receipts: Vec::new(),
             repeated: 0,
             dropped: 0,
         }
@@ -84,10 +88,34 @@ impl Keeper {
                 nodes.insert(node, hash);
             });
             self.records.push(String::from_utf8(brought.text.to_vec()).expect("text"));
+            let receipt = self.receipt(record, brought);
+            self.receipts.extend(receipt);
         }
         self.last = hash;
         self.lanes.insert(batch.head.lane, (next + records.len() as u64, hash));
         self.answer(at, records.len() as u64, &batch, now)
+    }
+
+    /// The receipt that a record stands for, checked as whoever has it checks it.
+    fn receipt(&self, record: &Record, brought: &BatchRecord<'_>) -> Option<(SignedReceipt, String)> {
+        let draft = record.draft();
+        let Some(name) = draft.receipt else {
+            assert!(brought.attachment.is_none(), "a record of no receipt came with one");
+            return None;
+        };
+        assert_eq!(draft.decision, Decision::Consumption);
+        let line = brought.attachment.expect("the receipt that a record names");
+        assert!(line.len() <= MAX_ATTACHMENT);
+        let Attachment { base, receipt } = Attachment::read(line).expect("an attachment");
+        let signed = SignedReceipt::read(receipt.as_bytes()).expect("a receipt");
+        assert_eq!((signed.receipt.id, signed.hash()), (name.id, name.sha256));
+        signed.verify(&self.key).expect("the gate's signature");
+        signed.receipt.verify_proof(&base).expect("the agent's proof");
+        let request = draft.request.as_ref().expect("what was asked for");
+        assert_eq!(request.cost_cents, signed.receipt.charge.total_cents());
+        let agent = draft.agent.as_ref().expect("who asked");
+        assert_eq!(agent.passport_id, signed.receipt.agent.passport_id);
+        Some((signed, base))
     }
 
     fn answer(&self, at: u64, count: u64, batch: &Batch<'_>, now: UnixTime) -> Response {

@@ -8,7 +8,7 @@ use crate::auth::{Caller, PassportsRead, PassportsWrite};
 use crate::constraints;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::extract::{Body, Path};
+use crate::extract::{Body, Path, Query};
 use crate::issuers::ISSUER_PREFIX;
 use crate::passports::{self, By, Passport, grant_of, no_passport, select_passports};
 use crate::time::{iso, now_ms};
@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -68,9 +68,18 @@ struct Reissued {
     changes: Vec<Value>,
 }
 
-/// A gate's passports that are valid: at most 1000, the newest first.
+/// Which part of a list is asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// How many, at most; left out: 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// A gate's passports that are valid, the newest first.
 #[utoipa::path(get, path = "/api/gates/{gate_id}/passports", tag = "passports", security(("api_key" = ["passports:read"])),
-    params(("gate_id" = String, Path, description = "The gate's id")), responses(
+    params(("gate_id" = String, Path, description = "The gate's id"), ListQuery), responses(
     (status = 200, description = "The passports", body = [PassportRecord]),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
@@ -81,7 +90,9 @@ async fn list_passports(
     _: Caller<PassportsRead>,
     State(app): State<App>,
     Path(gate_id): Path<String>,
+    Query(asked): Query<ListQuery>,
 ) -> ApiResult<Json<Vec<PassportRecord>>> {
+    let page = Page::new(asked.limit.or(Some(Page::first().limit)), None)?;
     let gate_id = full_id(&gate_id);
     let mut tx = app.db.read().await?;
     check_gate(&mut tx, &gate_id).await?;
@@ -91,7 +102,7 @@ async fn list_passports(
     ))
     .bind(&gate_id)
     .bind(now_ms())
-    .bind(Page::first().limit)
+    .bind(page.limit)
     .fetch_all(&mut *tx)
     .await?;
     rows.iter().map(|row| Passport::read(row).map(PassportRecord::from)).collect::<ApiResult<_>>().map(Json)

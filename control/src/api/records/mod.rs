@@ -24,7 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// That a gate is there, or was: what a deleted gate decided is still asked for.
-async fn must_be_known(tx: &mut Tx, gate: &str) -> ApiResult<()> {
+pub(super) async fn must_be_known(tx: &mut Tx, gate: &str) -> ApiResult<()> {
     let known: Option<(String,)> = sqlx::query_as("SELECT gate_id FROM gates WHERE gate_id = $1")
         .bind(gate)
         .fetch_optional(&mut **tx)

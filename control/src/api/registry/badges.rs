@@ -246,7 +246,7 @@ pub(super) async fn validate(
             valid: false,
             claims: None,
             error: Some(denial.reason.code()),
-            message: Some(denial.detail.into_owned()),
+            message: Some(denial.into_detail().into_owned()),
         },
     };
     Ok(Json(Judgement { success: true, data }))

@@ -1,0 +1,106 @@
+//! Reading receipts, in the order in which they were made.
+
+use super::store::{COLUMNS, Columns};
+use crate::db::Tx;
+use crate::error::{ApiError, ApiResult};
+use portcullis_core::receipt::Attachment;
+use sqlx::{AssertSqlSafe, Row};
+
+/// Which receipts of a gate.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The gate.
+    pub gate_id: String,
+    /// Of this agent.
+    pub agent_id: Option<String>,
+    /// Of this passport.
+    pub passport_id: Option<String>,
+    /// Made at this time or later, in milliseconds since 1970.
+    pub from: i64,
+    /// Made before this time.
+    pub to: i64,
+    /// Part of this settlement.
+    pub settlement_id: Option<String>,
+}
+
+/// A receipt as it is stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What the row says of it.
+    pub columns: Columns,
+    /// Its text and its base.
+    pub attachment: Attachment,
+    /// When it came.
+    pub received_at: i64,
+    /// What its settlement notes of it.
+    pub mark: Option<String>,
+    /// Where it stands in the order.
+    pub place: Place,
+}
+
+/// A receipt's place: when it was made, and its id.
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Place(pub i64, pub String);
+
+/// The next receipts after a place, at most so many.
+///
+/// # Errors
+/// No database, or a damaged row.
+pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> ApiResult<Vec<Stored>> {
+    let mut texts = Vec::new();
+    let mut more = String::new();
+    for (column, value) in [
+        ("agent_id", &wanted.agent_id),
+        ("passport_id", &wanted.passport_id),
+        ("settlement_id", &wanted.settlement_id),
+    ] {
+        if let Some(value) = value {
+            texts.push(value);
+            more.push_str(&format!(" AND {column} = ${}", texts.len().saturating_add(6)));
+        }
+    }
+    // Names of columns are of this file, and what callers wrote is bound.
+    let statement = format!(
+        "SELECT {COLUMNS}, received_at, text, base, mark FROM receipts \
+         LEFT JOIN settled_receipts ON settled_receipts.receipt_id = receipts.receipt_id \
+         WHERE gate_id = $1 AND issued_at >= $2 AND issued_at < $3 \
+         AND (issued_at, receipts.receipt_id) > ($4, $5) {more} \
+         ORDER BY issued_at, receipts.receipt_id LIMIT $6"
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement))
+        .bind(&wanted.gate_id)
+        .bind(wanted.from)
+        .bind(wanted.to)
+        .bind(after.0)
+        .bind(&after.1)
+        .bind(limit);
+    for text in texts {
+        query = query.bind(text);
+    }
+    let rows = query.fetch_all(&mut **tx).await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::read(row)?;
+            let place = Place(row.try_get("issued_at")?, columns.receipt_id().to_owned());
+            Ok(Stored {
+                columns,
+                attachment: Attachment { base: row.try_get("base")?, receipt: row.try_get("text")? },
+                received_at: row.try_get("received_at")?,
+                mark: row.try_get("mark")?,
+                place,
+            })
+        })
+        .collect()
+}
+
+/// The text of the receipt of this id.
+///
+/// # Errors
+/// 404.
+pub async fn of_id(tx: &mut Tx, receipt_id: &str) -> ApiResult<String> {
+    let found: Option<(String,)> = sqlx::query_as("SELECT text FROM receipts WHERE receipt_id = $1")
+        .bind(receipt_id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    found.map(|(text,)| text).ok_or_else(|| ApiError::not_found("receipt", receipt_id))
+}

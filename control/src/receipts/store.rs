@@ -1,0 +1,139 @@
+//! A receipt's row: its text, and what it is found and added up by.
+
+use crate::db::{Tx, is_conflict};
+use crate::error::{ApiError, ApiResult};
+use crate::time::now_ms;
+use axum::http::StatusCode;
+use portcullis_core::base64;
+use portcullis_core::receipt::SignedReceipt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+/// What a row says of its receipt. It must be what the text says: a settlement compares.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Columns {
+    receipt_id: String,
+    gate_id: String,
+    agent_id: String,
+    issuer_id: String,
+    passport_id: String,
+    action: String,
+    catalog_version: i64,
+    outcome: String,
+    model: String,
+    quantity: i64,
+    unit_cents: i64,
+    fee_basis_points: i64,
+    total_cents: i64,
+    fee_cents: i64,
+    issued_at: i64,
+    key_id: String,
+}
+
+impl Columns {
+    /// What the row of this receipt says.
+    pub fn of(signed: &SignedReceipt) -> Self {
+        let receipt = &signed.receipt;
+        // PostgreSQL's text has no U+0000; the receipt's own text writes it as an escape.
+        let column = |text: &str| text.replace('\0', "\u{fffd}");
+        let charge = &receipt.charge;
+        Columns {
+            receipt_id: receipt.receipt_id(),
+            gate_id: column(&receipt.gate_id),
+            agent_id: column(&receipt.agent.agent_id),
+            issuer_id: column(&receipt.agent.issuer_id),
+            passport_id: column(&receipt.agent.passport_id),
+            action: column(&receipt.action),
+            catalog_version: receipt.catalog.version,
+            outcome: receipt.outcome.name().to_owned(),
+            model: charge.rate().price.model.name().to_owned(),
+            quantity: charge.quantity().cast_signed(),
+            unit_cents: charge.rate().price.cents.cast_signed(),
+            fee_basis_points: charge.rate().fee_basis_points.cast_signed(),
+            total_cents: charge.total_cents().cast_signed(),
+            fee_cents: charge.fee_cents().cast_signed(),
+            issued_at: receipt.issued_at.as_millis(),
+            key_id: base64::encode_url(signed.key_id()),
+        }
+    }
+
+    /// What a row says, of all columns of [`COLUMNS`].
+    ///
+    /// # Errors
+    /// The row is damaged.
+    pub fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Columns {
+            receipt_id: row.try_get("receipt_id")?,
+            gate_id: row.try_get("gate_id")?,
+            agent_id: row.try_get("agent_id")?,
+            issuer_id: row.try_get("issuer_id")?,
+            passport_id: row.try_get("passport_id")?,
+            action: row.try_get("action")?,
+            catalog_version: row.try_get("catalog_version")?,
+            outcome: row.try_get("outcome")?,
+            model: row.try_get("model")?,
+            quantity: row.try_get("quantity")?,
+            unit_cents: row.try_get("unit_cents")?,
+            fee_basis_points: row.try_get("fee_basis_points")?,
+            total_cents: row.try_get("total_cents")?,
+            fee_cents: row.try_get("fee_cents")?,
+            issued_at: row.try_get("issued_at")?,
+            key_id: row.try_get("key_id")?,
+        })
+    }
+
+    /// The receipt's id, by the row.
+    pub fn receipt_id(&self) -> &str {
+        &self.receipt_id
+    }
+}
+
+/// The columns that [`Columns::read`] reads.
+pub(crate) const COLUMNS: &str = "receipts.receipt_id, gate_id, agent_id, issuer_id, passport_id, action, \
+     catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
+     issued_at, key_id";
+
+/// Stores a receipt whose record stands at this place of its gate's log.
+///
+/// # Errors
+/// 409 where there is one of its id; no database.
+pub async fn insert(tx: &mut Tx, signed: &SignedReceipt, base: &str, log_index: u64) -> ApiResult<()> {
+    let columns = Columns::of(signed);
+    sqlx::query(
+        "INSERT INTO receipts (receipt_id, gate_id, agent_id, issuer_id, passport_id, action, \
+         catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
+         issued_at, key_id, received_at, text, base, log_index) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+    )
+    .bind(columns.receipt_id)
+    .bind(columns.gate_id)
+    .bind(columns.agent_id)
+    .bind(columns.issuer_id)
+    .bind(columns.passport_id)
+    .bind(columns.action)
+    .bind(columns.catalog_version)
+    .bind(columns.outcome)
+    .bind(columns.model)
+    .bind(columns.quantity)
+    .bind(columns.unit_cents)
+    .bind(columns.fee_basis_points)
+    .bind(columns.total_cents)
+    .bind(columns.fee_cents)
+    .bind(columns.issued_at)
+    .bind(columns.key_id)
+    .bind(now_ms())
+    .bind(signed.text())
+    .bind(base)
+    .bind(log_index.cast_signed())
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| {
+        if is_conflict(&error) {
+            let message = format!("there is another receipt of the id {}", signed.receipt.receipt_id());
+            ApiError::new(StatusCode::CONFLICT, "receipt_conflict", message)
+        } else {
+            error.into()
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Verifying receipts as they are settled: nothing that was found when they came counts.
+
+use crate::db::Tx;
+use crate::error::ApiResult;
+use crate::receipts::{Columns, Stored};
+use crate::records::keys;
+use anyhow::Context;
+use portcullis_core::receipt::SignedReceipt;
+use portcullis_core::{PublicKey, UnixTime, base64};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+/// The keys that sign, or signed, receipts of a gate, by their ids; and their ends.
+#[derive(Debug)]
+pub(super) struct Keys(HashMap<String, (PublicKey, Option<i64>)>);
+
+/// What came of one: the receipt, or the code of what is wrong with it.
+pub(super) type Verdict = Result<SignedReceipt, &'static str>;
+
+impl Keys {
+    pub(super) async fn load(tx: &mut Tx, gate: &str) -> ApiResult<Self> {
+        let mut keys = HashMap::new();
+        for key in keys::of_records(tx, gate).await? {
+            let public =
+                base64::decode_array(&key.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
+            let end = key.not_after.as_deref().and_then(UnixTime::from_rfc3339).map(UnixTime::as_millis);
+            keys.insert(key.key_id, (public.context("a gate's attestation key is unreadable")?, end));
+        }
+        Ok(Keys(keys))
+    }
+
+    /// Whether a receipt is what its maker wrote and its agent asked for.
+    fn verify(&self, stored: &Stored) -> Verdict {
+        let signed =
+            SignedReceipt::read(stored.attachment.receipt.as_bytes()).map_err(|error| error.code())?;
+        if Columns::of(&signed) != stored.columns {
+            return Err("row_mismatch");
+        }
+        let (key, end) = self.0.get(&base64::encode_url(signed.key_id())).ok_or("key_unknown")?;
+        // What came after a key's end may be by whoever has stolen it.
+        if end.is_some_and(|end| stored.received_at > end) {
+            return Err("key_retired");
+        }
+        signed.verify(key).map_err(|error| error.code())?;
+        signed.receipt.verify_proof(&stored.attachment.base).map_err(|error| error.code())?;
+        Ok(signed)
+    }
+}
+
+/// Verifies receipts on all cores, in their order.
+pub(super) async fn verify_all(keys: &Arc<Keys>, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let share = page.len().div_ceil(cores).max(1);
+    let tasks: Vec<_> = (0..cores)
+        .map(|core| {
+            let (keys, page) = (Arc::clone(keys), Arc::clone(page));
+            tokio::task::spawn_blocking(move || {
+                let part = page.iter().skip(core.saturating_mul(share)).take(share);
+                part.map(|stored| keys.verify(stored)).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut verdicts = Vec::with_capacity(page.len());
+    for task in tasks {
+        verdicts.extend(task.await?);
+    }
+    Ok(verdicts)
+}
