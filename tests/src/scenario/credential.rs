@@ -107,8 +107,14 @@ impl Wallet {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: no closing brace"));
             filled.push_str(before);
+            // JSON, and no name.
+            if after.starts_with(['"', '}', ' ']) {
+                filled.push('{');
+                rest = after;
+                continue;
+            }
+            let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: no closing brace"));
             filled.push_str(&self.value(name));
             rest = after;
         }
