@@ -310,6 +310,41 @@ mod tests {
     }
 
     #[test]
+    fn a_json_rpc_request_is_answered_with_an_error_that_has_the_problem_for_its_data() {
+        for reason in Reason::ALL {
+            let denial = Denial::new(reason, "a \"quote\"");
+            let problem = refusing(&denial);
+            for id in ["7", "\"a\"", "null"] {
+                let told = Told {
+                    message_id: Some(id.to_owned()),
+                    retry_after_s: Some(9),
+                    attestation_id: Some("att_1".to_owned()),
+                    ..Told::default()
+                };
+                let reply = Reply::refusing(&denial, told);
+                let body = body(&reply);
+                assert_eq!(header(&reply, "content-type"), Some("application/json"));
+                assert_eq!((&body["jsonrpc"], body["id"].to_string().as_str()), (&"2.0".into(), id));
+                let data = &body["error"]["data"];
+                assert_eq!((&data["status"], &data["retry_after_s"]), (&problem.status.into(), &9.into()));
+                assert_eq!(
+                    (&data["reason_code"], &data["attestation_id"]),
+                    (&reply.code.into(), &"att_1".into())
+                );
+                let detail = data["detail"].as_str().unwrap();
+                let message = body["error"]["message"].as_str().unwrap();
+                assert_eq!(message, format!("the gate answers {}: {detail}", reply.code));
+                // A policy's answer to a request that was read is an answer.
+                let is_policy = matches!(problem.status, 202 | 403 | 429);
+                let status = if is_policy && id != "null" { 200 } else { problem.status };
+                assert_eq!(reply.status, status, "{reason:?}");
+                let code = body["error"]["code"].as_i64().unwrap();
+                assert!((-32019..=-32000).contains(&code) || [-32020, -32600].contains(&code), "{code}");
+            }
+        }
+    }
+
+    #[test]
     fn details_are_escaped() {
         let detail = "a \"quote\", a \\, a line\r\nbreak, \u{1}, \u{7f}, \u{2028} and é";
         let reply = refusing(&Denial::new(Reason::InvalidEnvelopeShape, detail));
