@@ -296,7 +296,8 @@ proptest! {
     }
 
     #[test]
-    fn minutes_are_those_that_have_begun(duration in 0..=1_u64 << 40) {
+    fn minutes_are_those_that_have_begun_and_one_has(duration in 1..=1_u64 << 40) {
+        prop_assert_eq!(minutes(0), 1);
         prop_assert!(minutes(duration) * 60_000 >= duration);
         prop_assert!(minutes(duration) * 60_000 < duration + 60_000);
     }

@@ -111,12 +111,7 @@ impl Meter {
         };
         let receipt = Receipt {
             action: identity.action().into(),
-            agent: Consumer {
-                agent_id: identity.agent_id().into(),
-                issuer_id: identity.issuer().into(),
-                passport_id: identity.credential_id().into(),
-                public_key: *metered.agent_key(),
-            },
+            agent: Consumer::new(identity, *metered.agent_key()),
             attestation_id: Some(self.attestation_id.clone()),
             catalog: metered.pin().clone(),
             charge: Charge::of(rate, outcome, quantity).ok_or(TOO_MUCH)?,

@@ -295,8 +295,9 @@ impl Request {
     }
 
     fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
-        // For what proofs ask of it, it was asked at the head.
-        let process = if gate.snapshot.has_approvals() { gate.process()? } else { None };
+        // For what proofs ask of it otherwise, it was asked at the head.
+        let asks = gate.snapshot.has_approvals() || gate.snapshot.has_prices();
+        let process = if asks { gate.process()? } else { None };
         let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
         gate.with_verifier(process.as_ref(), |verifier| verifier.finish(pending, now, &mut *memory))
     }
@@ -472,9 +473,11 @@ impl Gate {
         if self.snapshot.admits_anonymous() { host::source().map(Some) } else { Ok(None) }
     }
 
-    /// The process, for profiles that ask when it began, and for approvals, which are its own.
+    /// The process, for profiles and prices that ask when it began, and for approvals, which are
+    /// its own.
     fn process(&self) -> Result<Option<Process>, Denial> {
-        if self.snapshot.profile() == Profile::L1 && !self.snapshot.has_approvals() {
+        let Gate { snapshot, .. } = self;
+        if snapshot.profile() == Profile::L1 && !snapshot.has_approvals() && !snapshot.has_prices() {
             return Ok(None);
         }
         let mut replay = self.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;

@@ -230,7 +230,7 @@ impl<'s> Verifier<'s> {
         check_window(passport, now)?;
         let standing = self.snapshot.trust().check_revocation_with(passport, self.live);
         standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
-        if passport.catalog_pin().is_some_and(|pin| !self.snapshot.has_published(pin)) {
+        if self.own_pin(passport).is_some_and(|pin| !self.snapshot.has_published(pin)) {
             let detail = "the gate has not published the catalog that the passport is pinned to";
             return Err(Denial::new(Reason::CatalogPinMismatch, detail));
         }
@@ -344,7 +344,10 @@ impl<'s> Verifier<'s> {
             Access::Public => "",
         };
         let tier = self.grant(credential, action)?;
-        let price = self.price(credential, action, proven.as_ref())?;
+        let metered = match self.price(credential, action, proven.as_ref())? {
+            Some(rate) => self.meter(rate, identity, proven.as_ref())?,
+            None => None,
+        };
         let guards = self.guards(credential, action)?;
         let hold = match Self::look(&guards, asking, route, now, memory, trail)? {
             Some(_) if !body.is_hashed && body.length > 0 => {
@@ -368,8 +371,7 @@ impl<'s> Verifier<'s> {
             trail.wanted = None;
         }
         let mut permit = Permit::new(route, nonce.or(signature), trail);
-        permit.metered =
-            price.and_then(|price| Metered::new(price, credential, proven.as_ref())).map(Box::new);
+        permit.metered = metered;
         Ok(Step::Permit(permit))
     }
 }

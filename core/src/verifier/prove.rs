@@ -71,14 +71,9 @@ impl Verifier<'_> {
         let proof = presented.verify(head, carrier.header(), &Holder { key: &key, id }, &windows, now)?;
         let mut until = proof.last_moment();
         if profile != Profile::L1 {
-            let process = self.process()?;
-            // Whether it was used before that, nobody here knows.
-            if proof.created() < process.began() {
-                let detail = format!("it was made at {}, and the gate began later", proof.created());
-                return Err(Denial::new(Reason::ProofPredatesGate, detail));
-            }
+            self.check_made_since_start(&proof)?;
             if profile == Profile::L3 {
-                until = process.check_challenge(proof.nonce(), self.snapshot.gate(), &agent, now)?;
+                until = self.process()?.check_challenge(proof.nonce(), self.snapshot.gate(), &agent, now)?;
             }
         }
         let once = Once { key: agent, token: sha256(proof.nonce().as_bytes()), until, self_issued };
@@ -103,6 +98,19 @@ impl Verifier<'_> {
                 (key.as_bytes(), id.as_str(), false)
             }
         })
+    }
+
+    /// Whether a proof was made since the process began: whether an older one was used, nobody here
+    /// knows.
+    ///
+    /// # Errors
+    /// `proof_predates_gate`.
+    pub(super) fn check_made_since_start(&self, proof: &Proof) -> Result<(), Denial> {
+        if proof.created() < self.process()?.began() {
+            let detail = format!("it was made at {}, and the gate began later", proof.created());
+            return Err(Denial::new(Reason::ProofPredatesGate, detail));
+        }
+        Ok(())
     }
 
     /// The process; whoever gives none cannot tell what was used.
