@@ -60,8 +60,8 @@ fn guarded(router: Router<App>, app: &App) -> Router {
 }
 
 /// The routes on which gates wait for what is new, and others for a settlement: half a minute
-/// at most.
-const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust", "/api/billing"];
+/// at most. A tool's call waits for what it calls.
+const WAITING: &[&str] = &["/gate/v1/gates/{gate}/trust", "/api/billing", "/mcp"];
 
 /// Refuses who calls too often, and gives each request its time.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {

@@ -1,6 +1,8 @@
 //! Whatever a call's arguments are: the request that it makes is its tool's, with these
 //! arguments in it and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use axum::http::{Method, Uri};
 use portcullis_control::mcp::request::{MAX_IN_TARGET, RestRequest, of_call};
 use portcullis_control::mcp::tools::{self, Argument, Kind, Tool};
@@ -13,7 +15,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn a_call_makes_its_tools_request_or_none((tool, arguments) in call(any_value)) {
+    fn a_call_makes_its_tools_request_or_none(
+        (tool, mut arguments) in call(any_value),
+        more in proptest::option::weighted(0.1, hostile_text()),
+    ) {
+        arguments.extend(more.map(|name| (name, Value::Null)));
         match of_call(tool, arguments.clone()) {
             Ok(request) => is_of(tool, &arguments, &request),
             Err(refusal) => {

@@ -19,6 +19,8 @@ use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::{Outcome, Receipt, SignedReceipt};
 use portcullis_core::{PublicKey, base64, sha256};
 use serde_json::{Map, Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use xtask::control::Service;
 use xtask::on_every_database;
@@ -32,6 +34,7 @@ on_every_database!(
     a_status_changes_as_documented_and_void_gives_receipts_free,
     those_that_settle_at_once_at_two_instances_make_one_settlement,
     a_settlement_whose_worker_was_killed_is_completed_by_the_next,
+    a_worker_that_was_followed_ends_and_callers_are_told_how_far_it_is,
     one_agent_is_settled_apart_from_the_others,
     promised_uptime_is_judged_by_version_and_period,
 );
@@ -52,9 +55,22 @@ fn settle(bench: &Bench, of: &str, start: &str, end: &str) -> (u16, Value) {
     )
 }
 
+/// Waits longer than the service lets anybody wait.
 fn settle_at(service: &Service, asked: Value) -> (u16, Value) {
-    let answer = service.call("POST", "/api/billing", Some(&asked.to_string())).unwrap();
-    (answer.status, serde_json::from_slice(&answer.body).unwrap())
+    let body = asked.to_string();
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    // In HTTP/1.0 the answer ends with the connection (RFC 1945 section 7.2.2).
+    let (host, key, length) = (service.address, &service.key, body.len());
+    let head = format!(
+        "POST /api/billing HTTP/1.0\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
 }
 
 fn march(bench: &Bench) -> Value {
@@ -602,6 +618,36 @@ fn a_settlement_whose_worker_was_killed_is_completed_by_the_next(database: Optio
     let run = format!("/api/billing/runs/{}", summary["settlement_run_id"].as_str().unwrap());
     let run = bench.call("GET", &run, None).1;
     assert_eq!((&run["attempt"], &run["status"], &run["total"]), (&json!(2), &json!("done"), &json!(6000)));
+}
+
+fn a_worker_that_was_followed_ends_and_callers_are_told_how_far_it_is(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    many(&bench, &shop, &passport, 6000);
+    let asked = json!({"gate_id": "gate_a", "period_type": "monthly", "period_start": "2025-03-01", "period_end": "2025-03-31"});
+    let (status, run) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| settle_at(&bench.service, asked.clone()));
+        let until = Instant::now() + Duration::from_secs(60);
+        // As another instance does that takes over, and is gone then.
+        while bench.sql("UPDATE settlements SET attempt = attempt + 1 WHERE verified > 0 AND status = 'running' AND attempt = 1") == 0 {
+            assert!(Instant::now() < until, "it was done before anybody could take over");
+        }
+        asking.join().unwrap()
+    });
+    assert_eq!((status, &run["status"], &run["total"]), (202, &json!("running"), &json!(6000)), "{run}");
+    assert!(run["verified"].as_i64().is_some_and(|verified| verified > 0 && verified < 6000), "{run}");
+    let id = run["settlement_id"].as_str().unwrap();
+    assert_eq!(bench.call("GET", &format!("/api/billing/{id}"), None).0, 404, "it has no summary yet");
+    let (status, answer) =
+        bench.call("POST", &format!("/api/billing/{id}/status"), Some(json!({"status": "void"})));
+    assert_eq!((status, &answer["code"]), (409, &json!("settlement_running")));
+    assert_eq!(bench.call("GET", "/api/billing", None).1["total"], 0);
+    bench.sql("UPDATE settlements SET seen_at = seen_at - 31000");
+    let (status, summary) = settle_at(&bench.service, asked.clone());
+    assert_eq!((status, &summary["total_cost_cents"]), (201, &json!(30_000)), "{summary}");
+    let run = format!("/api/billing/runs/{}", run["settlement_run_id"].as_str().unwrap());
+    assert_eq!(bench.call("GET", &run, None).1["attempt"], 3);
 }
 
 fn one_agent_is_settled_apart_from_the_others(database: Option<&str>) {

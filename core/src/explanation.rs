@@ -176,6 +176,22 @@ impl Reason {
             Reason::IssuerDomainUnverified => {
                 (OPERATOR, "Have the issuer's domain verified, then say so in its entry: `domain_verified`.")
             }
+            Reason::McpHeaderMismatch => (
+                CALLER,
+                "Leave Mcp-Method and Mcp-Name to the MCP client; what changes the body must change them too.",
+            ),
+            Reason::McpMessageMalformed => (
+                CALLER,
+                "Send one JSON-RPC 2.0 message as application/json, not encoded; the detail says what was wrong.",
+            ),
+            Reason::McpMethodUnknown => (
+                OPERATOR,
+                "List the method in `mcp.methods` of the route, with its action, if agents may use it.",
+            ),
+            Reason::McpToolUnknown => (
+                OPERATOR,
+                "List the tool in `mcp.tools` of the route, with its action, if agents may call it.",
+            ),
             Reason::MethodUnknown => {
                 (CALLER, "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in capitals.")
             }

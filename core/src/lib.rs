@@ -24,6 +24,7 @@ pub mod guardrails;
 pub mod json;
 mod jws;
 pub mod live;
+mod mcp;
 mod memory;
 pub mod modei;
 mod ordered;
@@ -45,10 +46,10 @@ pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
     CatalogPricesConfig, Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig,
-    GateConfiguration, GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, Mode,
-    PassportConstraintsConfig, PriceSince, Profile, Repeats, ReservedHeaders, RevokedBadge, RevokedPassport,
-    RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig, TrustConfig,
-    Windows, WindowsConfig,
+    GateConfiguration, GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig,
+    Mode, PassportConstraintsConfig, PriceSince, Profile, Repeats, ReservedHeaders, RevokedBadge,
+    RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig,
+    TrustConfig, Windows, WindowsConfig,
 };
 pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,

@@ -50,6 +50,10 @@ pub enum Reason {
     InvalidEnvelopeShape,
     IssuerCeilingExceeded,
     IssuerDomainUnverified,
+    McpHeaderMismatch,
+    McpMessageMalformed,
+    McpMethodUnknown,
+    McpToolUnknown,
     MethodUnknown,
     NonceAuthorityUnavailable,
     PassportExpired,
@@ -100,7 +104,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 91] = [
+    pub const ALL: [Reason; 95] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
@@ -146,6 +150,10 @@ impl Reason {
         Reason::InvalidEnvelopeShape,
         Reason::IssuerCeilingExceeded,
         Reason::IssuerDomainUnverified,
+        Reason::McpHeaderMismatch,
+        Reason::McpMessageMalformed,
+        Reason::McpMethodUnknown,
+        Reason::McpToolUnknown,
         Reason::MethodUnknown,
         Reason::NonceAuthorityUnavailable,
         Reason::PassportExpired,
@@ -370,6 +378,20 @@ impl Reason {
                 "issuer_domain_unverified",
                 "The credential's issuer has not shown that its domain is its own, as the gate's profile asks.",
             ),
+            Reason::McpHeaderMismatch => (
+                "mcp_header_mismatch",
+                "A header of the request names another MCP method or tool than the message in its body.",
+            ),
+            Reason::McpMessageMalformed => (
+                "mcp_message_malformed",
+                "The body is not one JSON-RPC message that every reader reads the same way.",
+            ),
+            Reason::McpMethodUnknown => {
+                ("mcp_method_unknown", "The gate does not list the MCP method that the message asks for.")
+            }
+            Reason::McpToolUnknown => {
+                ("mcp_tool_unknown", "The gate does not list the tool that the message calls.")
+            }
             Reason::MethodUnknown => {
                 ("method_unknown", "The request's method is not one that this gate lets through.")
             }

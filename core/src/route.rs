@@ -1,7 +1,8 @@
 //! From path and method to what they amount to.
 
-use crate::config::{Mode, Repeats, RouteConfig, Spot};
-use crate::ordered::Named;
+use crate::config::{McpTargetConfig, Mode, Repeats, RouteConfig, Spot};
+use crate::mcp::Messages;
+use crate::ordered::{Named, Names};
 use crate::reason::Reason;
 use crate::request::Method;
 use crate::snapshot::is_authority;
@@ -15,13 +16,14 @@ use alloc::vec::Vec;
 pub struct Routes {
     exact: Named<Methods>,
     prefixes: Named<Methods>,
+    actions: Names,
 }
 
 /// At most one route for each of seven methods.
 type Methods = Vec<(Method, Arc<Route>)>;
 
 /// What a request on one route amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Route {
     access: Access,
     mode: Mode,
@@ -31,6 +33,8 @@ pub struct Route {
     cost_cents: u64,
     target_domain: Option<String>,
     model: Option<String>,
+    messages: Option<Arc<Messages>>,
+    is_mcp: bool,
 }
 
 /// What a route asks for.
@@ -43,13 +47,14 @@ pub enum Access {
 }
 
 impl Routes {
-    /// The actions of all routes, some of them more than once.
+    /// The actions of all routes and messages.
     pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
-        let methods = self.exact.iter().chain(self.prefixes.iter()).flat_map(|(_, methods)| methods);
-        methods.filter_map(|(_, route)| match &route.access {
-            Access::Action(action) => Some(action.as_str()),
-            Access::Public => None,
-        })
+        self.actions.iter().map(|(action, ())| action)
+    }
+
+    /// Whether a route or message has this action.
+    pub(crate) fn has_action(&self, action: &str) -> bool {
+        self.actions.contains(action)
     }
 
     pub(crate) fn checked(listed: &[RouteConfig], gate_mode: Mode, spot: &Spot<'_>) -> Self {
@@ -57,7 +62,7 @@ impl Routes {
         const MAX_ROUTES: usize = 4096;
         spot.check(!listed.is_empty(), "", "must have at least one route: what is not listed is refused");
         spot.check(listed.len() <= MAX_ROUTES, "", "has more than 4096 routes");
-        let mut routes = Routes { exact: Named::new(), prefixes: Named::new() };
+        let mut routes = Routes { exact: Named::new(), prefixes: Named::new(), actions: Names::new() };
         for (index, config) in listed.iter().enumerate() {
             routes.add(config, gate_mode, &spot.element(index));
         }
@@ -78,19 +83,9 @@ impl Routes {
             _ => None,
         };
         let Some(methods) = spot.known(known, "", "must have one of path and path_prefix") else { return };
-        let problem = "must have either an action or `public: true`";
-        spot.check(config.action.is_some() != config.public, "", problem);
-        let access = config.action.clone().map_or(Access::Public, Access::Action);
-        if let Access::Action(action) = &access {
-            let problem = "must be 1 to 256 printable ASCII characters without `*`";
-            spot.check(is_action(action), "action", problem);
-        }
-        let is_target = config.target_domain.as_deref().is_none_or(is_authority);
-        spot.check(is_target, "target_domain", "must be a host, in lower case");
-        spot.check(config.model.as_deref().is_none_or(is_id), "model", ID_FORM);
         spot.check(!config.methods.is_empty(), "methods", "must name at least one method");
-        let route = Arc::new(Route {
-            access,
+        let mut route = Route {
+            access: Access::checked(config.action.as_deref(), config.public, spot),
             mode: config.mode.unwrap_or(gate_mode),
             keep_credential: config.keep_credential,
             allow_upgrade: config.allow_upgrade,
@@ -98,12 +93,24 @@ impl Routes {
             cost_cents: config.cost_cents,
             target_domain: config.target_domain.clone(),
             model: config.model.clone(),
-        });
+            messages: None,
+            is_mcp: config.mcp.is_some(),
+        };
+        route.check_target(spot);
+        route.note_action(&mut self.actions);
+        if let Some(mcp) = &config.mcp {
+            spot.check(!config.public, "", "must have an action where it has mcp");
+            let messages = Messages::checked(mcp, &route, &mut self.actions, &spot.member("mcp"));
+            route.messages = Some(Arc::new(messages));
+        }
+        let route = Arc::new(route);
         for name in &config.methods {
             let problem = "must be of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals";
             let Some(method) = spot.known(Method::from_name(name.as_bytes()), "methods", problem) else {
                 return;
             };
+            let may_be = !route.is_mcp || matches!(method, Method::Delete | Method::Get | Method::Post);
+            spot.check(may_be, "methods", "must be of GET, POST and DELETE where there is mcp");
             let is_new = methods.iter().all(|(known, _)| *known != method);
             spot.check(is_new, "methods", "names a method that this path has already");
             methods.push((method, Arc::clone(&route)));
@@ -125,7 +132,61 @@ impl Routes {
     }
 }
 
+impl Access {
+    fn checked(action: Option<&str>, is_public: bool, spot: &Spot<'_>) -> Self {
+        let problem = "must have either an action or `public: true`";
+        spot.check(action.is_some() != is_public, "", problem);
+        let Some(action) = action else { return Access::Public };
+        let problem = "must be 1 to 256 printable ASCII characters without `*`";
+        spot.check(is_action(action), "action", problem);
+        Access::Action(action.into())
+    }
+}
+
 impl Route {
+    /// The route of a message that is sent on this one: what `target` leaves out is as here.
+    pub(crate) fn of_message(&self, target: &McpTargetConfig, spot: &Spot<'_>) -> Self {
+        let route = Route {
+            access: Access::checked(target.action.as_deref(), target.public, spot),
+            cost_cents: target.cost_cents.unwrap_or(self.cost_cents),
+            target_domain: target.target_domain.clone().or_else(|| self.target_domain.clone()),
+            model: target.model.clone().or_else(|| self.model.clone()),
+            ..self.clone()
+        };
+        route.check_target(spot);
+        route
+    }
+
+    fn check_target(&self, spot: &Spot<'_>) {
+        let is_target = self.target_domain.as_deref().is_none_or(is_authority);
+        spot.check(is_target, "target_domain", "must be a host, in lower case");
+        spot.check(self.model.as_deref().is_none_or(is_id), "model", ID_FORM);
+    }
+
+    pub(crate) fn note_action(&self, actions: &mut Names) {
+        if let Access::Action(action) = &self.access {
+            actions.add(action);
+        }
+    }
+
+    /// Whether those who ask here speak MCP, and are answered so.
+    pub fn is_mcp(&self) -> bool {
+        self.is_mcp
+    }
+
+    /// What the messages amount to that are sent here.
+    pub(crate) fn messages(&self, method: Method) -> Option<&Messages> {
+        self.messages.as_deref().filter(|_| method == Method::Post)
+    }
+
+    /// The action; empty where nothing is asked for.
+    pub fn action(&self) -> &str {
+        match &self.access {
+            Access::Action(action) => action,
+            Access::Public => "",
+        }
+    }
+
     /// What the route asks for.
     pub fn access(&self) -> &Access {
         &self.access

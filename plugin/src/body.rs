@@ -3,6 +3,7 @@
 use crate::host::{self, HostFault};
 use crate::pairs::Pair;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use portcullis_core::{Denial, Pending, Refused};
 
 /// Takes what has come of the body, `size` bytes in all, as far as it was not taken yet.
@@ -13,22 +14,41 @@ use portcullis_core::{Denial, Pending, Refused};
 pub(crate) fn take(pending: &mut Pending, size: usize) -> Result<Result<(), Box<Refused>>, HostFault> {
     // At most so much of the body is in the VM at a time.
     const PIECE: usize = 64 * 1024;
+    if pending.awaits_message() {
+        // It is read whole at its end, and stays with the proxy until then.
+        return Ok(pending.announce(size));
+    }
     let mut taken = usize::try_from(pending.taken()).unwrap_or(usize::MAX);
     if size < taken {
         return Err(HostFault::Answer(BODY, "told of a body that grows shorter"));
     }
     while taken < size {
         let wanted = size.saturating_sub(taken).min(PIECE);
-        let piece = host::body(taken, wanted)?;
-        if piece.len() != wanted {
-            return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the body"));
-        }
+        let piece = part(taken, wanted)?;
         if let Err(refused) = pending.absorb(&piece) {
             return Ok(Err(refused));
         }
         taken = taken.saturating_add(wanted);
     }
     Ok(Ok(()))
+}
+
+/// Takes the whole of a body that says what is asked, which has come to its end.
+///
+/// # Errors
+/// As [`take`].
+pub(crate) fn take_message(pending: &mut Pending) -> Result<Result<(), Box<Refused>>, HostFault> {
+    let size = pending.announced();
+    let text = if size == 0 { Vec::new() } else { part(0, size)? };
+    Ok(pending.absorb_message(text))
+}
+
+fn part(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
+    let part = host::body(start, size)?;
+    if part.len() != size {
+        return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the body"));
+    }
+    Ok(part)
 }
 
 /// Checks that a request of which the host says that it has no body announces none:

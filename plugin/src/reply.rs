@@ -33,6 +33,8 @@ pub struct Told {
     pub attestation_id: Option<String>,
     /// What a person must approve.
     pub approval_id: Option<String>,
+    /// Where the client speaks MCP: the JSON text of its request's id, `null` where none is known.
+    pub message_id: Option<String>,
 }
 
 impl Default for Told {
@@ -43,6 +45,7 @@ impl Default for Told {
             retry_after_s: None,
             attestation_id: None,
             approval_id: None,
+            message_id: None,
         }
     }
 }
@@ -57,8 +60,9 @@ impl Reply {
             Reason::HostFault => OF_HOST_FAULT,
             _ => &denial.detail,
         };
-        let status = status(denial.reason);
-        let mut headers = vec![("content-type", String::from("application/problem+json"))];
+        let mut status = status(denial.reason);
+        let kind = if told.message_id.is_some() { "application/json" } else { "application/problem+json" };
+        let mut headers = vec![("content-type", String::from(kind))];
         if status == 401 {
             let profile = told.profile.name();
             headers.push(("www-authenticate", format!(r#"AgentPassport profile="{profile}""#)));
@@ -66,14 +70,49 @@ impl Reply {
         }
         headers.extend(told.retry_after_s.map(|seconds| ("retry-after", seconds.to_string())));
         let ids = [("attestation_id", told.attestation_id), ("approval_request_id", told.approval_id)];
-        let body = problem(status, denial.reason.code(), detail, ids);
-        Reply { status, code: denial.reason.code(), headers, body }
+        let code = denial.reason.code();
+        let detail = canonical_text(&Value::String(detail.into()));
+        let mut body = problem(status, code, &detail, ids);
+        if let Some(id) = told.message_id {
+            if let Some(seconds) = told.retry_after_s {
+                body.pop();
+                body.push_str(&[",\"retry_after_s\":", &seconds.to_string(), "}"].concat());
+            }
+            body = rpc_error(&id, rpc_code(denial.reason, status), code, &detail, &body);
+            // What was asked is answered, and clients look into such answers alone: many leave
+            // others unread, and wait in vain where 202 comes.
+            if id != "null" && matches!(status, 202 | 403 | 429) {
+                status = 200;
+            }
+        }
+        Reply { status, code, headers, body: body.into_bytes() }
     }
+}
+
+/// The code of a JSON-RPC error: the specification's own where it has one, or else of the range
+/// that it leaves to implementations.
+fn rpc_code(reason: Reason, status: u16) -> &'static str {
+    match (reason, status) {
+        (Reason::McpHeaderMismatch, _) => "-32020",
+        (Reason::McpMessageMalformed, _) => "-32600",
+        (_, 202) => "-32011",
+        (_, 429 | 503) => "-32012",
+        _ => "-32010",
+    }
+}
+
+/// A response of JSON-RPC 2.0 (section 5.1) with a problem for its data.
+fn rpc_error(id: &str, rpc_code: &str, code: &str, detail: &str, problem: &str) -> String {
+    let [jsonrpc, error, message] =
+        [r#"{"jsonrpc":"2.0","id":"#, r#","error":{"code":"#, r#","message":"the gate answers "#];
+    let detail = detail.strip_prefix('"').unwrap_or_default();
+    [jsonrpc, id, error, rpc_code, message, code, ": ", detail, r#","data":"#, problem, "}}"].concat()
 }
 
 /// 400 for what can be read in more than one way, 401 for no credential or one that
 /// fails, 403 for a good credential that is not enough and for what nobody may do, 429 for what
-/// comes too often, 503 for what is no fault of the request; 202 for what waits for a person.
+/// comes too often, 503 for what is no fault of the request; 202 for what waits for a person. Of
+/// what is answered to a JSON-RPC request, 202, 403 and 429 go out as 200.
 fn status(reason: Reason) -> u16 {
     match reason {
         Reason::ApprovalRequired => 202,
@@ -81,6 +120,8 @@ fn status(reason: Reason) -> u16 {
         Reason::AuthorityUnknown
         | Reason::CredentialAmbiguous
         | Reason::HeaderAmbiguous
+        | Reason::McpHeaderMismatch
+        | Reason::McpMessageMalformed
         | Reason::MethodUnknown
         | Reason::PathAmbiguous
         | Reason::ProofAmbiguous => 400,
@@ -150,6 +191,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::CredentialLifetimeExceeded
         | Reason::IssuerCeilingExceeded
         | Reason::IssuerDomainUnverified
+        | Reason::McpMethodUnknown
+        | Reason::McpToolUnknown
         | Reason::PermissionDenied
         | Reason::RouteUnknown
         | Reason::SelfIssuedNotAllowed
@@ -178,9 +221,8 @@ fn status(reason: Reason) -> u16 {
 
 /// The title is the code in words: what each means at length is `portcullis explain`'s to say,
 /// and would be 8 KB of the plugin's file.
-fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 2]) -> Vec<u8> {
+fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 2]) -> String {
     let title = code.replace('_', " ").to_ascii_lowercase();
-    let detail = canonical_text(&Value::String(detail.into()));
     let decision = if status == 202 { "request_hold" } else { "block" };
     let r#type = format!("urn:portcullis:reason:{code}");
     // INVARIANT: codes and ids have nothing that JSON escapes.
@@ -193,7 +235,7 @@ fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 
         }
     }
     text.push('}');
-    text.into_bytes()
+    text
 }
 
 #[cfg(test)]
@@ -265,6 +307,41 @@ mod tests {
         assert_eq!(reply.status, 503);
         assert_eq!(reply.code, "host_fault");
         assert!(!body(&reply)["detail"].as_str().unwrap().contains("proxy_log"));
+    }
+
+    #[test]
+    fn a_json_rpc_request_is_answered_with_an_error_that_has_the_problem_for_its_data() {
+        for reason in Reason::ALL {
+            let denial = Denial::new(reason, "a \"quote\"");
+            let problem = refusing(&denial);
+            for id in ["7", "\"a\"", "null"] {
+                let told = Told {
+                    message_id: Some(id.to_owned()),
+                    retry_after_s: Some(9),
+                    attestation_id: Some("att_1".to_owned()),
+                    ..Told::default()
+                };
+                let reply = Reply::refusing(&denial, told);
+                let body = body(&reply);
+                assert_eq!(header(&reply, "content-type"), Some("application/json"));
+                assert_eq!((&body["jsonrpc"], body["id"].to_string().as_str()), (&"2.0".into(), id));
+                let data = &body["error"]["data"];
+                assert_eq!((&data["status"], &data["retry_after_s"]), (&problem.status.into(), &9.into()));
+                assert_eq!(
+                    (&data["reason_code"], &data["attestation_id"]),
+                    (&reply.code.into(), &"att_1".into())
+                );
+                let detail = data["detail"].as_str().unwrap();
+                let message = body["error"]["message"].as_str().unwrap();
+                assert_eq!(message, format!("the gate answers {}: {detail}", reply.code));
+                // A policy's answer to a request that was read is an answer.
+                let is_policy = matches!(problem.status, 202 | 403 | 429);
+                let status = if is_policy && id != "null" { 200 } else { problem.status };
+                assert_eq!(reply.status, status, "{reason:?}");
+                let code = body["error"]["code"].as_i64().unwrap();
+                assert!((-32019..=-32000).contains(&code) || [-32020, -32600].contains(&code), "{code}");
+            }
+        }
     }
 
     #[test]

@@ -294,7 +294,12 @@ impl Request {
         Self::act_on_held(gate, decided)
     }
 
-    fn conclude(gate: &Gate, pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
+    fn conclude(gate: &Gate, mut pending: Box<Pending>, now: UnixTime) -> Result<Step, Denial> {
+        if pending.awaits_message()
+            && let Err(refused) = body::take_message(&mut pending)?
+        {
+            return Ok(Step::Deny(*refused));
+        }
         // For what proofs ask of it otherwise, it was asked at the head.
         let asks = gate.snapshot.has_approvals() || gate.snapshot.has_prices();
         let process = if asks { gate.process()? } else { None };
@@ -375,10 +380,13 @@ impl Request {
     }
 
     fn refuse(&self, refusal: &Refusal) {
-        let Refused { denial, wanted, retry_after_s, .. } = refusal.refused();
+        let Refused { denial, wanted, retry_after_s, route, message_id, .. } = refusal.refused();
         let unasked = Denial::new(Reason::ApprovalUnavailable, denial.detail.clone());
         let mut denial = denial;
         let mut told = Told { retry_after_s: *retry_after_s, ..Told::default() };
+        if route.as_ref().is_some_and(|route| route.is_mcp()) {
+            told.message_id = Some(message_id.clone().unwrap_or_else(|| "null".into()));
+        }
         if let Entrance::Open(gate) = &self.entrance {
             told.profile = gate.snapshot.profile();
             if let Some(wanted) = wanted {

@@ -67,8 +67,8 @@ def about(client: Client) -> dict[str, Any]:
 
 def told(error: BaseException) -> dict[str, Any]:
     """The innermost of what a group of tasks raised."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    while inner := getattr(error, "exceptions", None):
+        error = inner[0]
     if isinstance(error, MCPError):
         return {"error": "MCPError", "code": error.error.code, "message": error.error.message}
     return {"error": type(error).__name__, "message": str(error)}

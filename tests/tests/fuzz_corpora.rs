@@ -85,6 +85,11 @@ fn the_corpus_of_live_trust_material_holds() {
 }
 
 #[test]
+fn the_corpus_of_messages_holds() {
+    play("mcp");
+}
+
+#[test]
 fn the_corpus_of_header_maps_holds() {
     play("pairs");
 }
@@ -132,6 +137,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "json" => texts(credentials().take(1).chain(TEXTS.map(Into::into)).collect()),
         "jwt" => texts(jwts()),
         "live" => texts(documents()),
+        "mcp" => messages(),
         "pairs" => maps(),
         "proof" => proofs(),
         "receipt" => texts(receipts()),
@@ -142,6 +148,17 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
 /// The vectors' credentials, without those that are large only to be too large.
 fn credentials() -> impl Iterator<Item = String> {
     vectors::passports().into_iter().map(|vector| vector.credential).filter(|text| text.len() < 30_000)
+}
+
+/// What the scenarios send to MCP servers, and what of it the door knows the tools of.
+fn messages() -> Vec<Vec<u8>> {
+    let mcp = &scenario::load()["mcp"];
+    let sent = mcp.cases.iter().filter_map(|case| case.request.rpc.clone()).filter(|text| text.len() < 1000);
+    let known = |text: String| {
+        ["open", "closed"].map(|tool| text.replace("search_flights", tool)).into_iter().chain([text.clone()])
+    };
+    let all: BTreeSet<_> = sent.flat_map(known).map(String::into_bytes).collect();
+    all.into_iter().collect()
 }
 
 /// What the vectors of guardrails write.

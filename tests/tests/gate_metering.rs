@@ -56,7 +56,7 @@ fn gate(policy: &str, workers: usize) -> LiveWorkers {
 
 fn agent() -> Agent {
     let actions = ["paid:call", "paid:minute", "paid:month", "paid:unit", "free"];
-    Agent::of_issuer("issuer:airline", &key(8), 1, &actions, Some(metered::HASH), NOW)
+    Agent::of_issuer("gate_metering", &key(8), 1, &actions, Some(metered::HASH), NOW)
 }
 
 impl LiveWorkers {
@@ -317,7 +317,7 @@ fn what_is_refused_or_only_reported_or_free_is_not_charged_and_the_upstream_says
     assert_eq!(refused.status(), 401);
     assert!(refused.reply_text().contains("proof_missing"));
     assert!(refused.reply_header("accept-signature").unwrap().contains("keyid=\"agent_1\""));
-    let unpinned = Agent::of_issuer("issuer:airline", &key(8), 2, &["paid:call"], None, NOW);
+    let unpinned = Agent::of_issuer("gate_metering", &key(8), 2, &["paid:call"], None, NOW);
     let headers = unpinned.sign(AUTHORITY, "/call", gate.time());
     let request = headers
         .into_iter()

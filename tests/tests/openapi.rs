@@ -46,6 +46,8 @@ const PUBLIC: &[&str] = &[
     "POST /gate/v1/enrol",
     // its id, of 128 random bits, is in the gate's answer to the agent: the status alone
     "GET /api/approvals/{id}",
+    // likewise: what the agent was charged, as the gate has signed it
+    "GET /api/receipts/{receipt_id}",
     // for load balancers: `ok`, `ready`
     "GET /healthz",
     "GET /readyz",

@@ -26,6 +26,7 @@ mod keygen;
     reason = "the core's own tests use it too"
 )]
 mod log;
+mod metering;
 mod modei_sdk;
 mod sign;
 mod support;

@@ -18,8 +18,8 @@ use std::time::Duration;
 /// The longest message: the longest body that the service takes, in its envelope.
 const MAX_LINE: usize = 2 * 1024 * 1024;
 
-/// Somewhat more than the service gives a request.
-const WHOLE: Duration = Duration::from_secs(35);
+/// Somewhat more than the service gives a request that waits, unless told otherwise.
+const WHOLE: Duration = Duration::from_secs(95);
 
 /// Serves until the client closes the standard input.
 ///

@@ -2,6 +2,7 @@
 //! naming its place. What it means is [`Snapshot`](crate::Snapshot)'s business.
 
 mod guardrails;
+mod mcp;
 mod prices;
 mod read;
 mod read_trust;
@@ -14,6 +15,7 @@ pub use guardrails::{
     AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, GuardrailsConfig, PassportConstraintsConfig,
     SpendConfig,
 };
+pub use mcp::{McpConfig, McpTargetConfig};
 pub use prices::{CatalogPricesConfig, PriceSince};
 pub(crate) use read::{Place, within};
 pub use service::{GateConfiguration, Service, ServiceConfig};
@@ -194,6 +196,10 @@ pub struct RouteConfig {
     /// The model that a request leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What the messages amount to that are sent to an MCP server here with POST. Left out: no
+    /// request's body is read for what it asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpConfig>,
 }
 
 /// What becomes of a signature that comes again. Such a signature has times in whole

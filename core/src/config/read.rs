@@ -1,6 +1,7 @@
 //! Reading a configuration from strict JSON.
 
 use super::guardrails::{anonymous, approval, attest, guardrails, passport_constraints, spend};
+use super::mcp::mcp;
 use super::prices::catalog_prices;
 use super::read_trust::trust;
 use super::windows::windows;
@@ -115,6 +116,7 @@ fn route(place: Place<'_>) -> RouteConfig {
         "allow_upgrade",
         "cost_cents",
         "keep_credential",
+        "mcp",
         "methods",
         "mode",
         "model",
@@ -140,6 +142,7 @@ fn route(place: Place<'_>) -> RouteConfig {
         cost_cents: members.optional("cost_cents").map(Place::whole_number).unwrap_or_default(),
         target_domain: members.text("target_domain"),
         model: members.text("model"),
+        mcp: members.optional("mcp").map(mcp),
     }
 }
 

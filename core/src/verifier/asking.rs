@@ -2,7 +2,7 @@
 
 use crate::guardrails::Facts;
 use crate::request::{Method, RequestHead, Unambiguous};
-use crate::route::{Access, Route};
+use crate::route::Route;
 use crate::time::UnixTime;
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -43,12 +43,8 @@ impl<'r> Asking<'r> {
     }
 
     pub(super) fn facts<'f>(&'f self, route: &'f Route, target_domain: &'f str, now: UnixTime) -> Facts<'f> {
-        let action = match route.access() {
-            Access::Action(action) => action,
-            Access::Public => "",
-        };
         Facts {
-            action,
+            action: route.action(),
             method: self.method,
             target_domain,
             path: &self.path,

@@ -1,7 +1,7 @@
 //! Requests that a person must approve first.
 
 use super::Verifier;
-use super::pending::Pending;
+use super::asking::Asking;
 use super::permit::{Credential, Held, Identity, Refused, Trail};
 use crate::base64;
 use crate::denial::Denial;
@@ -30,7 +30,7 @@ pub struct BoundRequest<'b> {
     pub action: &'b str,
     /// The SHA-256 thumbprint of the agent's key.
     pub agent_key: &'b [u8; 32],
-    /// The SHA-256 of the body.
+    /// The SHA-256 of the body; of a message to an MCP server, that of method and parameters.
     pub body: &'b [u8; 32],
     /// What it costs.
     pub cost_cents: u64,
@@ -65,8 +65,14 @@ impl BoundRequest<'_> {
 impl Verifier<'_> {
     /// What an approval of this request must be for: its action, method, target, cost and
     /// body, by this agent at this gate, and nothing else.
-    pub(super) fn hold(&self, pending: &Pending, detail: String, now: UnixTime) -> Result<Hold, Denial> {
-        let Pending { identity, asking, body, route, .. } = pending;
+    pub(super) fn hold(
+        &self,
+        identity: &Identity,
+        asking: &Asking<'_>,
+        body: &[u8; 32],
+        detail: String,
+        now: UnixTime,
+    ) -> Result<Hold, Denial> {
         let agent_key = match &identity.credential {
             Credential::Passport(_, passport) => sha256(passport.public_key()),
             Credential::Badge(badge) => sha256(badge.key()),
@@ -78,8 +84,8 @@ impl Verifier<'_> {
         let bound = BoundRequest {
             action,
             agent_key: &agent_key,
-            body: &body.hasher.digest(),
-            cost_cents: route.cost_cents(),
+            body,
+            cost_cents: identity.route.cost_cents(),
             gate: self.snapshot.gate(),
             method: asking.method.name(),
             target: asking.target.as_ref(),
@@ -114,29 +120,30 @@ impl Verifier<'_> {
 
 impl Hold {
     /// The answer to a request that is held.
-    pub(super) fn answer(self, pending: &Pending, trail: Trail) -> Held {
+    pub(super) fn answer(self, identity: &Identity, asking: &Asking<'_>, trail: Trail) -> Held {
         let Hold { binding, agent_key, detail } = self;
-        let summary = summary(&pending.identity, pending, &detail);
+        let summary = summary(identity, asking, &detail);
         let denial = Denial::new(Reason::ApprovalRequired, detail);
-        let refused = Refused::new(denial, pending.route.mode(), Some(Arc::clone(&pending.route)), trail);
+        let route = &identity.route;
+        let refused = Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail);
         Held { refused, binding, agent_key, summary }
     }
 }
 
 /// What a person reads who is to decide.
-fn summary(identity: &Identity, pending: &Pending, detail: &str) -> String {
+fn summary(identity: &Identity, asking: &Asking<'_>, detail: &str) -> String {
     // It is read on a telephone.
     const LONGEST_PATH: usize = 100;
-    let path: String = pending.asking.path.chars().take(LONGEST_PATH).collect();
-    let cost = cost_detail(pending.route.cost_cents(), 0, "");
+    let path: String = asking.path.chars().take(LONGEST_PATH).collect();
+    let cost = cost_detail(identity.route.cost_cents(), 0, "");
     let cost = cost.split('/').next().unwrap_or_default();
-    let domain = pending.asking.target_domain(&pending.route);
+    let domain = asking.target_domain(&identity.route);
     let parts = [
         identity.agent_id(),
         " asks for ",
         identity.action(),
         ": ",
-        pending.asking.method.name(),
+        asking.method.name(),
         " ",
         &domain,
         &path,

@@ -21,12 +21,15 @@ use crate::capiscio::{self, Audience, Badge, RequestSignature};
 use crate::config::{Profile, Repeats};
 use crate::denial::Denial;
 use crate::ed25519::{PublicKey, sha256};
+use crate::guardrails::Guards;
 use crate::live::LiveView;
+use crate::mcp::{Awaited, Message, Messages};
 use crate::memory::Memory;
 use crate::modei::{self, Passport};
 use crate::presented::{Kind, Presented, Token};
 use crate::process::Process;
 use crate::reason::Reason;
+use crate::receipt::Rate;
 use crate::replay::{Novelty, Once};
 use crate::request::{RequestHead, Unambiguous};
 use crate::route::{Access, Route};
@@ -36,10 +39,12 @@ use crate::trust::Tier;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::sync::Arc;
 use asking::Asking;
 use pending::Body;
 use permit::Trail;
+use prove::Proven;
 
 /// Decides requests under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +86,9 @@ impl<'s> Verifier<'s> {
     /// credential that fails is never treated as absent; where none is presented, the policy
     /// for such requests decides. What passes without a look at its body is charged.
     ///
-    /// A request that must be held always needs its body, as what is approved is bound to it.
+    /// A request that must be held always needs its body, as what is approved is bound to it. So
+    /// does a message to an MCP server, as it alone says what is asked: the head decides about
+    /// the credential, and grant, ceiling and guardrails wait.
     pub fn begin(
         &self,
         head: &RequestHead<'_>,
@@ -112,8 +119,9 @@ impl<'s> Verifier<'s> {
     /// request that is refused for anything else uses nothing up; one that is held uses up its
     /// nonce.
     pub fn finish(&self, pending: Box<Pending>, now: UnixTime, memory: &mut dyn Memory) -> Step {
+        let mut pending = pending;
         let mut trail = pending.trail();
-        self.conclude(&pending, now, memory, &mut trail).unwrap_or_else(|denial| {
+        self.conclude(&mut pending, now, memory, &mut trail).unwrap_or_else(|denial| {
             Step::Deny(Refused::new(denial, pending.route.mode(), Some(Arc::clone(&pending.route)), trail))
         })
     }
@@ -151,14 +159,22 @@ impl<'s> Verifier<'s> {
         memory: &mut dyn Memory,
         trail: &mut Trail,
     ) -> Result<Step, Denial> {
-        let Access::Action(action) = route.access() else {
-            trail.access = AccessMode::Public;
-            return Ok(Step::Permit(Permit::new(route, None, trail)));
-        };
+        if *route.access() == Access::Public {
+            return Ok(Self::admit_publicly(route, trail));
+        }
+        let messages = route.messages(asking.method);
         // INVARIANT: whoever presents a credential is judged by it, and by nothing less.
         let Some(Presented { carrier, credential, signature }) = Presented::find(head)? else {
+            let may_pass = self.snapshot.anonymous().is_some() || messages.is_some_and(Messages::has_public);
+            if messages.is_some() && may_pass {
+                let awaited = Some(Awaited::of(head)?);
+                let body = Body::new(self.snapshot.max_body_bytes(), false);
+                let source = head.source.map(<[u8]>::to_vec);
+                return Ok(Step::NeedBody(Pending::boxed(route, asking, awaited, source, body)));
+            }
             return self.admit_anonymous(&asking, head.source, route, now, memory, trail);
         };
+        let awaited = messages.map(|_| Awaited::of(head)).transpose()?;
         let (credential, signed) = match credential.kind {
             Kind::Passport | Kind::PassportJwt => {
                 (Credential::Passport(credential.kind, self.passport(credential, now, cache)?), None)
@@ -175,30 +191,56 @@ impl<'s> Verifier<'s> {
                 (Credential::SimpleGuard(key_id), Some(signed))
             }
         };
-        if let Some(tier) = self.tier(&credential) {
+        let mut tier = self.tier(&credential);
+        if let Some(tier) = tier {
             *trail = Trail::of(Identity { credential: credential.clone(), tier, route: Arc::clone(route) });
         }
         let proven = self.prove(head, carrier, &credential, now, &mut trail.wanted)?;
-        let tier = self.grant(&credential, action)?;
-        self.price(&credential, action, proven.as_ref())?;
-        let guards = self.guards(&credential, action)?;
-        let held = Self::look(&guards, &asking, route, now, memory, trail)?;
-        if signed.is_none() && proven.is_none() && held.is_none() {
-            Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
-            trail.wanted = None;
-            return Ok(Step::Permit(Permit::new(route, None, trail)));
+        let mut is_hashed = signed.is_some();
+        if awaited.is_none() {
+            let judged =
+                self.judge_action(&credential, proven.as_ref(), &asking, route, now, memory, trail)?;
+            if signed.is_none() && proven.is_none() && judged.hold.is_none() {
+                Self::charge(&judged.guards, route.cost_cents(), now, memory, trail)?;
+                trail.wanted = None;
+                return Ok(Step::Permit(Permit::new(route, None, trail)));
+            }
+            tier = Some(judged.tier);
+            is_hashed |= judged.hold.is_some();
         }
-        drop(guards);
-        let is_hashed = signed.is_some() || held.is_some();
-        Ok(Step::NeedBody(Box::new(Pending {
-            route: Arc::clone(route),
-            identity: Identity { credential, tier, route: Arc::clone(route) },
-            asking: asking.into_owned(),
-            signed,
-            proven,
-            wanted: trail.wanted.take(),
-            body: Body::new(self.snapshot.max_body_bytes(), is_hashed),
-        })))
+        let body = Body::new(self.snapshot.max_body_bytes(), is_hashed);
+        let mut pending = Pending::boxed(route, asking, awaited, None, body);
+        let tier = tier.unwrap_or(Tier::LOWEST);
+        pending.identity = Some(Identity { credential, tier, route: Arc::clone(route) });
+        (pending.signed, pending.proven, pending.wanted) = (signed, proven, trail.wanted.take());
+        Ok(Step::NeedBody(pending))
+    }
+
+    fn admit_publicly(route: &Arc<Route>, trail: &mut Trail) -> Step {
+        *trail =
+            Trail { access: AccessMode::Public, message_id: trail.message_id.take(), ..Trail::default() };
+        Step::Permit(Permit::new(route, None, trail))
+    }
+
+    /// Judges all that hangs on the action of a request, for the holder of a good credential:
+    /// grant, ceiling, price, and guardrails as far as looking at them goes.
+    #[expect(clippy::too_many_arguments, reason = "what is judged, by what, and what is found")]
+    fn judge_action<'g>(
+        &'g self,
+        credential: &'g Credential,
+        proven: Option<&Proven>,
+        asking: &Asking<'_>,
+        route: &'g Route,
+        now: UnixTime,
+        memory: &mut dyn Memory,
+        trail: &mut Trail,
+    ) -> Result<Judged<'g>, Denial> {
+        let action = route.action();
+        let tier = self.grant(credential, action)?;
+        let price = self.price(credential, action, proven)?;
+        let guards = self.guards(credential, action)?;
+        let hold = Self::look(&guards, asking, route, now, memory, trail)?;
+        Ok(Judged { tier, price, guards, hold })
     }
 
     /// The passport of a credential, known or verified now; its standing judged now.
@@ -306,56 +348,84 @@ impl<'s> Verifier<'s> {
         }
     }
 
+    /// Judges again what time may have changed of a credential since its request's head came.
+    fn check_standing(
+        &self,
+        credential: &Credential,
+        signed: Option<&Signed>,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
+        match credential {
+            Credential::Badge(badge) => self.check_badge(badge, now),
+            Credential::Passport(_, passport) => {
+                let root = self.snapshot.trust().readmit(passport.root(), now);
+                root.map_err(|reason| Denial::new(reason, "its issuer is not trusted for it any more"))?;
+                self.check_passport(passport, now)
+            }
+            Credential::SimpleGuard(key_id) => {
+                let key = self.snapshot.trust().simpleguard_key_with(key_id, self.live, now)?;
+                if signed.is_none_or(|signed| sha256(key.as_bytes()) != signed.signer) {
+                    let detail = "kid is another key of the gate's trust store now";
+                    return Err(Denial::new(Reason::SimpleguardKeyUntrusted, detail));
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn conclude(
         &self,
-        pending: &Pending,
+        pending: &mut Pending,
         now: UnixTime,
         memory: &mut dyn Memory,
         trail: &mut Trail,
     ) -> Result<Step, Denial> {
-        let Pending { route, identity, asking, signed, proven, body, .. } = pending;
-        let credential = &identity.credential;
         // A body may take its time to come.
         self.check_age(now)?;
-        match credential {
-            Credential::Badge(badge) => self.check_badge(badge, now)?,
-            Credential::Passport(_, passport) => {
-                let root = self.snapshot.trust().readmit(passport.root(), now);
-                root.map_err(|reason| Denial::new(reason, "its issuer is not trusted for it any more"))?;
-                self.check_passport(passport, now)?;
-            }
-            Credential::SimpleGuard(key_id) => {
-                let key = self.snapshot.trust().simpleguard_key_with(key_id, self.live, now)?;
-                if signed.as_ref().is_none_or(|signed| sha256(key.as_bytes()) != signed.signer) {
-                    let detail = "kid is another key of the gate's trust store now";
-                    return Err(Denial::new(Reason::SimpleguardKeyUntrusted, detail));
-                }
-            }
+        if let Some(Identity { credential, .. }) = &pending.identity {
+            self.check_standing(credential, pending.signed.as_ref(), now)?;
         }
-        if let Some(Signed { signature, .. }) = signed {
+        if let Some(Signed { signature, .. }) = &pending.signed {
             signature.check_window(now)?;
-            signature.check_body(body.length, &body.hasher.digest())?;
+            signature.check_body(pending.body.length, &pending.body.hasher.digest())?;
         }
-        if let Some(proven) = proven {
+        if let Some(proven) = &pending.proven {
             proven.check(now)?;
         }
-        let action = match route.access() {
-            Access::Action(action) => action,
-            Access::Public => "",
+        let awaited = pending.awaited.take();
+        let message = awaited.as_ref().map(|awaited| Message::read(&awaited.text)).transpose()?;
+        if let (Some(awaited), Some(message)) = (&awaited, &message) {
+            trail.message_id = message.id();
+            awaited.check(message)?;
+            pending.find(message, trail)?;
+        }
+        let Pending { route, identity, asking, signed, proven, body, source, .. } = &*pending;
+        if *route.access() == Access::Public {
+            return Ok(Self::admit_publicly(route, trail));
+        }
+        let Some(identity) = identity else {
+            return self.admit_anonymous(asking, source.as_deref(), route, now, memory, trail);
         };
-        let tier = self.grant(credential, action)?;
-        let metered = match self.price(credential, action, proven.as_ref())? {
+        let credential = &identity.credential;
+        let judged = self.judge_action(credential, proven.as_ref(), asking, route, now, memory, trail)?;
+        let Judged { tier, price, guards, hold } = judged;
+        let metered = match price {
             Some(rate) => self.meter(rate, identity, proven.as_ref())?,
             None => None,
         };
-        let guards = self.guards(credential, action)?;
-        let hold = match Self::look(&guards, asking, route, now, memory, trail)? {
-            Some(_) if !body.is_hashed && body.length > 0 => {
-                let detail = "guardrails changed while the body came: send the request again";
-                return Err(Denial::new(Reason::TrustMaterialStale, detail));
-            }
-            Some(detail) => Some(self.hold(pending, detail, now)?),
+        let hold = match hold {
             None => None,
+            Some(detail) => {
+                let asked = match &message {
+                    Some(message) => message.digest(),
+                    None if body.is_hashed || body.length == 0 => body.hasher.digest(),
+                    None => {
+                        let detail = "guardrails changed while the body came: send the request again";
+                        return Err(Denial::new(Reason::TrustMaterialStale, detail));
+                    }
+                };
+                Some(self.hold(identity, asking, &asked, detail, now)?)
+            }
         };
         let signature =
             signed.as_ref().map(|signed| signed.spend(route.repeats(), now, memory)).transpose()?;
@@ -363,7 +433,7 @@ impl<'s> Verifier<'s> {
         if let Some(hold) = hold
             && !self.use_approval(&hold, now, memory)?
         {
-            return Ok(Step::Hold(hold.answer(pending, core::mem::take(trail))));
+            return Ok(Step::Hold(hold.answer(identity, asking, core::mem::take(trail))));
         }
         Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
         trail.identity = Some(Identity { tier, ..identity.clone() });
@@ -374,6 +444,15 @@ impl<'s> Verifier<'s> {
         permit.metered = metered;
         Ok(Step::Permit(permit))
     }
+}
+
+/// What hangs on the action, found good.
+struct Judged<'g> {
+    tier: Tier,
+    price: Option<Rate>,
+    guards: Guards<'g>,
+    /// Why the request must be held, if it must.
+    hold: Option<String>,
 }
 
 /// A signature of a body that has been verified, and the thumbprint of its key.

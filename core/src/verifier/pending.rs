@@ -7,19 +7,26 @@ use super::{Signed, Wanted};
 use crate::capiscio::unsigned_body;
 use crate::denial::Denial;
 use crate::ed25519::Hasher;
+use crate::mcp::{Awaited, Message};
 use crate::reason::Reason;
 use crate::route::Route;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// What a verifier remembers of a head while the body comes. It owns all of it, as the
 /// headers are gone by then.
 #[derive(Debug)]
 pub struct Pending {
     pub(super) route: Arc<Route>,
-    pub(super) identity: Identity,
+    /// `None` for a request without a credential.
+    pub(super) identity: Option<Identity>,
+    /// Where a request without one comes from.
+    pub(super) source: Option<Vec<u8>>,
     pub(super) asking: Asking<'static>,
+    /// Where the body is a message, and that says what is asked.
+    pub(super) awaited: Option<Awaited>,
     /// Of the body only.
     pub(super) signed: Option<Signed>,
     /// Of the request.
@@ -33,6 +40,8 @@ pub struct Pending {
 pub(super) struct Body {
     pub(super) length: u64,
     pub(super) limit: u64,
+    /// How many bytes have come of a body that is taken whole.
+    announced: usize,
     /// For the signature of the body, if there is one, and for an approval of the request.
     pub(super) hasher: Hasher,
     /// Whether it takes the bytes.
@@ -40,6 +49,71 @@ pub(super) struct Body {
 }
 
 impl Pending {
+    pub(super) fn boxed(
+        route: &Arc<Route>,
+        asking: Asking<'_>,
+        awaited: Option<Awaited>,
+        source: Option<Vec<u8>>,
+        body: Body,
+    ) -> Box<Self> {
+        Box::new(Pending {
+            route: Arc::clone(route),
+            identity: None,
+            source,
+            asking: asking.into_owned(),
+            awaited,
+            signed: None,
+            proven: None,
+            wanted: None,
+            body,
+        })
+    }
+
+    /// Whether the body says what is asked, so that it must be given whole:
+    /// [`Pending::absorb_message`].
+    pub fn awaits_message(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Takes the whole of a body that says what is asked.
+    ///
+    /// # Errors
+    /// As [`Pending::absorb`].
+    pub fn absorb_message(&mut self, text: Vec<u8>) -> Result<(), Box<Refused>> {
+        self.absorb(&text)?;
+        if let Some(awaited) = &mut self.awaited {
+            awaited.text = text;
+        }
+        Ok(())
+    }
+
+    /// Notes how many bytes have come of such a body.
+    ///
+    /// # Errors
+    /// `body_too_large`.
+    pub fn announce(&mut self, size: usize) -> Result<(), Box<Refused>> {
+        self.body.announced = size;
+        let checked = self.body.check(u64::try_from(size).unwrap_or(u64::MAX));
+        checked.map_err(|denial| Box::new(self.refused(denial)))
+    }
+
+    /// How many bytes have come of it.
+    pub fn announced(&self) -> usize {
+        self.body.announced
+    }
+
+    /// Finds what is asked by a message.
+    pub(super) fn find(&mut self, message: &Message<'_>, trail: &mut Trail) -> Result<(), Denial> {
+        let found = self.route.messages(self.asking.method).map(|all| all.find(message, &self.route));
+        if let Some(route) = found.transpose()? {
+            for identity in [&mut self.identity, &mut trail.identity].into_iter().flatten() {
+                identity.route = Arc::clone(&route);
+            }
+            self.route = route;
+        }
+        Ok(())
+    }
+
     /// Takes the next bytes of the body, in order, each once. They are not kept.
     ///
     /// # Errors
@@ -77,22 +151,27 @@ impl Pending {
 
     /// What is known of the request before it is judged again.
     pub(super) fn trail(&self) -> Trail {
-        Trail { wanted: self.wanted.clone(), ..Trail::of(self.identity.clone()) }
+        let trail = self.identity.clone().map(Trail::of).unwrap_or_default();
+        Trail { wanted: self.wanted.clone(), ..trail }
     }
 }
 
 impl Body {
     pub(super) fn new(limit: u32, is_hashed: bool) -> Self {
-        Body { length: 0, limit: limit.into(), hasher: Hasher::default(), is_hashed }
+        Body { length: 0, limit: limit.into(), announced: 0, hasher: Hasher::default(), is_hashed }
+    }
+
+    fn check(&self, length: u64) -> Result<(), Denial> {
+        if length > self.limit {
+            let detail = format!("the body has more than the {} bytes that are allowed", self.limit);
+            return Err(Denial::new(Reason::BodyTooLarge, detail));
+        }
+        Ok(())
     }
 
     fn count(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         let added = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.length = self.length.saturating_add(added);
-        if self.length > self.limit {
-            let detail = format!("the body has more than the {} bytes that are allowed", self.limit);
-            return Err(Denial::new(Reason::BodyTooLarge, detail));
-        }
-        Ok(())
+        self.check(self.length)
     }
 }

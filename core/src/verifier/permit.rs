@@ -11,7 +11,7 @@ use crate::guardrails::Evaluation;
 use crate::modei::Passport;
 use crate::presented::Kind;
 use crate::replay::Once;
-use crate::route::{Access, Route};
+use crate::route::Route;
 use crate::trust::{SIMPLEGUARD_ISSUER, Tier};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -41,6 +41,7 @@ pub struct Permit {
     pub(super) wanted: Option<Wanted>,
     pub(super) access: AccessMode,
     pub(super) evaluations: Vec<Evaluation>,
+    pub(super) message_id: Option<String>,
     pub(super) metered: Option<Box<Metered>>,
 }
 
@@ -83,6 +84,8 @@ pub struct Refused {
     pub evaluations: Vec<Evaluation>,
     /// When it is worth trying again, in seconds.
     pub retry_after_s: Option<u32>,
+    /// The id of the JSON-RPC request, as JSON text; `None` where there is none, or none was read.
+    pub message_id: Option<String>,
 }
 
 /// A request that a person must approve first.
@@ -107,6 +110,7 @@ pub(super) struct Trail {
     pub(super) access: AccessMode,
     pub(super) evaluations: Vec<Evaluation>,
     pub(super) retry_after_s: Option<u32>,
+    pub(super) message_id: Option<String>,
 }
 
 impl Trail {
@@ -124,23 +128,25 @@ impl Refused {
 
     #[inline(never)]
     pub(super) fn new(denial: Denial, mode: Mode, route: Option<Arc<Route>>, trail: Trail) -> Self {
-        let Trail { wanted, identity, access, evaluations, retry_after_s } = trail;
-        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s }
+        let Trail { wanted, identity, access, evaluations, retry_after_s, message_id } = trail;
+        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s, message_id }
     }
 }
 
 impl Permit {
     #[inline(never)]
     pub(super) fn new(route: &Arc<Route>, once: Option<Once>, trail: &mut Trail) -> Self {
-        let Trail { wanted, identity, access, evaluations, .. } = core::mem::take(trail);
-        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations, metered: None }
+        let Trail { wanted, identity, access, evaluations, message_id, .. } = core::mem::take(trail);
+        let metered = None;
+        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations, message_id, metered }
     }
 
     /// The refusal of a request that had this permit.
     pub fn refuse(self, denial: Denial) -> Refused {
-        let Permit { route, identity, wanted, access, evaluations, .. } = self;
+        let Permit { route, identity, wanted, access, evaluations, message_id, .. } = self;
         let (mode, route) = (route.mode(), Some(route));
-        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s: None }
+        let retry_after_s = None;
+        Refused { denial, mode, route, wanted, identity, access, evaluations, retry_after_s, message_id }
     }
 
     /// How the request came in.
@@ -223,11 +229,7 @@ impl Identity {
 
     /// The action that was granted.
     pub fn action(&self) -> &str {
-        match self.route.access() {
-            Access::Action(action) => action,
-            // Nobody is identified there.
-            Access::Public => "",
-        }
+        self.route.action()
     }
 
     /// The route that was asked for.

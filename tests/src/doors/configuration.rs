@@ -3,8 +3,8 @@
 use super::gate::NOW;
 use super::{Answer, RequestText};
 use portcullis_core::{
-    Config, ConfigError, CredentialCache, LocalMemory, Process, Profile, Reason, RouteConfig, Snapshot, Step,
-    Verifier,
+    Config, ConfigError, CredentialCache, LocalMemory, McpConfig, Process, Profile, Reason, RouteConfig,
+    Snapshot, Step, Verifier,
 };
 use serde_json::Value;
 
@@ -66,7 +66,14 @@ fn check_route(config: &Config, snapshot: &Snapshot, route: &RouteConfig) {
         Step::Deny(refused) if is_exact => {
             let policy = config.anonymous.as_ref().is_some_and(|policy| policy.enabled);
             // It is not said where the request comes from.
-            let expected = if policy { Reason::AnonymousNotAllowed } else { Reason::CredentialMissing };
+            let expected = match &route.mcp {
+                // One message or another may need none, and this request announces no message.
+                Some(mcp) if route.methods[0] == "POST" && (policy || has_public(mcp)) => {
+                    Reason::McpMessageMalformed
+                }
+                _ if policy => Reason::AnonymousNotAllowed,
+                _ => Reason::CredentialMissing,
+            };
             assert_eq!(refused.denial.reason, expected, "{path:?}");
             assert!(!route.public, "{path:?} is public");
         }
@@ -75,6 +82,10 @@ fn check_route(config: &Config, snapshot: &Snapshot, route: &RouteConfig) {
             panic!("{path:?} asks for the body of a request without a credential")
         }
     });
+}
+
+fn has_public(mcp: &McpConfig) -> bool {
+    mcp.tools.iter().chain(&mcp.methods).any(|(_, target)| target.public)
 }
 
 fn encoded(byte: u8) -> Vec<u8> {

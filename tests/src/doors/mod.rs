@@ -15,6 +15,7 @@ mod json;
 mod jwt;
 mod keys;
 mod live;
+mod mcp;
 mod pairs;
 mod passport;
 #[path = "../../../plugin/src/pairs.rs"]
@@ -37,6 +38,7 @@ pub use json::json;
 pub use jwt::jwt;
 pub use keys::key;
 pub use live::live;
+pub use mcp::mcp;
 pub use pairs::{encoded, pairs};
 pub use proof::proof;
 pub use receipt::receipt;
@@ -65,7 +67,7 @@ pub struct Door {
 }
 
 /// All doors, by name.
-pub const DOORS: [Door; 14] = [
+pub const DOORS: [Door; 15] = [
     Door { name: "attestation", open: attestation },
     Door { name: "capiscio", open: capiscio },
     Door { name: "catalog", open: catalog },
@@ -77,6 +79,7 @@ pub const DOORS: [Door; 14] = [
     Door { name: "json", open: json },
     Door { name: "jwt", open: jwt },
     Door { name: "live", open: live },
+    Door { name: "mcp", open: mcp },
     Door { name: "pairs", open: pairs },
     Door { name: "proof", open: proof },
     Door { name: "receipt", open: receipt },

@@ -69,8 +69,10 @@ impl Wallet {
             (None, Some(issuer)) => {
                 let (kind, issuer) = issuer.split_once(':').expect("platform:NAME or gate:NAME");
                 let kind = if kind == "gate" { RootKind::Gate } else { RootKind::Platform };
-                let by =
-                    Issuer { kind, id: format!("issuer:{issuer}"), key_id: "ik_1".into(), gate_id: None };
+                // A gate by its own name, which alone may pin to its catalog, or whoever it trusts.
+                let is_gate = issuer.starts_with("gate_");
+                let id = if is_gate { issuer.to_owned() } else { format!("issuer:{issuer}") };
+                let by = Issuer { kind, id, key_id: "ik_1".into(), gate_id: None };
                 let signer = key(issuer);
                 let pin = recipe.pin.clone();
                 let pin = pin.map(|(version, written)| {
@@ -107,8 +109,14 @@ impl Wallet {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: no closing brace"));
             filled.push_str(before);
+            // JSON, and no name.
+            if after.starts_with(['"', '}', ' ']) {
+                filled.push('{');
+                rest = after;
+                continue;
+            }
+            let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: no closing brace"));
             filled.push_str(&self.value(name));
             rest = after;
         }

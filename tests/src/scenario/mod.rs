@@ -100,7 +100,7 @@ pub enum Person {
 /// A request. In `path`, header values and body, `{NAME}` is the value of the
 /// `Agent-Passport` header for that credential, `{NAME.jwt}` a JWT, `{NAME.id}`,
 /// `{NAME.agent_id}`, `{NAME.issuer}` its parts; for a badge or a signature `{NAME}` is the
-/// token. `{fill:N}` is N letters, `{sha256:TEXT}` and `{sha512:TEXT}` are digests in base64. Characters up to U+00FF are sent as one byte each.
+/// token. A brace that JSON goes on after stands for itself. `{fill:N}` is N letters, `{sha256:TEXT}` and `{sha512:TEXT}` are digests in base64. Characters up to U+00FF are sent as one byte each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestText {
@@ -112,6 +112,8 @@ pub struct RequestText {
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
+    /// A JSON-RPC message that is posted, as `application/json`.
+    pub rpc: Option<String>,
     /// The body in these chunks (RFC 9112 section 7.1), instead of whole.
     pub chunks: Option<Vec<String>>,
     /// After the chunks.
@@ -139,6 +141,9 @@ pub struct Expected {
     pub detail: Option<String>,
     /// The most seconds that the answer may ask to wait; without it, it asks for none.
     pub retry_after: Option<u64>,
+    /// The refusal as a JSON-RPC error: the id as JSON text, the code, and the status that the
+    /// data tell. Left out: it is none.
+    pub rpc: Option<(String, i64, u16)>,
     /// Headers that the answer has.
     #[serde(default)]
     pub headers: Vec<(String, String)>,

@@ -135,19 +135,30 @@ fn wait_for_minute(seconds: u64) {
 
 /// What a person is asked about by an answer.
 fn approval(answer: &Answer) -> Option<String> {
-    let told: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
-    told["approval_request_id"].as_str().filter(|_| answer.status == 202).map(str::to_owned)
+    let told = problem(answer);
+    told["approval_request_id"].as_str().filter(|_| told["status"] == 202).map(str::to_owned)
+}
+
+/// What a refusal says, as it stands or as the data of a JSON-RPC error.
+fn problem(answer: &Answer) -> serde_json::Value {
+    let mut told: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    if told.get("jsonrpc").is_some() { told["error"]["data"].take() } else { told }
 }
 
 fn sent(case: &Case, wallet: &Wallet) -> Sent {
     let request = &case.request;
     let header = |(name, value): &(String, String)| (name.clone(), latin1(&wallet.fill(value)));
+    let mut headers: Vec<_> = request.headers.iter().map(header).collect();
+    if request.rpc.is_some() {
+        headers.push(("content-type".into(), b"application/json".to_vec()));
+    }
+    let body = request.body.as_deref().or(request.rpc.as_deref());
     Sent {
-        method: request.method.clone(),
+        method: if request.rpc.is_some() { "POST".into() } else { request.method.clone() },
         path: latin1(&wallet.fill(&request.path)),
         authority: request.authority.clone(),
-        headers: request.headers.iter().map(header).collect(),
-        body: request.body.as_deref().map(|body| wallet.fill(body).into_bytes()),
+        headers,
+        body: body.map(|body| wallet.fill(body).into_bytes()),
         chunks: request
             .chunks
             .as_ref()
@@ -172,14 +183,17 @@ fn differences<G: Gate>(case: &Case, wallet: &Wallet, answer: &Answer) -> Vec<St
         faults.push(format!("answered {}, and not {status}: {}", answer.status, answer.body));
     }
     if let Some(reason) = reason {
-        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let problem = problem(answer);
         if problem["reason_code"] != reason.as_str() {
             faults.push(format!("refused for {}, and not {reason}", problem["reason_code"]));
         }
-        if problem["status"] != status {
+        let rpc = case.expect.rpc.as_ref().filter(|_| on_envoy.is_none());
+        if problem["status"] != rpc.map_or(status, |(_, _, status)| *status) {
             faults.push(format!("the body says status {}", problem["status"]));
         }
-        faults.extend(lacking(&answer.headers, "content-type", "application/problem+json"));
+        let kind = if rpc.is_some() { "application/json" } else { "application/problem+json" };
+        faults.extend(lacking(&answer.headers, "content-type", kind));
+        faults.extend(rpc.and_then(|rpc| answered_otherwise(rpc, &problem, answer)));
         let is_held = reason == "approval_required";
         let decision = if is_held { "request_hold" } else { "block" };
         if problem["decision"] != decision || is_held != approval(answer).is_some() {
@@ -214,6 +228,25 @@ fn told_otherwise(expected: &Expected, problem: &serde_json::Value, answer: &Ans
         _ => false,
     };
     (!is_told).then(|| format!("it says {told:?}, and not to come back within {:?}", expected.retry_after))
+}
+
+/// How a JSON-RPC error differs from what is expected.
+fn answered_otherwise(
+    (id, code, _): &(String, i64, u16),
+    problem: &serde_json::Value,
+    answer: &Answer,
+) -> Option<String> {
+    let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let id: serde_json::Value = serde_json::from_str(id).expect("an id in JSON");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    let says_why = told["error"]["message"].as_str().is_some_and(|message| message.ends_with(detail));
+    let header = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+    let is_it = told["jsonrpc"] == "2.0"
+        && told["id"] == id
+        && told["error"]["code"] == *code
+        && says_why
+        && problem["retry_after_s"].as_u64() == header.and_then(|(_, seconds)| seconds.parse().ok());
+    (!is_it).then(|| format!("it is no such error: {}", answer.body))
 }
 
 /// What a receipt, or the name of one, says otherwise than the text.

@@ -11,6 +11,8 @@
 
 #[path = "../../../control/tests/common/gates.rs"]
 pub mod gates;
+#[path = "../../../control/tests/common/metering.rs"]
+pub mod metering;
 #[path = "../../../control/tests/common/passports.rs"]
 pub mod passports;
 #[path = "../../../control/tests/common/records.rs"]

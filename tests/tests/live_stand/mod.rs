@@ -47,6 +47,8 @@ pub struct Wishes<'w> {
     pub options: &'w [&'w str],
     /// `nonce_authority` of the gate's configuration in the service.
     pub nonce_authority: bool,
+    /// What stands behind Envoy, if not the upstream that tells what it saw.
+    pub behind: Option<SocketAddr>,
     /// Where the service keeps what it has, if that is to outlast the stand.
     pub folder: Option<&'w Path>,
     /// The gate's whole configuration, from its authority.
@@ -109,7 +111,7 @@ impl LiveStand {
             .and_then(|shipped| shipped.with_gate(&config.to_string()))
             .and_then(|shipped| shipped.with_control(line.address))
             .unwrap();
-        let addresses = Addresses { listen, admin, upstream: upstream.address };
+        let addresses = Addresses { listen, admin, upstream: wishes.behind.unwrap_or(upstream.address) };
         let environment = [(KEY_VARIABLE, enrolled.key.as_str())];
         let program = given("PORTCULLIS_ENVOY");
         let envoy =

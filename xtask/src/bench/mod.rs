@@ -14,6 +14,7 @@ mod nonces;
 mod proofs;
 mod records;
 mod report;
+mod settlement;
 mod side_by_side;
 mod statistics;
 mod tampering;
@@ -41,6 +42,9 @@ pub(crate) struct Options {
     /// Nonces that `nonces` uses up
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(200..))]
     nonces: u32,
+    /// Receipts that `settlement` settles
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    receipts: u32,
 }
 
 /// The parts of the benchmark.
@@ -62,6 +66,8 @@ enum Part {
     Audit,
     /// A hundred thousand decisions of two Envoys, and each tampering with their export
     Tampering,
+    /// A million receipts settled, both signatures of each verified
+    Settlement,
     /// The plugin file's size
     Size,
 }
@@ -71,7 +77,7 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if !matches!(options.only, Some(Part::Audit | Part::Core)) {
+    if !matches!(options.only, Some(Part::Audit | Part::Core | Part::Settlement)) {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
@@ -100,6 +106,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     if wanted(Part::Audit) {
         audit::measure(workspace, &mut report)?;
+    }
+    if wanted(Part::Settlement) {
+        settlement::measure(workspace, options.receipts, &mut report)?;
     }
     let file = report.write(&workspace.target_folder("bench")?)?;
     println!("\n{report}\nwritten to {}", workspace.short(&file));

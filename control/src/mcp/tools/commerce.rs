@@ -34,7 +34,7 @@ pub(super) const TOOLS: &[Tool] = &[
             number("quantity", "How much was used; left out: 1"),
             object(
                 "agent_pop",
-                "The agent's own signature: signature, public_key, timestamp, nonce, catalog_content_hash, and \
+                "The agent's own word, without which there is no receipt: signature, public_key, timestamp, nonce, catalog_content_hash, and \
                  request_payload_hash where there is one",
             ),
             text("request_payload_hash", "A hash of the request's content"),
@@ -52,7 +52,7 @@ pub(super) const TOOLS: &[Tool] = &[
             GATE,
             one_of("period_type", PERIODS, "How long the period is").required(),
             text("period_start", "Its first day (YYYY-MM-DD)").required(),
-            text("period_end", "Its last day (YYYY-MM-DD)").required(),
+            text("period_end", "Its last day (YYYY-MM-DD), which must be over").required(),
             text("agent_id", "Only what this agent used"),
         ],
     },
