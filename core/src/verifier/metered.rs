@@ -128,8 +128,6 @@ impl Metered {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail")]
-
     use crate::modei::{CatalogPin, Draft, Issuer, RootKind, issue_pinned};
     use crate::{
         Config, CredentialCache, LocalMemory, Process, ProofDraft, RequestHead, SecretKey, Snapshot, Step,
@@ -202,10 +200,11 @@ mod tests {
         };
         let (mut pending, other) = (begin("pp_1").unwrap(), begin("pp_2").unwrap());
         pending.identity = other.identity;
-        let Step::Deny(refused) = verifier.finish(pending, NOW, &mut memory) else {
-            unreachable!("it is refused")
+        let reason = match verifier.finish(pending, NOW, &mut memory) {
+            Step::Deny(refused) => refused.denial.reason.code(),
+            _ => "",
         };
-        assert_eq!(refused.denial.reason.code(), "proof_malformed");
+        assert_eq!(reason, "proof_malformed");
         // Nothing was used by that.
         let pending = begin("pp_1").unwrap();
         assert!(matches!(verifier.finish(pending, NOW, &mut memory), Step::Permit(_)));

@@ -44,7 +44,7 @@ use alloc::sync::Arc;
 use asking::Asking;
 use pending::Body;
 use permit::Trail;
-use prove::Proven;
+use prove::{Proven, announces_body};
 
 /// Decides requests under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -103,10 +103,14 @@ impl<'s> Verifier<'s> {
                 return Step::Deny(Refused::new(denial, self.snapshot.mode(), None, trail));
             }
         };
+        let is_whole = request.is_upgrade && !announces_body(head);
         let asking = Asking::new(head, request);
-        let decided = self
+        let mut decided = self
             .check_age(now)
             .and_then(|()| self.decide(head, asking, route, now, cache, memory, &mut trail));
+        if let Ok(Step::NeedBody(pending)) = &mut decided {
+            pending.is_whole = is_whole;
+        }
         decided.unwrap_or_else(|denial| {
             Step::Deny(Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail))
         })

@@ -54,9 +54,7 @@ impl Verifier<'_> {
         let (key, id, self_issued) = self.holder(credential, now)?;
         let agent = sha256(key);
         if asks {
-            let announces_body = ["content-digest", "content-length", "transfer-encoding"]
-                .map(|name| head.values(name).next());
-            let covers_body = announces_body.into_iter().flatten().any(|value| value != b"0");
+            let covers_body = announces_body(head);
             *wanted = Some(Wanted { carrier, key_id: id.to_string(), agent, covers_body });
         }
         let Some(presented) = presented? else {
@@ -117,6 +115,13 @@ impl Verifier<'_> {
     fn process(&self) -> Result<&Process, Denial> {
         self.process.ok_or_else(|| Denial::new(Reason::HostFault, "nothing is known of the proxy's process"))
     }
+}
+
+/// Whether a request says that it has a body.
+pub(super) fn announces_body(head: &RequestHead<'_>) -> bool {
+    let values =
+        ["content-digest", "content-length", "transfer-encoding"].map(|name| head.values(name).next());
+    values.into_iter().flatten().any(|value| value != b"0")
 }
 
 impl Proven {
