@@ -1,6 +1,7 @@
 //! The body of a request that is held back.
 
-use crate::host::{self, HostFault};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host;
 use crate::pairs::Pair;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,7 +21,7 @@ pub(crate) fn take(pending: &mut Pending, size: usize) -> Result<Result<(), Box<
     }
     let mut taken = usize::try_from(pending.taken()).unwrap_or(usize::MAX);
     if size < taken {
-        return Err(HostFault::Answer(BODY, "told of a body that grows shorter"));
+        return Err(HostFault::new(BODY, Problem::BodyShrinks));
     }
     while taken < size {
         let wanted = size.saturating_sub(taken).min(PIECE);
@@ -46,7 +47,7 @@ pub(crate) fn take_message(pending: &mut Pending) -> Result<Result<(), Box<Refus
 fn part(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
     let part = host::body(start, size)?;
     if part.len() != size {
-        return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the body"));
+        return Err(HostFault::new(Place::GetBufferBytes, Problem::OtherPartOfTheBody));
     }
     Ok(part)
 }
@@ -63,9 +64,9 @@ pub(crate) fn check_absent(headers: &[Pair<'_>]) -> Result<(), Denial> {
         _ => false,
     };
     if headers.iter().any(announces) {
-        return Err(HostFault::Answer(BODY, "left out a body that is announced").into());
+        return Err(HostFault::new(BODY, Problem::BodyLeftOut).into());
     }
     Ok(())
 }
 
-const BODY: &str = "proxy_on_request_body";
+const BODY: Place = Place::OnRequestBody;

@@ -4,22 +4,13 @@
 //! do panic, are not used.
 
 use crate::allocator;
+use crate::fault::{HostFault, Place, Problem};
 use crate::pairs;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ptr;
 use portcullis_core::UnixTime;
-
-/// What the host did wrong.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum HostFault {
-    /// The call answered this status instead of 0.
-    Status(&'static str, u32),
-    /// The call succeeded, but not with what it promises.
-    Answer(&'static str, &'static str),
-}
 
 /// Which headers.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +38,7 @@ const REQUEST_STREAM: u32 = 0;
 
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
 pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
-    const CALL: &str = "proxy_get_header_map_pairs";
+    const CALL: Place = Place::GetHeaderMapPairs;
     // SAFETY: the host writes to both places and keeps neither.
     buffer(CALL, |data, size| unsafe { abi::proxy_get_header_map_pairs(map as u32, data, size) })
 }
@@ -56,7 +47,7 @@ pub(crate) fn headers(map: Map) -> Result<Vec<u8>, HostFault> {
 pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), HostFault> {
     // SAFETY: the host reads the name during the call.
     let status = unsafe { abi::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
-    check("proxy_remove_header_map_value", status)
+    check(Place::RemoveHeaderMapValue, status)
 }
 
 /// Makes a request header have this value, and no other.
@@ -66,7 +57,7 @@ pub(crate) fn set_request_header(name: &str, value: &str) -> Result<(), HostFaul
     let status = unsafe {
         abi::proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     };
-    check("proxy_replace_header_map_value", status)
+    check(Place::ReplaceHeaderMapValue, status)
 }
 
 /// Adds a header to the response.
@@ -76,7 +67,7 @@ pub(crate) fn add_response_header(name: &str, value: &str) -> Result<(), HostFau
     let status = unsafe {
         abi::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     };
-    check("proxy_add_header_map_value", status)
+    check(Place::AddHeaderMapValue, status)
 }
 
 /// Answers the client in the upstream's stead. `details` is for the proxy's own log.
@@ -102,18 +93,18 @@ pub(crate) fn reply(
             GRPC_STATUS_UNSET,
         )
     };
-    check("proxy_send_local_response", status)
+    check(Place::SendLocalResponse, status)
 }
 
 /// The host's clock.
 pub(crate) fn now() -> Result<UnixTime, HostFault> {
-    const CALL: &str = "proxy_get_current_time_nanoseconds";
+    const CALL: Place = Place::GetCurrentTime;
     let mut nanoseconds = 0;
     // SAFETY: the host writes the time there during the call.
     check(CALL, unsafe { abi::proxy_get_current_time_nanoseconds(&mut nanoseconds) })?;
     match i64::try_from(nanoseconds / 1_000_000) {
         Ok(millis) if millis > 0 => Ok(UnixTime::from_millis(millis)),
-        _ => Err(HostFault::Answer(CALL, "told no time")),
+        _ => Err(HostFault::new(CALL, Problem::NoTime)),
     }
 }
 
@@ -125,7 +116,7 @@ pub(crate) fn configuration(size: usize) -> Result<Vec<u8>, HostFault> {
 /// Asks to be called back so often, in milliseconds.
 pub(crate) fn set_tick_period(millis: u32) -> Result<(), HostFault> {
     // SAFETY: a number only.
-    check("proxy_set_tick_period_milliseconds", unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
+    check(Place::SetTickPeriod, unsafe { abi::proxy_set_tick_period_milliseconds(millis) })
 }
 
 /// Makes an HTTP call; its answer comes with this token, to the root context in most hosts.
@@ -153,19 +144,19 @@ pub(crate) fn http_call(
             &mut token,
         )
     };
-    check("proxy_http_call", status).map(|()| token)
+    check(Place::HttpCall, status).map(|()| token)
 }
 
 /// Makes calls from here on be about this context, until the callback ends.
 pub(crate) fn set_effective_context(id: u32) -> Result<(), HostFault> {
     // SAFETY: a number only.
-    check("proxy_set_effective_context", unsafe { abi::proxy_set_effective_context(id) })
+    check(Place::SetEffectiveContext, unsafe { abi::proxy_set_effective_context(id) })
 }
 
 /// Lets a paused request go on.
 pub(crate) fn resume_request() -> Result<(), HostFault> {
     // SAFETY: a number only.
-    check("proxy_continue_stream", unsafe { abi::proxy_continue_stream(REQUEST_STREAM) })
+    check(Place::ContinueStream, unsafe { abi::proxy_continue_stream(REQUEST_STREAM) })
 }
 
 /// The answer to an HTTP call, in its callback, which told of `size` bytes of body: its
@@ -178,7 +169,7 @@ pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
     });
     let body = if size == 0 { Vec::new() } else { bytes(HTTP_CALL_RESPONSE_BODY, 0, size)? };
     if body.len() != size {
-        return Err(HostFault::Answer("proxy_get_buffer_bytes", "returned another part of the answer"));
+        return Err(HostFault::new(Place::GetBufferBytes, Problem::OtherPartOfTheAnswer));
     }
     Ok((status.unwrap_or_default(), body))
 }
@@ -190,7 +181,7 @@ pub(crate) fn body(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
 
 fn bytes(source: u32, start: usize, max_size: usize) -> Result<Vec<u8>, HostFault> {
     // SAFETY: the host writes to both places and keeps neither.
-    buffer("proxy_get_buffer_bytes", |data, size| unsafe {
+    buffer(Place::GetBufferBytes, |data, size| unsafe {
         abi::proxy_get_buffer_bytes(source, start, max_size, data, size)
     })
 }
@@ -206,7 +197,7 @@ pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
     let mut id = 0;
     // SAFETY: the host reads the name and writes the id during the call.
     let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
-    check("proxy_define_metric", status).map(|()| id)
+    check(Place::DefineMetric, status).map(|()| id)
 }
 
 /// Adds one to a counter. A counter that fails must not change a decision.
@@ -224,7 +215,7 @@ pub(crate) fn set_shared(key: &str, value: &[u8], cas: u32) -> Result<(), HostFa
     // SAFETY: the host reads key and value during the call.
     let status =
         unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
-    check("proxy_set_shared_data", status)
+    check(Place::SetSharedData, status)
 }
 
 /// Reads a value that all workers of the proxy share, and the CAS by which to change it.
@@ -232,7 +223,7 @@ pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), HostFault> {
     let mut cas = 0;
     // SAFETY: the host reads the key during the call, writes to all three places and
     // keeps none.
-    let value = buffer("proxy_get_shared_data", |data, size| unsafe {
+    let value = buffer(Place::GetSharedData, |data, size| unsafe {
         abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
     })?;
     Ok((value, cas))
@@ -243,7 +234,7 @@ pub(crate) fn source() -> Result<Vec<u8>, HostFault> {
     // A property's path, as the ABI has it.
     const PATH: &[u8] = b"source\0address";
     // SAFETY: the host reads the path during the call, writes to both places and keeps none.
-    let mut address = buffer("proxy_get_property", |data, size| unsafe {
+    let mut address = buffer(Place::GetProperty, |data, size| unsafe {
         abi::proxy_get_property(PATH.as_ptr(), PATH.len(), data, size)
     })?;
     if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
@@ -255,7 +246,7 @@ pub(crate) fn source() -> Result<Vec<u8>, HostFault> {
 /// Fills `bytes` with randomness.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HostFault> {
     // SAFETY: the host writes as many bytes as there are.
-    check("random_get", unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) })
+    check(Place::RandomGet, unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) })
 }
 
 /// An environment variable; `None` where there is none, or where the environment is not
@@ -265,13 +256,13 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, HostFault> {
     const MOST: usize = 32 * 1024 * 1024;
     let (mut count, mut size) = (0, 0);
     // SAFETY: the host writes to both places during the call.
-    check("environ_sizes_get", unsafe { abi::environ_sizes_get(&mut count, &mut size) })?;
+    check(Place::EnvironSizesGet, unsafe { abi::environ_sizes_get(&mut count, &mut size) })?;
     if count > MOST / 4 || size > MOST {
-        return Err(HostFault::Answer("environ_sizes_get", "told of more than an environment can be"));
+        return Err(HostFault::new(Place::EnvironSizesGet, Problem::TooLargeAnEnvironment));
     }
     let (mut places, mut bytes) = (vec![0_usize; count], vec![0_u8; size]);
     // SAFETY: the host writes as much as it has just told, which both have room for.
-    check("environ_get", unsafe { abi::environ_get(places.as_mut_ptr(), bytes.as_mut_ptr()) })?;
+    check(Place::EnvironGet, unsafe { abi::environ_get(places.as_mut_ptr(), bytes.as_mut_ptr()) })?;
     let variables = core::str::from_utf8(&bytes).unwrap_or_default().split('\0');
     let value = variables.filter_map(|pair| pair.split_once('=')).find(|(one, _)| *one == name);
     Ok(value.map(|(_, value)| String::from(value)))
@@ -281,37 +272,15 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, HostFault> {
 pub(crate) fn environment() -> Result<usize, HostFault> {
     let (mut count, mut size) = (0, 0);
     // SAFETY: the host writes to both places during the call.
-    check("environ_sizes_get", unsafe { abi::environ_sizes_get(&mut count, &mut size) }).map(|()| count)
+    check(Place::EnvironSizesGet, unsafe { abi::environ_sizes_get(&mut count, &mut size) }).map(|()| count)
 }
 
-impl HostFault {
-    /// The status, where that was the fault.
-    pub(crate) fn status(self) -> Option<u32> {
-        match self {
-            HostFault::Status(_, status) => Some(status),
-            HostFault::Answer(..) => None,
-        }
-    }
-}
-
-impl fmt::Display for HostFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HostFault::Status(call, status) => write!(formatter, "{call} answered status {status}"),
-            HostFault::Answer(call, problem) => write!(formatter, "{call} {problem}"),
-        }
-    }
-}
-
-fn check(call: &'static str, status: u32) -> Result<(), HostFault> {
-    if status == 0 { Ok(()) } else { Err(HostFault::Status(call, status)) }
+fn check(call: Place, status: u32) -> Result<(), HostFault> {
+    if status == 0 { Ok(()) } else { Err(HostFault::answered(call, status)) }
 }
 
 /// Makes a call that returns data, and takes the data over.
-fn buffer(
-    call: &'static str,
-    make: impl FnOnce(*mut *mut u8, *mut usize) -> u32,
-) -> Result<Vec<u8>, HostFault> {
+fn buffer(call: Place, make: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, HostFault> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     allocator::forget();
@@ -325,7 +294,7 @@ fn buffer(
         // nobody else owns it: the allocator names each allocation once. The host filled
         // it; memory of a VM is initialized even where the host wrote nothing.
         Some(capacity) if size <= capacity => Ok(unsafe { Vec::from_raw_parts(data, size, capacity) }),
-        _ => Err(HostFault::Answer(call, "returned memory that it did not allocate")),
+        _ => Err(HostFault::new(call, Problem::ForeignMemory)),
     }
 }
 

@@ -20,6 +20,7 @@ mod body;
 mod callbacks;
 mod contexts;
 mod counters;
+mod fault;
 #[expect(unsafe_code, reason = "the ABI's edge")]
 mod host;
 mod live;

@@ -1,6 +1,7 @@
 //! What a request that has a price owes, from its admission until its receipt is made.
 
-use crate::host::{self, HostFault, Level, Map};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level, Map};
 use crate::metrics::ReceiptEvent;
 use crate::pairs::{self, Pair};
 use crate::prepare::malformed;
@@ -206,10 +207,10 @@ fn text<'h>(headers: &[Pair<'h>], name: &str) -> Option<&'h str> {
 }
 
 /// Cannot occur: what is metered has an identity, and what was signed is text.
-const LOST: HostFault = HostFault::Answer("the gate", "lost what it knew of a request");
+const LOST: HostFault = HostFault::new(Place::Gate, Problem::LostRequest);
 
 /// After some sixty days at the highest price there is.
-const TOO_MUCH: HostFault = HostFault::Answer("the gate", "charges no sum beyond 2^53 - 1 cents");
+const TOO_MUCH: HostFault = HostFault::new(Place::Gate, Problem::TooMuch);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! Asking the nonce authority: a request that would pass waits until the control service
 //! has said that what it has used up was not used at another proxy.
 
-use crate::host::{self, HostFault, Level};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level};
 use crate::root::Gate;
 use alloc::format;
 use core::fmt;
@@ -29,7 +30,7 @@ impl Asked {
     }
 
     fn call(once: &Once, gate: &Gate) -> Result<Self, HostFault> {
-        let line = gate.line.as_ref().ok_or(HostFault::Answer("the gate", "has no control service"))?;
+        let line = gate.line.as_ref().ok_or(HostFault::new(Place::Gate, Problem::NoService))?;
         let mut random = [0; 16];
         host::random(&mut random)?;
         // To the next second: not sooner than the proof ends.

@@ -22,7 +22,37 @@ pub struct Head<'b> {
 
 /// Why a map cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Malformed(pub &'static str);
+pub enum Malformed {
+    /// The map is longer than it says.
+    Long,
+    /// A text is longer than the map.
+    LongText,
+    /// A text has no zero byte behind it.
+    NoZero,
+    /// A pseudo-header is there twice.
+    PseudoHeaderTwice,
+    /// The map is shorter than it says.
+    Short,
+    /// The map has more than [`MAX_BYTES`].
+    TooLarge,
+    /// The map has more than [`MAX_PAIRS`].
+    TooMany,
+}
+
+impl Malformed {
+    /// The problem in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Malformed::Long => "the map is longer than it says",
+            Malformed::LongText => "a text is longer than the map",
+            Malformed::NoZero => "a text has no zero byte behind it",
+            Malformed::PseudoHeaderTwice => "a pseudo-header is there twice",
+            Malformed::Short => "the map is shorter than it says",
+            Malformed::TooLarge => "the map has more than a mebibyte",
+            Malformed::TooMany => "the map has more than 1000 pairs",
+        }
+    }
+}
 
 /// Ten times what Envoy lets through unless it is told otherwise (100 headers).
 pub const MAX_PAIRS: usize = 1000;
@@ -49,7 +79,7 @@ pub fn head(map: &mut [u8]) -> Result<Head<'_>, Malformed> {
         false
     });
     if is_doubled {
-        return Err(Malformed("a pseudo-header is there twice"));
+        return Err(Malformed::PseudoHeaderTwice);
     }
     Ok(Head {
         method: method.unwrap_or_default(),
@@ -64,19 +94,18 @@ pub fn head(map: &mut [u8]) -> Result<Head<'_>, Malformed> {
 /// # Errors
 /// Sizes that do not add up, and maps beyond [`MAX_PAIRS`] or [`MAX_BYTES`].
 pub fn decode(map: &mut [u8]) -> Result<Vec<Pair<'_>>, Malformed> {
-    const SHORT: Malformed = Malformed("the map is shorter than it says");
     if map.is_empty() {
         return Ok(Vec::new());
     }
     if map.len() > MAX_BYTES {
-        return Err(Malformed("the map has more than a mebibyte"));
+        return Err(Malformed::TooLarge);
     }
-    let (count, rest) = map.split_first_chunk_mut::<4>().ok_or(SHORT)?;
+    let (count, rest) = map.split_first_chunk_mut::<4>().ok_or(Malformed::Short)?;
     let count = number(*count);
     if count > MAX_PAIRS {
-        return Err(Malformed("the map has more than 1000 pairs"));
+        return Err(Malformed::TooMany);
     }
-    let (sizes, mut texts) = rest.split_at_mut_checked(count.saturating_mul(8)).ok_or(SHORT)?;
+    let (sizes, mut texts) = rest.split_at_mut_checked(count.saturating_mul(8)).ok_or(Malformed::Short)?;
     let mut pairs = Vec::with_capacity(count);
     let (sizes, _) = sizes.as_chunks::<4>();
     for size in sizes.as_chunks::<2>().0 {
@@ -86,7 +115,7 @@ pub fn decode(map: &mut [u8]) -> Result<Vec<Pair<'_>>, Malformed> {
         let value = take(&mut texts, value_size)?;
         pairs.push((&*name, &*value));
     }
-    if texts.is_empty() { Ok(pairs) } else { Err(Malformed("the map is longer than it says")) }
+    if texts.is_empty() { Ok(pairs) } else { Err(Malformed::Long) }
 }
 
 /// Writes a map.
@@ -112,11 +141,10 @@ fn number(bytes: [u8; 4]) -> usize {
 
 /// Takes a text and the zero behind it off the front of `texts`.
 fn take<'b>(texts: &mut &'b mut [u8], size: usize) -> Result<&'b mut [u8], Malformed> {
-    let (text, rest) =
-        mem::take(texts).split_at_mut_checked(size).ok_or(Malformed("a text is longer than the map"))?;
-    let (zero, rest) = rest.split_first_mut().ok_or(Malformed("a text has no zero byte behind it"))?;
+    let (text, rest) = mem::take(texts).split_at_mut_checked(size).ok_or(Malformed::LongText)?;
+    let (zero, rest) = rest.split_first_mut().ok_or(Malformed::NoZero)?;
     if *zero != 0 {
-        return Err(Malformed("a text has no zero byte behind it"));
+        return Err(Malformed::NoZero);
     }
     *texts = rest;
     Ok(text)
@@ -130,7 +158,7 @@ mod tests {
         [(":method", "GET"), (":path", "/flights?x"), (":authority", "api"), ("X-A", "One"), ("x-a", "")];
 
     fn error(map: &[u8]) -> &'static str {
-        decode(&mut map.to_vec()).unwrap_err().0
+        decode(&mut map.to_vec()).unwrap_err().text()
     }
 
     #[test]
@@ -204,7 +232,7 @@ mod tests {
     fn a_doubled_pseudo_header_is_refused() {
         for name in [":method", ":path", ":authority"] {
             let mut map = encode(&[(name, "a"), (name, "a")]);
-            assert_eq!(head(&mut map), Err(Malformed("a pseudo-header is there twice")));
+            assert_eq!(head(&mut map), Err(Malformed::PseudoHeaderTwice));
         }
     }
 }

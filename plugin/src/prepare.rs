@@ -1,7 +1,8 @@
 //! A request's headers, made ready for the upstream.
 
+use crate::fault::{HostFault, Place, Problem};
 use crate::headers;
-use crate::host::{self, HostFault, Map};
+use crate::host::{self, Map};
 use crate::pairs::{self, Pair};
 use crate::root::Gate;
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ pub(crate) fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
     let mut map = host::headers(Map::RequestTrailers)?;
     let trailers = pairs::decode(&mut map).map_err(malformed)?;
     if trailers.is_empty() && count > 0 {
-        return Err(malformed(pairs::Malformed("returned no trailers where there are some")).into());
+        return Err(HostFault::new(Place::GetHeaderMapPairs, Problem::NoTrailers).into());
     }
     check_reserved(gate, &trailers)?;
     // A credential in a trailer was never looked at, so no route keeps it.
@@ -51,7 +52,7 @@ pub(crate) fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> R
 fn check_cleaned(map: Map) -> Result<(), Denial> {
     let mut left = host::headers(map)?;
     if pairs::decode(&mut left).map_err(malformed)?.iter().any(|(name, _)| headers::is_reserved(name)) {
-        return Err(HostFault::Answer("proxy_remove_header_map_value", "took nothing out").into());
+        return Err(HostFault::new(Place::RemoveHeaderMapValue, Problem::TookNothing).into());
     }
     Ok(())
 }
@@ -65,5 +66,5 @@ pub(crate) fn set_identity(permit: &Permit) -> Result<(), Denial> {
 }
 
 pub(crate) fn malformed(error: pairs::Malformed) -> HostFault {
-    HostFault::Answer("proxy_get_header_map_pairs", error.0)
+    HostFault::new(Place::GetHeaderMapPairs, Problem::Map(error))
 }

@@ -4,7 +4,7 @@
 //! read from the proxy for each request, so that workers cannot come to differ, and one
 //! that is restarted has forgotten nothing.
 
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place, Problem};
 use crate::shared::{NO_CAS, Store, create, get, set};
 use alloc::format;
 use alloc::string::String;
@@ -38,7 +38,7 @@ impl<S: Store> SharedReplay<S> {
         // host minds the CAS: all depends on it.
         let (process, _) = store.get(&process_name)?;
         if process.len() != Process::BYTES || set(&mut store, &process_name, &process, NO_CAS)? {
-            return Err(HostFault::Answer("proxy_set_shared_data", "does not do as its CAS says"));
+            return Err(HostFault::new(Place::SetSharedData, Problem::NotByItsCas));
         }
         Ok(SharedReplay { store, process_name })
     }

@@ -2,7 +2,9 @@
 
 use crate::body;
 use crate::callbacks::Action;
-use crate::host::{self, HostFault, Level, Map};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level, Map};
+use crate::live::in_one_line;
 use crate::meter::{self, Meter};
 use crate::metrics::Outcome;
 use crate::nonce::Asked;
@@ -75,16 +77,16 @@ impl Request {
                 self.on_end();
                 self.advance(|gate, _| Self::judge(gate, ends))
             }
-            State::Holding(_) | State::Waiting(_) => self.stop(HostFault::Answer(AGAIN, "came twice")),
+            State::Holding(_) | State::Waiting(_) => self.stop(HostFault::new(AGAIN, Problem::CameTwice)),
             State::Recorded(_) | State::Refused => Action::Pause,
         }
     }
 
     pub(crate) fn on_body(&mut self, size: usize, ends: bool) -> Action {
         match self.state {
-            State::New => self.stop(unseen("proxy_on_request_body")),
+            State::New => self.stop(unseen(Place::OnRequestBody)),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
-            State::Waiting(_) => self.stop(late("proxy_on_request_body")),
+            State::Waiting(_) => self.stop(late(Place::OnRequestBody)),
             State::Admitted(..) => Action::Continue,
             // Of a request that is not judged by its body, the proxy keeps what comes.
             State::Recorded(_) | State::Refused => Action::Pause,
@@ -93,14 +95,14 @@ impl Request {
 
     pub(crate) fn on_trailers(&mut self, count: usize) -> Action {
         match self.state {
-            State::New => self.stop(unseen("proxy_on_request_trailers")),
+            State::New => self.stop(unseen(Place::OnRequestTrailers)),
             // A body that trailers follow ends without saying so.
             State::Holding(_) => self.advance(|gate, pending| {
                 // First, so that nothing is used and recorded which then fails.
                 clean_trailers(gate, count)?;
                 Self::finish(gate, pending.ok_or_else(lost)?)
             }),
-            State::Waiting(_) => self.stop(late("proxy_on_request_trailers")),
+            State::Waiting(_) => self.stop(late(Place::OnRequestTrailers)),
             State::Admitted(ref mut wanted, _) => {
                 let wanted = wanted.take();
                 self.advance(|gate, _| {
@@ -233,7 +235,7 @@ impl Request {
                 Err(Denial::new(Reason::TrustMaterialMissing, detail).into())
             }
             Entrance::Unconfigured => {
-                Err(HostFault::Answer("proxy_on_configure", "gave no usable configuration").into())
+                Err(HostFault::new(Place::OnConfigure, Problem::NoConfiguration).into())
             }
         };
         match result {
@@ -519,27 +521,24 @@ impl Gate {
 
 fn log(decision: &str, denial: &Denial) {
     let level = if denial.reason == Reason::HostFault { Level::Warn } else { Level::Info };
-    host::log(
-        level,
-        &format!("{decision} {}: {}", denial.reason.code(), denial.detail.replace(char::is_control, " ")),
-    );
+    host::log(level, &format!("{decision} {}: {}", denial.reason.code(), in_one_line(&denial.detail)));
 }
 
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);
 
-const AGAIN: &str = "proxy_on_request_headers";
+const AGAIN: Place = Place::OnRequestHeaders;
 
 /// Cannot occur: a request is held with what it waits for.
 fn lost() -> Denial {
-    HostFault::Answer("the gate", "lost what it knew of a request").into()
+    HostFault::new(Place::Gate, Problem::LostRequest).into()
 }
 
-fn unseen(callback: &'static str) -> HostFault {
-    HostFault::Answer(callback, "came before the request's headers")
+fn unseen(callback: Place) -> HostFault {
+    HostFault::new(callback, Problem::CameBeforeTheHeaders)
 }
 
-fn late(callback: &'static str) -> HostFault {
-    HostFault::Answer(callback, "came after the request's end")
+fn late(callback: Place) -> HostFault {
+    HostFault::new(callback, Problem::CameAfterTheEnd)
 }
 
 /// What fails at the host is a reason to refuse, in `report` mode too: nothing was judged.

@@ -1,6 +1,7 @@
 //! The plugin's beginning: its host is probed, its configuration read.
 
-use crate::host::{self, HostFault, Level};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level};
 use crate::live::{self, Line, Live};
 use crate::metrics::Metrics;
 use crate::records::Records;
@@ -204,14 +205,14 @@ enum Obstacle {
     Live(live::Obstacle),
 }
 
-const LOST: HostFault = HostFault::Answer("proxy_get_shared_data", "returned another value than was set");
+const LOST: HostFault = HostFault::new(Place::GetSharedData, Problem::OtherValue);
 
 /// Tries what a gate depends on and what hosts have been seen to lack or to feign. Some
 /// of it only higher profiles use; a host that lacks it is no host for a gate.
 fn probe() -> Result<(), Obstacle> {
     let mut random = [0; 16];
     let randomness = host::random(&mut random).and_then(|()| {
-        if random == [0; 16] { Err(HostFault::Answer("random_get", "filled in zeros")) } else { Ok(()) }
+        if random == [0; 16] { Err(HostFault::new(Place::RandomGet, Problem::Zeros)) } else { Ok(()) }
     });
     randomness.map_err(|fault| Obstacle::Host(fault, "randomness"))?;
     host::environment().map_err(|fault| Obstacle::Host(fault, "environment variables"))?;
@@ -230,11 +231,7 @@ fn probe_shared_data() -> Result<(), HostFault> {
         _ => {}
     }
     let (value, _) = host::shared(KEY)?;
-    if value == VALUE {
-        Ok(())
-    } else {
-        Err(HostFault::Answer("proxy_get_shared_data", "returned another value than was set"))
-    }
+    if value == VALUE { Ok(()) } else { Err(HostFault::new(Place::GetSharedData, Problem::OtherValue)) }
 }
 
 impl fmt::Display for Obstacle {

@@ -6,7 +6,8 @@
 #[cfg(test)]
 pub(crate) mod model;
 
-use crate::host::{self, HostFault};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host;
 use alloc::vec::Vec;
 
 /// A CAS that no value has: hosts count them up from 1, with each write of any value.
@@ -82,7 +83,7 @@ pub(crate) fn replace(
 ) -> Result<bool, HostFault> {
     match cas {
         // That would be blindly, on Envoy.
-        Some(0) => Err(HostFault::Answer("proxy_get_shared_data", "returned no CAS")),
+        Some(0) => Err(HostFault::new(Place::GetSharedData, Problem::NoCas)),
         Some(cas) => set(store, name, value, cas),
         None => {
             Ok(set(store, name, value, NO_CAS)?

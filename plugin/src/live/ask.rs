@@ -3,7 +3,8 @@
 use super::lease::Held;
 use super::store::{Manifest, Part};
 use super::{Live, line};
-use crate::host::{self, HostFault};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host;
 use crate::metrics::TrustEvent;
 use alloc::format;
 use alloc::string::String;
@@ -318,6 +319,5 @@ impl From<HostFault> for Failed {
     }
 }
 
-const OVERTAKEN: HostFault =
-    HostFault::Answer("proxy_set_shared_data", "let another worker write at the same time");
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const OVERTAKEN: HostFault = HostFault::new(Place::SetSharedData, Problem::Overtaken);
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);

@@ -1,7 +1,8 @@
 //! Whose turn it is to ask the service: one worker's at a time.
 
 use super::store::Names;
-use crate::host::{self, HostFault};
+use crate::fault::HostFault;
+use crate::host;
 use crate::shared::{HostStore, create, get, set};
 use alloc::string::String;
 use portcullis_core::UnixTime;

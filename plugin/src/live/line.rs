@@ -1,6 +1,7 @@
 //! The line to the control service: signed calls, from whichever context.
 
-use crate::host::{self, HostFault};
+use crate::fault::HostFault;
+use crate::host;
 use crate::shown::shown;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -77,8 +78,13 @@ pub(crate) struct Trouble(pub(crate) String);
 
 impl<T: ToString> From<T> for Trouble {
     fn from(problem: T) -> Self {
-        Trouble(problem.to_string().replace(char::is_control, " "))
+        Trouble(in_one_line(&problem.to_string()))
     }
+}
+
+/// A line of a log must not be made two by what it tells.
+pub(crate) fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The beginning of what an answer says, for the log.

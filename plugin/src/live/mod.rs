@@ -13,14 +13,15 @@ mod line;
 mod store;
 mod take_up;
 
-use crate::host::{self, HostFault, Level};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level};
 use crate::metrics::{Metrics, TrustEvent};
 use crate::shared::{HostStore, create, get};
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use lease::Lease;
-pub(crate) use line::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff};
+pub(crate) use line::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff, in_one_line};
 use portcullis_core::live::{LiveError, LiveTrust};
 use portcullis_core::{ConfigError, SecretKey, ServiceConfig, Snapshot, UnixTime, base64};
 use store::{Manifest, Names};
@@ -160,7 +161,7 @@ impl Live {
         self.metrics.count_trust(event);
         if self.trouble != Some(event.name()) {
             self.trouble = Some(event.name());
-            let detail = detail.replace(char::is_control, " ");
+            let detail = line::in_one_line(detail);
             host::log(Level::Warn, &format!("trust material is not renewed: {}: {detail}", event.name()));
         }
     }
@@ -183,7 +184,7 @@ fn echo(names: &Names) -> Result<String, HostFault> {
     }
     let (random, _) = host::shared(&name)?;
     if random.len() != 16 {
-        return Err(HostFault::Answer("proxy_get_shared_data", "returned another value than was set"));
+        return Err(HostFault::new(Place::GetSharedData, Problem::OtherValue));
     }
     Ok(base64::encode_url(&random))
 }

@@ -7,7 +7,8 @@
 //! turn, and a ring of entries. Who reads while they are written finds documents that do
 //! not fit each other, and refuses them.
 
-use crate::host::{self, HostFault};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host;
 use crate::shared::{HostStore, NO_CAS, get, put, set};
 use alloc::format;
 use alloc::string::String;
@@ -87,7 +88,7 @@ impl Names {
         if put(&mut HostStore, &self.name(part), document)? {
             Ok(())
         } else {
-            Err(HostFault::Answer("proxy_set_shared_data", "let another worker write at the same time"))
+            Err(HostFault::new(Place::SetSharedData, Problem::Overtaken))
         }
     }
 

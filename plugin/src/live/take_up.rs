@@ -2,7 +2,7 @@
 
 use super::Live;
 use super::store::{Manifest, Part};
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place, Problem};
 use portcullis_core::UnixTime;
 use portcullis_core::live::{LiveError, LiveTrust, Next};
 
@@ -83,7 +83,7 @@ fn follow(
 }
 
 const NO_ENTRY: LiveError = LiveError::Unreadable("a shared entry is not a head and a delta");
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);
 
 impl From<LiveError> for Refused {
     fn from(error: LiveError) -> Self {

@@ -8,7 +8,8 @@ use super::Records;
 use super::item::unpack;
 use super::lane::{Dropped, Lane};
 use super::ring::{self, Weight};
-use crate::host::{self, HostFault};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host;
 use crate::live::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff};
 use crate::shared::HostStore;
 use alloc::string::ToString;
@@ -265,6 +266,6 @@ impl Records {
     }
 }
 
-const LOST: HostFault = HostFault::Answer("proxy_get_shared_data", "lost a record that waited");
-const OTHER_LANE: HostFault = HostFault::Answer("the control service", "has another end of this lane");
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const LOST: HostFault = HostFault::new(Place::GetSharedData, Problem::LostRecord);
+const OTHER_LANE: HostFault = HostFault::new(Place::ControlService, Problem::OtherLane);
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);

@@ -2,7 +2,8 @@
 
 use super::Weight;
 use super::entry::{Entry, Target};
-use crate::host::{self, HostFault, Map};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Map};
 use crate::request::Refusal;
 use crate::root::Gate;
 use alloc::string::{String, ToString};
@@ -181,8 +182,8 @@ fn random() -> Result<[u8; 16], HostFault> {
     Ok(bytes)
 }
 
-const UNREADABLE: HostFault = HostFault::Answer("the gate", "made a receipt that nobody could read");
+const UNREADABLE: HostFault = HostFault::new(Place::Gate, Problem::UnreadableReceipt);
 
-const FULL: HostFault = HostFault::Answer("the queue of records", "has no room");
+const FULL: HostFault = HostFault::new(Place::Queue, Problem::NoRoom);
 
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);

@@ -1,6 +1,6 @@
 //! How far a lane has come: what workers share of it, and change by compare-and-swap.
 
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place, Problem};
 use crate::shared::{Store, get, replace};
 use alloc::vec::Vec;
 use portcullis_core::attestation::Known;
@@ -56,7 +56,7 @@ impl Lane {
             // Never taken for the beginning: numbers would be given out twice.
             Some((bytes, cas)) => match Lane::decode(&bytes) {
                 Some(lane) => Ok((lane, Some(cas))),
-                _ => Err(HostFault::Answer("proxy_get_shared_data", "returned another value than was set")),
+                _ => Err(HostFault::new(Place::GetSharedData, Problem::OtherValue)),
             },
         }
     }
@@ -141,7 +141,7 @@ impl Dropped {
                 },
                 Some(cas),
             )),
-            _ => Err(HostFault::Answer("proxy_get_shared_data", "returned another value than was set")),
+            _ => Err(HostFault::new(Place::GetSharedData, Problem::OtherValue)),
         }
     }
 
@@ -168,6 +168,6 @@ impl Dropped {
                 return Ok(Some(before));
             }
         }
-        Err(HostFault::Answer("proxy_set_shared_data", "changed a value too often"))
+        Err(HostFault::new(Place::SetSharedData, Problem::ValueChanges))
     }
 }

@@ -10,7 +10,8 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-use crate::host::{self, HostFault, Level};
+use crate::fault::HostFault;
+use crate::host::{self, Level};
 use crate::live::Trouble;
 use crate::shared::HostStore;
 use alloc::string::{String, ToString};

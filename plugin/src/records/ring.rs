@@ -4,7 +4,7 @@
 //! positions have no gaps and no two owners, whatever workers do at the same time, and a worker
 //! that dies leaves nothing half done: its record stands there whole, or not at all.
 
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place, Problem};
 use crate::shared::{Store, get, replace};
 use alloc::format;
 use alloc::string::String;
@@ -109,7 +109,7 @@ pub(super) fn push(
         }
         from = until;
     }
-    Err(HostFault::Answer("proxy_set_shared_data", "let others write all slots"))
+    Err(HostFault::new(Place::SetSharedData, Problem::SlotsTaken))
 }
 
 /// What may stay in its slot when it was acknowledged, in bytes, until the ring comes round: 64 MB

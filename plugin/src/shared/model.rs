@@ -4,7 +4,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use super::Store;
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -35,7 +35,7 @@ impl Data {
     }
 
     fn get(&self, name: &str) -> Answer<(Vec<u8>, u32)> {
-        self.values.get(name).cloned().ok_or(HostFault::Status("get", 1))
+        self.values.get(name).cloned().ok_or(HostFault::answered(Place::GetSharedData, 1))
     }
 
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Answer<()> {
@@ -46,7 +46,7 @@ impl Data {
             Rules::Careless => true,
         };
         if !fits {
-            return Err(HostFault::Status("set", 8));
+            return Err(HostFault::answered(Place::SetSharedData, 8));
         }
         self.last_cas += 1;
         self.values.insert(name.to_owned(), (value.to_vec(), self.last_cas));
@@ -127,11 +127,11 @@ impl Worker {
     }
 
     /// What comes between two calls of a worker.
-    fn meanwhile(&self, call: &'static str) -> Answer<()> {
+    fn meanwhile(&self, call: Place) -> Answer<()> {
         while self.roll().is_multiple_of(3) && self.run_one() {}
         let fault = &mut self.0.borrow_mut().fault;
         match fault {
-            Some((0, status)) => Err(HostFault::Status(call, *status)),
+            Some((0, status)) => Err(HostFault::answered(call, *status)),
             Some((calls, _)) => {
                 *calls -= 1;
                 Ok(())
@@ -149,15 +149,15 @@ impl fmt::Debug for Worker {
 
 impl Store for Worker {
     fn get(&mut self, name: &str) -> Answer<(Vec<u8>, u32)> {
-        self.meanwhile("get")?;
+        self.meanwhile(Place::GetSharedData)?;
         self.0.borrow().data.get(name)
     }
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Answer<()> {
-        self.meanwhile("set")?;
+        self.meanwhile(Place::SetSharedData)?;
         self.0.borrow_mut().data.set(name, value, cas)
     }
     fn random(&mut self, bytes: &mut [u8]) -> Answer<()> {
-        self.meanwhile("random")?;
+        self.meanwhile(Place::RandomGet)?;
         self.0.borrow_mut().data.random(bytes);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Asking for leases, by the one worker that talks to the service for all.
 
 use super::{TRIES, read, write};
-use crate::host::{self, HostFault, Level};
+use crate::fault::{HostFault, Place, Problem};
+use crate::host::{self, Level};
 use crate::live::{Line, Trouble, answered, backoff};
 use crate::shared::HostStore;
 use alloc::vec::Vec;
@@ -136,7 +137,7 @@ fn settle(page: u32, asks: &[SpendAsk], answer: &SpendAnswer, now: UnixTime) -> 
         }
     }
     // The page asks again, and the service answers the same.
-    Err(HostFault::Answer("proxy_set_shared_data", "changed a page too often"))
+    Err(HostFault::new(Place::SetSharedData, Problem::PageChanges))
 }
 
-const REENTERED: HostFault = HostFault::Answer("the host", "called the gate while it was deciding");
+const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);

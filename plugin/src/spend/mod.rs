@@ -5,7 +5,7 @@ mod ask;
 
 pub(crate) use ask::SpendAsker;
 
-use crate::host::HostFault;
+use crate::fault::{HostFault, Place, Problem};
 use crate::replay::SharedReplay;
 use crate::shared::{Store, get, replace};
 use alloc::format;
@@ -79,8 +79,7 @@ fn name(page: u32) -> String {
 fn read(store: &mut impl Store, page: u32) -> Result<(Leases, Option<u32>), HostFault> {
     let Some((bytes, cas)) = get(store, &name(page))? else { return Ok((Leases::default(), None)) };
     let leases = Leases::decode(&bytes);
-    let leases = leases
-        .map_err(|_| HostFault::Answer("proxy_get_shared_data", "returned another value than was set"))?;
+    let leases = leases.map_err(|_| HostFault::new(Place::GetSharedData, Problem::OtherValue))?;
     Ok((leases, Some(cas)))
 }
 
