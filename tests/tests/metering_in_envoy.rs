@@ -229,8 +229,10 @@ fn no_client_turns_its_use_into_a_timeout() {
     ];
     stream.write_all(&metered.signed("/call", &more)).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
-    let early = stream.read(&mut [0; 64]);
-    assert!(early.is_err(), "an answer came: {early:?}");
+    let mut answer = [0; 2048];
+    if let Ok(length) = stream.read(&mut answer) {
+        panic!("an answer came: {}", String::from_utf8_lossy(&answer[..length]));
+    }
     drop(stream);
     let uses = metered.wait_for(1);
     let costs: Vec<_> =
