@@ -161,7 +161,7 @@ fn each_model_of_price_is_reckoned_in_whole_cents(database: Option<&str>) {
         (json!({"outcome": "timeout", "quantity": 1000}), "0", "0"),
         (json!({"outcome": "partial", "quantity": 100}), "500", "13"),
         (json!({"action": "calls:hold", "duration_ms": 60_001}), "14", "1"),
-        (json!({"action": "calls:hold", "duration_ms": 0}), "0", "0"),
+        (json!({"action": "calls:hold", "duration_ms": 0}), "7", "1"),
         (json!({"action": "calls:hold", "quantity": 3}), "21", "1"),
         (json!({"action": "models:ask", "quantity": 1_000_000}), "3000000", "75000"),
         (json!({"action": "news:read"}), "0", "0"),

@@ -12,9 +12,10 @@ mod trapping;
 
 use live_stand::{GATE, LiveStand, Wishes, given};
 use metered::{Agent, receipt, receipt_id};
+use portcullis_core::receipt::{Attachment, SignedReceipt};
 use portcullis_core::{PublicKey, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
@@ -116,6 +117,18 @@ impl Metered {
         uses
     }
 
+    /// The decisions that the service's receipts name, each as often as one does.
+    fn permits_of_receipts(&self) -> Vec<String> {
+        let file = self.stand.folder.path().join("receipts.jsonl");
+        self.stand.service().fetch(&format!("/api/gates/{GATE}/receipts"), &file).unwrap();
+        let lines = std::fs::read_to_string(&file).unwrap();
+        let named = lines.lines().map(|line| {
+            let receipt = Attachment::read(line.as_bytes()).unwrap().receipt;
+            SignedReceipt::read(receipt.as_bytes()).unwrap().receipt.attestation_id.unwrap()
+        });
+        named.collect()
+    }
+
     /// How many requests for an action went on.
     fn allowed(&self, action: &str) -> usize {
         let export = std::fs::read_to_string(self.stand.export()).unwrap();
@@ -206,6 +219,28 @@ fn what_is_counted_at_the_end_is_counted_whatever_the_end_is() {
 }
 
 #[test]
+fn no_client_turns_its_use_into_a_timeout() {
+    let metered = start("metering_timeouts");
+    let mut stream = TcpStream::connect(metered.stand.envoy.listen).unwrap();
+    let more = [
+        ("x-echo-hang", "1"),
+        ("x-envoy-upstream-rq-timeout-ms", "100"),
+        ("x-envoy-upstream-rq-per-try-timeout-ms", "100"),
+    ];
+    stream.write_all(&metered.signed("/call", &more)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    let mut answer = [0; 2048];
+    if let Ok(length) = stream.read(&mut answer) {
+        panic!("an answer came: {}", String::from_utf8_lossy(&answer[..length]));
+    }
+    drop(stream);
+    let uses = metered.wait_for(1);
+    let costs: Vec<_> =
+        uses.values().map(|record| record["request"]["cost_cents"].as_u64().unwrap()).collect();
+    assert_eq!(costs, [5]);
+}
+
+#[test]
 fn workers_that_trap_charge_nothing_twice_and_lose_no_receipt_that_an_agent_saw() {
     let metered = start("metering_trapped");
     let plugin = std::fs::read(given("PORTCULLIS_WASM")).unwrap();
@@ -254,6 +289,9 @@ fn workers_that_trap_charge_nothing_twice_and_lose_no_receipt_that_an_agent_saw(
     let uses = metered.uses();
     let allowed = metered.allowed("paid:call");
     assert!(uses.len() <= allowed, "{} uses of {allowed} permits", uses.len());
+    let (permits, receipts) = (metered.permits_of_receipts(), metered.uses().len());
+    let distinct: BTreeSet<_> = permits.iter().collect();
+    assert_eq!((permits.len(), distinct.len()), (receipts, receipts), "a permit has two receipts");
     println!("{} receipts were seen, {} are recorded; {traps} traps", told.len(), uses.len());
     metered.audit();
 }

@@ -20,9 +20,10 @@ pub(super) const FOR_PERMITS: u64 = SLOTS - 1024;
 
 /// Slots that refusals may take: whoever floods a gate with what it refuses leaves a quarter
 /// to what it lets through. Permits of what has a price take no more either, as each brings a
-/// receipt, of some 3 KB, that must find its place whatever else goes on. As a receipt has 64 KiB
-/// at most, and each has its permit beside it, they come to 450 MB where agents send the
-/// longest headers that Envoy takes for as long as the service is away.
+/// receipt, of some 3 KB, that must find its place whatever else goes on. A receipt has its
+/// passport, 8 KiB of what its agent chooses and 8 KiB of its own at most, and each has its permit
+/// beside it: 8192 come to 140 MB with passports of 1 KB, and to 420 MB with passports of five hops,
+/// for as long as the service is away.
 pub(super) const FOR_REFUSALS: u64 = SLOTS / 4 * 3;
 
 /// Slots that are looked at from the hint on. Each step means that another worker took one

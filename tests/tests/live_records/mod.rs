@@ -94,7 +94,7 @@ pub fn load_of(
 }
 
 impl LiveStand {
-    fn service(&self) -> &Service {
+    pub fn service(&self) -> &Service {
         self.service.as_ref().expect("the service runs")
     }
 
