@@ -148,7 +148,7 @@ fn of_bearer(token: &[u8]) -> Option<Kind> {
 }
 
 /// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).
-fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(b"bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }

@@ -204,8 +204,8 @@ impl Snapshot {
         index.and_then(|index| self.catalog_hashes.get(index)).is_some_and(|hash| *hash == pin.content_hash)
     }
 
-    /// Whether any action has a price, or had one.
-    pub(crate) fn has_prices(&self) -> bool {
+    /// Whether any action has a price, or had one, so that it matters when the process began.
+    pub fn has_prices(&self) -> bool {
         !self.prices.is_empty()
     }
 

@@ -7,16 +7,19 @@ mod common;
 
 use common::{NOW, config, draft, key};
 use portcullis_core::catalog::{Price, PricingModel};
+use portcullis_core::json::canonical_text;
 use portcullis_core::modei::{CatalogPin, Issuer, RootKind, Signed, issue_pinned, self_issue};
-use portcullis_core::receipt::Rate;
+use portcullis_core::receipt::{AgentProof, Charge, Consumer, Outcome, ProofForm, Rate, Receipt};
 use portcullis_core::{
     Config, CredentialCache, GateConfiguration, LocalMemory, Permit, Process, ProofDraft, PublicKey, Refused,
-    RequestHead, Snapshot, Step, UnixTime, Verifier, base64,
+    RequestHead, Snapshot, Step, UnixTime, Verifier, base64, sha256,
 };
 
 const FIRST: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const SECOND: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 const THIRD: &str = "3333333333333333333333333333333333333333333333333333333333333333";
+/// When the process began.
+const BEGAN: UnixTime = UnixTime::from_millis(NOW.as_millis() - 60_000);
 const NONCE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The first version has a price for searching, the third has none any more; booking has one from
@@ -29,6 +32,8 @@ fn text(more: &str) -> String {
     let key = base64::encode(&key(8).public_key());
     let trust = format!(
         r#"{{"issuers":[{{"id":"gate_test","type":"gate","tier":3,"actions":["*"],
+        "keys":[{{"key_id":"k1","public_key":"{key}"}}]}},{{"id":"gate_other","type":"gate","tier":3,"actions":["*"],
+        "keys":[{{"key_id":"k1","public_key":"{key}"}}]}},{{"id":"platform","type":"platform","tier":3,"actions":["*"],
         "keys":[{{"key_id":"k1","public_key":"{key}"}}]}}],"self_issued":{{"actions":["flights:*"]}}}}"#
     );
     let hashes = format!(r#""catalog_hashes":["{FIRST}","{SECOND}","{THIRD}"],{more}"trust":"#);
@@ -44,20 +49,23 @@ fn gate(text: &str) -> Snapshot {
 }
 
 fn pinned(version: i64) -> Signed {
-    let by = Issuer {
-        kind: RootKind::Gate,
-        id: "gate_test".into(),
-        key_id: "k1".into(),
-        gate_id: Some("gate_test".into()),
-    };
+    pinned_by("gate_test", &["flights:search", "flights:book"], version)
+}
+
+fn pinned_by(issuer: &str, actions: &[&str], version: i64) -> Signed {
+    let by =
+        Issuer { kind: RootKind::Gate, id: issuer.into(), key_id: "k1".into(), gate_id: Some(issuer.into()) };
+    let draft = draft("pp_1", actions);
+    issue_pinned(&key(8), &by, "bot", &key(1).public_key(), &draft, Some(&pin(version)))
+}
+
+fn pin(version: i64) -> CatalogPin {
     let hash = match version {
         1 => FIRST,
         2 => SECOND,
         _ => THIRD,
     };
-    let pin = CatalogPin { version, content_hash: hash.into() };
-    let draft = draft("pp_1", &["flights:search", "flights:book"]);
-    issue_pinned(&key(8), &by, "bot", &key(1).public_key(), &draft, Some(&pin))
+    CatalogPin { version, content_hash: hash.into() }
 }
 
 fn unpinned() -> Signed {
@@ -72,17 +80,26 @@ struct Asked<'a> {
 }
 
 fn ask(gate: &Snapshot, asked: &Asked<'_>) -> Result<Permit, Box<Refused>> {
-    let credential =
-        asked.credential.map(|passport| format!(":{}:", base64::encode(passport.to_json().as_bytes())));
+    let credential = asked.credential.map(|passport| ("agent-passport", passport.to_header()));
+    ask_with(gate, asked, credential, BEGAN)
+}
+
+/// Asks with the credential in this header, in a process that began then.
+fn ask_with(
+    gate: &Snapshot,
+    asked: &Asked<'_>,
+    credential: Option<(&'static str, String)>,
+    began: UnixTime,
+) -> Result<Permit, Box<Refused>> {
     let mut headers: Vec<(String, String)> = Vec::new();
-    headers.extend(credential.iter().map(|value| ("agent-passport".into(), value.clone())));
-    if let (Some(agent), Some(credential)) = (asked.agent, &credential) {
+    headers.extend(credential.iter().map(|(name, value)| ((*name).into(), value.clone())));
+    if let (Some(agent), Some((carrier, credential))) = (asked.agent, &credential) {
         let proof = ProofDraft {
             method: "GET",
             authority: "api.example",
             path: asked.path,
             query: asked.query,
-            credential: ("agent-passport", credential),
+            credential: (carrier, credential),
             body: None,
             key_id: agent,
             created: NOW,
@@ -100,8 +117,9 @@ fn ask(gate: &Snapshot, asked: &Asked<'_>) -> Result<Permit, Box<Refused>> {
         headers: &headers,
         source: Some(b"127.0.0.1"),
     };
-    let mut memory = LocalMemory::new(&Process::new([1; 32], NOW));
-    let verifier = Verifier::new(gate);
+    let process = Process::new([1; 32], began);
+    let mut memory = LocalMemory::new(&process);
+    let verifier = Verifier::new(gate).with_process(&process);
     let step = match verifier.begin(&head, NOW, &mut CredentialCache::new(0), &mut memory) {
         Step::NeedBody(pending) => verifier.finish(pending, NOW, &mut memory),
         step => step,
@@ -186,20 +204,124 @@ fn without_a_credential_nothing_passes_that_has_a_price() {
 }
 
 #[test]
-fn a_proof_that_is_too_long_to_be_kept_with_a_receipt_is_refused() {
+fn a_pin_that_others_than_this_gate_wrote_agrees_to_nothing() {
     let gate = gate(&priced(PRICES));
-    let ask = |query: &str| {
-        let passport = pinned(1);
-        let query = Some(query);
+    let book = |credential: &Signed, agent| {
         reason(ask(
             &gate,
-            &Asked { credential: Some(&passport), path: "/flights", query, agent: Some("bot") },
+            &Asked { credential: Some(credential), path: "/bookings/1", query: None, agent: Some(agent) },
         ))
     };
-    assert_eq!(ask(&"q".repeat(50 * 1024)), "ok");
-    assert_eq!(ask(&"q".repeat(56 * 1024)), "proof_malformed");
+    // The first version, whose hash is public, has no price for it.
+    assert_eq!(book(&pinned(1), "bot"), "ok");
+    let other = pinned_by("gate_other", &["flights:search", "flights:book"], 1);
+    assert_eq!(book(&other, "bot"), "catalog_pin_missing");
+    let platform =
+        Issuer { kind: RootKind::Platform, id: "platform".into(), key_id: "k1".into(), gate_id: None };
+    let granted = draft("pp_1", &["flights:book"]);
+    let managed = issue_pinned(&key(8), &platform, "bot", &key(1).public_key(), &granted, Some(&pin(1)));
+    assert_eq!(book(&managed, "bot"), "catalog_pin_missing");
+    assert_eq!(book(&with_own_pin(1), &self_id()), "catalog_pin_missing");
+    // Where nothing is asked, nobody looks at it.
+    for version in [1, 7] {
+        let other = pinned_by("gate_other", &["flights:search"], version);
+        assert_eq!(reason(search(&gate, &other, Some("bot"))), "ok");
+        assert_eq!(reason(search(&gate, &with_own_pin(version), Some(&self_id()))), "ok");
+    }
+}
+
+/// A passport that its agent has signed, with a pin that it has written itself.
+fn with_own_pin(version: i64) -> Signed {
+    let CatalogPin { version, content_hash } = pin(version);
+    let envelope = canonical_text(unpinned().envelope());
+    let envelope = envelope
+        .replacen("\"catalog_content_hash\":null", &format!("\"catalog_content_hash\":\"{content_hash}\""), 1)
+        .replacen("\"catalog_version\":null", &format!("\"catalog_version\":{version}"), 1);
+    assert!(envelope.contains(&content_hash));
+    let signature = base64::encode(&key(1).sign(envelope.as_bytes()));
+    Signed::from_json(format!(r#"{{"passport_json":{envelope},"signature":"{signature}"}}"#).as_bytes())
+        .unwrap()
+}
+
+#[test]
+fn who_spells_the_carrier_of_its_credential_otherwise_owes_the_same() {
+    let gate = gate(&priced(PRICES));
+    let passport = pinned(1);
+    let token = passport.to_jwt(&key(8));
+    let asked = Asked { credential: Some(&passport), path: "/flights", query: None, agent: Some("bot") };
+    for scheme in ["Bearer ", "bearer ", "BEARER ", "bEARER    "] {
+        let header = ("authorization", [scheme, &token].concat());
+        let permit = ask_with(&gate, &asked, Some(header), BEGAN).unwrap();
+        receipt(&permit).verify_proof(base(&permit)).unwrap();
+    }
+    let permit = ask(&gate, &asked).unwrap();
+    receipt(&permit).verify_proof(base(&permit)).unwrap();
+}
+
+fn base(permit: &Permit) -> &str {
+    std::str::from_utf8(permit.metered().unwrap().proof().base()).unwrap()
+}
+
+/// What a gate makes of it.
+fn receipt(permit: &Permit) -> Receipt {
+    let (metered, identity) = (permit.metered().unwrap(), permit.identity().unwrap());
+    let proof = metered.proof();
+    Receipt {
+        action: identity.action().into(),
+        agent: Consumer::new(identity, *metered.agent_key()),
+        attestation_id: None,
+        catalog: metered.pin().clone(),
+        charge: Charge::of(metered.rate(), Outcome::Success, 1).unwrap(),
+        duration_ms: None,
+        gate_id: "gate_test".into(),
+        issued_at: NOW,
+        outcome: Outcome::Success,
+        proof: AgentProof {
+            base_sha256: sha256(proof.base()),
+            created: proof.created(),
+            form: ProofForm::Rfc9421,
+            nonce: proof.nonce().into(),
+            signature: *proof.signature(),
+        },
+        id: [0; 16],
+        request_payload_hash: None,
+        response_payload_hash: None,
+        status: Some(200),
+    }
+}
+
+#[test]
+fn what_has_a_price_needs_a_proof_that_was_made_since_the_process_began() {
+    let gate = gate(&priced(PRICES));
+    let ask = |version, began| {
+        let passport = pinned(version);
+        let asked = Asked { credential: Some(&passport), path: "/flights", query: None, agent: Some("bot") };
+        reason(ask_with(&gate, &asked, Some(("agent-passport", passport.to_header())), began))
+    };
+    assert_eq!(ask(1, NOW), "ok");
+    assert_eq!(ask(1, NOW.plus_millis(1)), "proof_predates_gate");
+    assert_eq!(ask(3, NOW.plus_millis(1)), "ok");
+}
+
+#[test]
+fn a_proof_that_is_too_long_to_be_kept_with_a_receipt_is_refused() {
+    let gate = gate(&priced(PRICES));
+    let ask = |passport: &Signed, query: &str| {
+        let query = Some(query);
+        reason(ask(&gate, &Asked { credential: Some(passport), path: "/flights", query, agent: Some("bot") }))
+    };
+    assert_eq!(ask(&pinned(1), &"q".repeat(7 * 1024)), "ok");
+    assert_eq!(ask(&pinned(1), &"q".repeat(8 * 1024)), "proof_malformed");
     // Where they are written as two bytes each.
-    assert_eq!(ask(&"\"".repeat(28 * 1024)), "proof_malformed");
+    assert_eq!(ask(&pinned(1), &"\"".repeat(4 * 1024)), "proof_malformed");
+    let long = |actions: u32| {
+        let more: Vec<_> = (0..actions).map(|number| format!("{number:0>100}:{number:0>100}")).collect();
+        let actions: Vec<_> = more.iter().map(String::as_str).chain(["flights:search"]).collect();
+        pinned_by("gate_test", &actions, 1)
+    };
+    // Of its passport all is kept that both may have together.
+    assert_eq!(ask(&long(120), ""), "ok");
+    assert_eq!(ask(&long(220), ""), "proof_malformed");
 }
 
 #[test]
@@ -276,10 +398,12 @@ fn a_price_that_comes_while_the_body_does_is_asked_of_the_request_too() {
         source: None,
     };
     let now: UnixTime = NOW;
-    let mut memory = LocalMemory::new(&Process::new([1; 32], now));
+    let process = Process::new([1; 32], BEGAN);
+    let mut memory = LocalMemory::new(&process);
     let begun = Verifier::new(&before).begin(&head, now, &mut CredentialCache::new(0), &mut memory);
     let Step::NeedBody(pending) = begun else { panic!("a proof waits for its body") };
-    let Step::Permit(permit) = Verifier::new(&after).finish(pending, now, &mut memory) else {
+    let Step::Permit(permit) = Verifier::new(&after).with_process(&process).finish(pending, now, &mut memory)
+    else {
         panic!("it passes")
     };
     assert_eq!(permit.metered().unwrap().rate().price.cents, 5);

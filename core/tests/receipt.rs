@@ -296,7 +296,8 @@ proptest! {
     }
 
     #[test]
-    fn minutes_are_those_that_have_begun(duration in 0..=1_u64 << 40) {
+    fn minutes_are_those_that_have_begun_and_one_has(duration in 1..=1_u64 << 40) {
+        prop_assert_eq!(minutes(0), 1);
         prop_assert!(minutes(duration) * 60_000 >= duration);
         prop_assert!(minutes(duration) * 60_000 < duration + 60_000);
     }
@@ -305,8 +306,11 @@ proptest! {
     fn whatever_a_maker_is_given_makes_a_receipt_that_is_read_back(
         texts in prop::collection::vec("\\PC{0,40}", 6), cents in 0..=MAX_CENTS, quantity in 0..=90_000_u64,
         outcome in prop::sample::select(vec![Outcome::Error, Outcome::Partial, Outcome::Success, Outcome::Timeout]),
-        model in prop::sample::select(vec![PricingModel::PerCall, PricingModel::Usage, PricingModel::Subscription]),
-        fee in 0..=10_000_u64, status in prop::option::of(100..1000_u16), hash in prop::option::of(any::<[u8; 32]>()),
+        model in prop::sample::select(vec![
+            PricingModel::PerCall, PricingModel::PerMinute, PricingModel::Usage, PricingModel::Subscription,
+        ]),
+        duration in 0..=5_400_000_000_u64,
+        fee in 0..=10_000_u64, status in prop::option::of(any::<u16>()), hash in prop::option::of(any::<[u8; 32]>()),
         millis in 0..4_000_000_000_000_i64, form in prop::sample::select(vec![
             ProofForm::AgentPop, ProofForm::AgentPopJcs, ProofForm::Rfc9421,
         ]),
@@ -318,12 +322,20 @@ proptest! {
         made.agent.passport_id = texts[3].clone();
         made.gate_id = texts[4].clone();
         made.proof.nonce = texts[5].clone();
+        let of_time = model == PricingModel::PerMinute;
+        made.duration_ms = of_time.then_some(duration);
+        let quantity = if of_time { minutes(duration) } else { quantity };
         made.charge = Charge::of(rate(model, cents, fee), outcome, quantity).unwrap();
         made.outcome = outcome;
         made.status = status;
         made.request_payload_hash = hash;
         made.response_payload_hash = hash;
         made.issued_at = UnixTime::from_millis(millis);
+        if status.is_some_and(|status| !(100..1000).contains(&status)) {
+            let error = SignedReceipt::read(made.sign(&signer()).as_bytes()).unwrap_err();
+            prop_assert_eq!(error, ReceiptError::Malformed("status"));
+            made.status = None;
+        }
         let read = read(&made);
         prop_assert_eq!(&read.receipt, &made);
         prop_assert_eq!(read.verify(&PublicKey::from_bytes(signer().public_key()).unwrap()), Ok(()));

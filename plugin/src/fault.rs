@@ -77,6 +77,7 @@ pub(crate) enum Problem {
     TooLargeAnEnvironment,
     TooMuch,
     TookNothing,
+    UnreadableReceipt,
     ValueChanges,
     Zeros,
 }
@@ -171,6 +172,7 @@ impl Problem {
             Problem::TooLargeAnEnvironment => "told of more than an environment can be",
             Problem::TooMuch => "charges no sum beyond 2^53 - 1 cents",
             Problem::TookNothing => "took nothing out",
+            Problem::UnreadableReceipt => "made a receipt that nobody could read",
             Problem::ValueChanges => "changed a value too often",
             Problem::Zeros => "filled in zeros",
         }

@@ -42,23 +42,18 @@ struct Answer {
 }
 
 impl Meter {
-    /// Of a permit that is about to be used; `None` where that costs nothing.
-    ///
-    /// # Errors
-    /// The host tells no time, or gives no randomness.
+    /// Of a permit that is used from now on; `None` where that costs nothing. `id` is random.
     pub(crate) fn start(
         permit: Permit,
         attestation_id: String,
         target: Target,
-    ) -> Result<Option<Box<Self>>, HostFault> {
-        if permit.metered().is_none() {
-            return Ok(None);
-        }
-        let mut id = [0; 16];
-        host::random(&mut id)?;
+        id: [u8; 16],
+        since: UnixTime,
+    ) -> Option<Box<Self>> {
+        permit.metered()?;
         // Until an answer comes: who leaves before it may have had what it came for.
         let answer = Answer { status: None, outcome: Outcome::Partial, quantity: 1 };
-        Ok(Some(Box::new(Meter { permit, attestation_id, target, since: host::now()?, id, answer })))
+        Some(Box::new(Meter { permit, attestation_id, target, since, id, answer }))
     }
 
     fn owed(&self) -> Option<(&Metered, &Identity)> {
@@ -77,6 +72,8 @@ impl Meter {
     fn answer(&mut self, gate: &Gate) -> Result<bool, HostFault> {
         // The first answer is the upstream's.
         if self.answer.status.is_none() {
+            // What cannot be read is not charged.
+            self.answer.outcome = Outcome::Error;
             let mut map = host::headers(Map::ResponseHeaders)?;
             let headers = pairs::decode(&mut map).map_err(malformed)?;
             let rate = self.owed().map(|(metered, _)| metered.rate());
@@ -112,12 +109,7 @@ impl Meter {
         };
         let receipt = Receipt {
             action: identity.action().into(),
-            agent: Consumer {
-                agent_id: identity.agent_id().into(),
-                issuer_id: identity.issuer().into(),
-                passport_id: identity.credential_id().into(),
-                public_key: *metered.agent_key(),
-            },
+            agent: Consumer::new(identity, *metered.agent_key()),
             attestation_id: Some(self.attestation_id.clone()),
             catalog: metered.pin().clone(),
             charge: Charge::of(rate, outcome, quantity).ok_or(TOO_MUCH)?,
@@ -177,12 +169,7 @@ fn failed(gate: &Gate, fault: HostFault) {
 
 impl Answer {
     fn of(headers: &[Pair<'_>], rate: Option<Rate>) -> Self {
-        let status = text(headers, ":status").and_then(|status| status.parse().ok());
-        let outcome = text(headers, OUTCOME).and_then(Outcome::named).unwrap_or(match status {
-            Some(408 | 504) => Outcome::Timeout,
-            Some(400..) => Outcome::Error,
-            _ => Outcome::Success,
-        });
+        let (status, outcome) = outcome(headers);
         let used = headers.iter().any(|(name, _)| *name == QUANTITY.as_bytes());
         let is_usage = rate.is_some_and(|rate| rate.price.model == PricingModel::Usage);
         let mut quantity = 1;
@@ -199,6 +186,19 @@ impl Answer {
     }
 }
 
+/// The status of an answer, if it has one that a receipt can have, and what came of the request.
+fn outcome(headers: &[Pair<'_>]) -> (Option<u16>, Outcome) {
+    let status = text(headers, ":status").and_then(|status| status.parse().ok());
+    let status = status.filter(|status| (100..1000).contains(status));
+    let of_grpc = headers.iter().find(|(name, _)| *name == b"grpc-status").map(|(_, value)| *value);
+    let outcome = text(headers, OUTCOME).and_then(Outcome::named).unwrap_or(match (status, of_grpc) {
+        (Some(408 | 504), _) | (Some(..400), Some(b"4")) => Outcome::Timeout,
+        (Some(..400), None | Some(b"0")) => Outcome::Success,
+        _ => Outcome::Error,
+    });
+    (status, outcome)
+}
+
 /// The value of a header that is there once.
 fn text<'h>(headers: &[Pair<'h>], name: &str) -> Option<&'h str> {
     let mut values = headers.iter().filter(|(one, _)| *one == name.as_bytes()).map(|(_, value)| *value);
@@ -211,3 +211,19 @@ const LOST: HostFault = HostFault::new(Place::Gate, Problem::LostRequest);
 
 /// After some sixty days at the highest price there is.
 const TOO_MUCH: HostFault = HostFault::new(Place::Gate, Problem::TooMuch);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_statuses_a_receipt_has_only_those_that_are_read_back() {
+        for status in 0..=u16::MAX {
+            let text = alloc::string::ToString::to_string(&status);
+            let (told, outcome) = outcome(&[(b":status", text.as_bytes())]);
+            assert_eq!(told, Some(status).filter(|status| (100..1000).contains(status)));
+            assert_eq!(outcome.is_charged(), (100..400).contains(&status), "{status}");
+        }
+        assert_eq!(outcome(&[]), (None, Outcome::Error));
+    }
+}

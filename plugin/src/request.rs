@@ -54,6 +54,8 @@ struct Recorded {
     permit: Permit,
     target: Target,
     id: String,
+    /// Its receipt's, where it is to have one.
+    receipt_id: [u8; 16],
     position: u64,
     /// Until when, in milliseconds since 1970.
     until: i64,
@@ -96,9 +98,9 @@ impl Request {
             State::New => self.stop(unseen(Place::OnRequestTrailers)),
             // A body that trailers follow ends without saying so.
             State::Holding(_) => self.advance(|gate, pending| {
-                let state = Self::finish(gate, pending.ok_or_else(lost)?)?;
+                // First, so that nothing is used and recorded which then fails.
                 clean_trailers(gate, count)?;
-                Ok(state)
+                Self::finish(gate, pending.ok_or_else(lost)?)
             }),
             State::Waiting(_) => self.stop(late(Place::OnRequestTrailers)),
             State::Admitted(ref mut wanted, _) => {
@@ -188,7 +190,8 @@ impl Request {
         let action = self.advance(|gate, _| {
             host::set_effective_context(id)?;
             if is_taken? {
-                return Self::admitted(gate, recorded.permit, recorded.id, recorded.target);
+                let Recorded { permit, id, target, receipt_id, .. } = *recorded;
+                return Ok(Self::admitted(gate, permit, id, target, receipt_id, now));
             }
             let detail = "the control service did not take the record of the decision in time";
             let denial = Denial::new(Reason::RecordUnacknowledged, detail);
@@ -271,7 +274,7 @@ impl Request {
             })?
         };
         match outcome {
-            Step::NeedBody(pending) if ends => {
+            Step::NeedBody(pending) if ends || pending.is_whole() => {
                 body::check_absent(&head.headers)?;
                 Self::act(gate, &head, Self::conclude(gate, pending, now)?)
             }
@@ -302,8 +305,9 @@ impl Request {
         {
             return Ok(Step::Deny(*refused));
         }
-        // For what proofs ask of it, it was asked at the head.
-        let process = if gate.snapshot.has_approvals() { gate.process()? } else { None };
+        // For what proofs ask of it otherwise, it was asked at the head.
+        let asks = gate.snapshot.has_approvals() || gate.snapshot.has_prices();
+        let process = if asks { gate.process()? } else { None };
         let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
         gate.with_verifier(process.as_ref(), |verifier| verifier.finish(pending, now, &mut *memory))
     }
@@ -338,32 +342,42 @@ impl Request {
         clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
         set_identity(&permit)?;
         // Last, so that nothing is recorded which then fails.
-        let target = Target::of(head);
-        let (kept, id) = gate.record_permit(&permit, &target)?;
-        let is_metered = permit.metered().is_some();
-        match kept {
-            Kept::At(position) if gate.snapshot.attest() == AttestPolicy::BeforeAllow => {
-                let until = host::now()?.plus_millis(RECORD_MS).as_millis();
-                Ok(State::Recorded(Box::new(Recorded { permit, target, id, position, until })))
-            }
-            Kept::At(_) => Self::admitted(gate, permit, id, target),
-            Kept::Off if !is_metered => Self::admitted(gate, permit, id, target),
-            Kept::NoRoom if !is_metered && gate.snapshot.attest() == AttestPolicy::BestEffort => {
-                Self::admitted(gate, permit, id, target)
-            }
-            // What nobody records nobody can charge.
-            Kept::Off | Kept::NoRoom => {
-                let detail = "no more decisions can be recorded until the control service takes some";
-                Self::refused(gate, head, permit.refuse(Denial::new(Reason::RecordQueueFull, detail)))
-            }
+        let (target, is_metered, now) = (Target::of(head), permit.metered().is_some(), host::now()?);
+        let mut receipt_id = [0; 16];
+        if is_metered {
+            host::random(&mut receipt_id)?;
         }
+        let (kept, id) = gate.record_permit(&permit, &target)?;
+        let attest = gate.snapshot.attest();
+        let goes_on = match kept {
+            Kept::At(position) if attest == AttestPolicy::BeforeAllow => {
+                let until = now.plus_millis(RECORD_MS).as_millis();
+                let recorded = Recorded { permit, target, id, receipt_id, position, until };
+                return Ok(State::Recorded(Box::new(recorded)));
+            }
+            Kept::At(_) => true,
+            // What nobody records nobody can charge.
+            Kept::Off => !is_metered,
+            Kept::NoRoom => !is_metered && attest == AttestPolicy::BestEffort,
+        };
+        if goes_on {
+            return Ok(Self::admitted(gate, permit, id, target, receipt_id, now));
+        }
+        let detail = "no more decisions can be recorded until the control service takes some";
+        Self::refused(gate, head, permit.refuse(Denial::new(Reason::RecordQueueFull, detail)))
     }
 
-    fn admitted(gate: &Gate, permit: Permit, id: String, target: Target) -> Result<State, Refusal> {
+    fn admitted(
+        gate: &Gate,
+        permit: Permit,
+        id: String,
+        target: Target,
+        receipt_id: [u8; 16],
+        now: UnixTime,
+    ) -> State {
         let wanted = permit.wanted().cloned().map(Box::new);
-        let meter = Meter::start(permit, id, target)?;
         gate.works.metrics.count(Outcome::Allowed);
-        Ok(State::Admitted(wanted, meter))
+        State::Admitted(wanted, Meter::start(permit, id, target, receipt_id, now))
     }
 
     /// What becomes of a request that is refused: it goes on all the same where that is only
@@ -482,9 +496,11 @@ impl Gate {
         if self.snapshot.admits_anonymous() { host::source().map(Some) } else { Ok(None) }
     }
 
-    /// The process, for profiles that ask when it began, and for approvals, which are its own.
+    /// The process, for profiles and prices that ask when it began, and for approvals, which are
+    /// its own.
     fn process(&self) -> Result<Option<Process>, Denial> {
-        if self.snapshot.profile() == Profile::L1 && !self.snapshot.has_approvals() {
+        let Gate { snapshot, .. } = self;
+        if snapshot.profile() == Profile::L1 && !snapshot.has_approvals() && !snapshot.has_prices() {
             return Ok(None);
         }
         let mut replay = self.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;

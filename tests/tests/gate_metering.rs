@@ -42,6 +42,7 @@ fn configuration(policy: &str, mode: &str) -> Value {
         .collect();
     routes.push(json!({"path": "/free", "methods": ["GET"], "action": "free"}));
     routes.push(json!({"path": "/public", "methods": ["GET"], "public": true}));
+    routes.push(json!({"path": "/socket", "methods": ["GET"], "action": "paid:call", "allow_upgrade": true}));
     let mut configuration = json!({
         "gate": {"id": "gate_metering"}, "profile": "L1", "mode": mode, "authorities": [AUTHORITY],
         "routes": routes, "trust": {}, "attest": {"policy": policy},
@@ -56,7 +57,7 @@ fn gate(policy: &str, workers: usize) -> LiveWorkers {
 
 fn agent() -> Agent {
     let actions = ["paid:call", "paid:minute", "paid:month", "paid:unit", "free"];
-    Agent::of_issuer("issuer:airline", &key(8), 1, &actions, Some(metered::HASH), NOW)
+    Agent::of_issuer("gate_metering", &key(8), 1, &actions, Some(metered::HASH), NOW)
 }
 
 impl LiveWorkers {
@@ -198,7 +199,7 @@ fn a_subscription_costs_nothing_for_each_use_and_each_has_its_receipt() {
 #[test]
 fn minutes_are_counted_from_admission_to_the_streams_end() {
     let mut gate = gate("required", 1);
-    for (seconds, minutes) in [(0, 0), (59, 1), (60, 1), (61, 2), (600, 10)] {
+    for (seconds, minutes) in [(0, 1), (59, 1), (60, 1), (61, 2), (600, 10)] {
         let vm = &mut gate.vms[0];
         let stream = vm.open().unwrap();
         let now = UnixTime::from_millis(i64::try_from(gate.host.now().as_millis()).unwrap());
@@ -249,7 +250,7 @@ fn who_leaves_before_the_answer_owes_what_was_begun() {
         assert_eq!((got.receipt.outcome, got.receipt.status), (Outcome::Partial, None), "{path}");
     }
     let totals: Vec<_> = gate.keeper.receipts.iter().map(|(receipt, _)| sums(receipt).0).collect();
-    assert_eq!(totals, [5, 0, 0, 7]);
+    assert_eq!(totals, [5, 30, 0, 7]);
 }
 
 #[test]
@@ -292,18 +293,188 @@ fn a_use_has_one_receipt_in_whatever_order_the_host_calls() {
     }
 }
 
+/// An agent with a long passport.
+fn verbose_agent() -> Agent {
+    let more: Vec<_> = (0..110).map(|number| format!("{number:0>100}:{number:0>100}")).collect();
+    let actions: Vec<_> = more.iter().map(String::as_str).chain(["paid:call"]).collect();
+    Agent::of_issuer("gate_metering", &key(8), 3, &actions, Some(metered::HASH), NOW)
+}
+
+/// A request that takes all the room which there is beside a passport.
+fn long_request(agent: &Agent, now: UnixTime) -> Request {
+    let path = format!("/call?{}", "q".repeat(7 * 1024));
+    let headers = agent.sign(AUTHORITY, &path, now);
+    headers
+        .into_iter()
+        .fold(Request::new("GET", path.as_str()), |request, (name, value)| request.header(name, value))
+}
+
 #[test]
 fn receipts_with_the_longest_proofs_go_in_batches_that_the_service_takes() {
-    let mut gate = gate("required", 1);
+    let (mut gate, agent) = (gate("required", 1), verbose_agent());
     gate.keeps = Keeps::Not;
-    let path = format!("/call?{}", "q".repeat(50 * 1024));
     for _ in 0..30 {
-        assert_eq!(gate.answered(&path, Response::new(200)).status(), 200);
+        let request = long_request(&agent, gate.time());
+        assert_eq!(gate.request(request).status(), 200);
     }
     gate.keeps = Keeps::Well;
     gate.run(Duration::from_secs(40));
     assert_eq!(gate.receipts().len(), 30);
-    assert!(gate.keeper.receipts.iter().all(|(_, base)| base.len() > 50 * 1024));
+    assert!(gate.keeper.receipts.iter().all(|(_, base)| base.len() > 40 * 1024));
+}
+
+#[test]
+fn what_was_delivered_leaves_little_behind_and_nothing_is_lost_by_that() {
+    let (mut gate, agent) = (gate("best_effort", 2), verbose_agent());
+    let held = |gate: &LiveWorkers| -> usize {
+        let keys = gate.host.shared_keys().into_iter().filter(|key| key.starts_with("portcullis.records."));
+        keys.filter_map(|key| gate.host.shared_data(&key)).map(|value| value.len()).sum()
+    };
+    for round in 1..4 {
+        for keeps in [Keeps::Well, Keeps::Unheard, Keeps::Not] {
+            gate.keeps = keeps;
+            for _ in 0..20 {
+                let request = long_request(&agent, gate.time());
+                assert_eq!(gate.request(request).status(), 200);
+            }
+            gate.run(Duration::from_secs(1));
+        }
+        assert!(held(&gate) > 20 * 40 * 1024);
+        gate.keeps = Keeps::Well;
+        gate.run(Duration::from_secs(60));
+        assert_eq!(gate.receipts().len(), round * 60);
+        // Permits stay: they are short, and no agent makes them longer.
+        assert!(held(&gate) < 2 * round * 60 * 1024, "{}", held(&gate));
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_not_charged() {
+    let mut gate = gate("required", 1);
+    for (path, _) in PATHS {
+        let now = gate.time();
+        let vm = &mut gate.vms[0];
+        let stream = vm.open().unwrap();
+        assert!(vm.request_headers(stream, head(path, now), true).passed.headers.is_some());
+        gate.host.inject(Fault::status("proxy_get_header_map_pairs", Status(10)));
+        let step = gate.vms[0].response_headers(stream, answer(500), true);
+        assert_eq!(step.passed.headers.unwrap().get(":status").as_deref(), Some("500"));
+        gate.host.clear_faults();
+        gate.vms[0].close(stream).unwrap();
+        let receipts = gate.receipts();
+        let got = receipts.last().unwrap();
+        assert_eq!((got.receipt.outcome, got.receipt.status), (Outcome::Error, None), "{path}");
+        assert_eq!(sums(got).0, 0, "{path}");
+    }
+    assert_eq!(gate.keeper.receipts.len(), PATHS.len());
+}
+
+#[test]
+fn an_answer_with_a_status_that_is_none_is_an_error_and_the_log_goes_on() {
+    let mut gate = gate("required", 1);
+    for status in [0, 99, 1000, 65_535] {
+        let now = gate.time();
+        let vm = &mut gate.vms[0];
+        let stream = vm.open().unwrap();
+        assert!(vm.request_headers(stream, head("/call", now), true).passed.headers.is_some());
+        let step = vm.response_headers(stream, answer(status), true);
+        let got = receipt(&step.passed.headers.unwrap().get("agent-receipt").unwrap());
+        assert_eq!((got.receipt.outcome, got.receipt.status), (Outcome::Error, None), "{status}");
+        gate.vms[0].close(stream).unwrap();
+    }
+    assert_eq!(gate.answered("/call", Response::new(200)).status(), 200);
+    assert_eq!(gate.receipts().len(), 5);
+}
+
+#[test]
+fn an_answer_of_grpc_counts_by_the_status_that_its_headers_have() {
+    let mut gate = gate("required", 1);
+    let cases = [("0", "success", 5), ("4", "timeout", 0), ("7", "error", 0), ("", "error", 0)];
+    for (status, outcome, cents) in cases {
+        let played = gate.answered("/call", Response::new(200).header("grpc-status", status));
+        let got = receipt(&played.reply_header("agent-receipt").unwrap());
+        assert_eq!((got.receipt.outcome.name(), sums(&got).0), (outcome, cents), "{status}");
+        assert_eq!(played.reply_header("grpc-status").as_deref(), Some(status));
+    }
+    let response = Response::new(504).header("grpc-status", "0");
+    let played = gate.answered("/call", response);
+    assert_eq!(receipt(&played.reply_header("agent-receipt").unwrap()).receipt.outcome, Outcome::Timeout);
+}
+
+#[test]
+fn trailers_that_are_refused_use_and_record_nothing() {
+    let mut configuration = configuration("required", "enforce");
+    configuration["reserved_headers"] = json!("refuse");
+    let mut gate = LiveWorkers::start(&PLUGIN, &configuration.to_string(), NOW, 1);
+    let now = gate.time();
+    let head = head("/call", now);
+    for (name, status) in [("x-gate-agent-id", Some(400)), ("x-other", None)] {
+        let vm = &mut gate.vms[0];
+        let stream = vm.open().unwrap();
+        assert!(vm.request_headers(stream, head.clone(), false).passed.headers.is_none());
+        let mut trailers = Headers::default();
+        trailers.add(name, "1");
+        let step = vm.request_trailers(stream, trailers);
+        assert_eq!(step.reply.map(|reply| reply.status), status, "{name}");
+        vm.close(stream).unwrap();
+        let receipts = gate.receipts();
+        assert_eq!(receipts.len(), usize::from(status.is_none()), "{name}");
+        assert_eq!(allowed(&gate), receipts.len());
+    }
+}
+
+/// How many records there are of requests that went on.
+fn allowed(gate: &LiveWorkers) -> usize {
+    gate.keeper.records.iter().filter(|record| record.contains("\"decision\":\"allow\"")).count()
+}
+
+#[test]
+fn a_host_call_that_fails_at_admission_leaves_no_permit_without_a_receipt() {
+    let mut gate = gate("required", 1);
+    for call in ["random_get", "proxy_get_current_time_nanoseconds"] {
+        for nth in 1..8 {
+            let now = gate.time();
+            gate.host.inject(Fault::status(call, Status(10)).nth(nth));
+            let vm = &mut gate.vms[0];
+            let stream = vm.open().unwrap();
+            vm.request_headers(stream, head("/call", now), true);
+            gate.host.clear_faults();
+            gate.vms[0].close(stream).unwrap();
+            let receipts = gate.receipts();
+            assert_eq!(allowed(&gate), receipts.len(), "{call} {nth}");
+        }
+    }
+    assert!(allowed(&gate) > 2);
+}
+
+#[test]
+fn an_upgrade_that_has_a_price_is_judged_by_its_head_and_one_with_a_body_waits_for_that() {
+    let mut gate = gate("required", 1);
+    let now = gate.time();
+    let upgrade = |length: Option<&str>| {
+        let mut headers = head("/socket", now);
+        headers.add("connection", "upgrade");
+        headers.add("upgrade", "websocket");
+        length.into_iter().for_each(|length| headers.add("content-length", length));
+        headers
+    };
+    let vm = &mut gate.vms[0];
+    let stream = vm.open().unwrap();
+    assert!(vm.request_headers(stream, upgrade(None), false).passed.headers.is_some());
+    let step = vm.response_headers(stream, answer(101), false);
+    receipt(&step.passed.headers.unwrap().get("agent-receipt").unwrap());
+    // What is sent then is not the request's.
+    assert!(vm.request_body(stream, "ping", false).reply.is_none());
+    vm.close(stream).unwrap();
+    assert_eq!(gate.receipts().len(), 1);
+
+    let vm = &mut gate.vms[0];
+    let stream = vm.open().unwrap();
+    assert!(vm.request_headers(stream, upgrade(Some("4")), false).passed.headers.is_none());
+    let step = vm.request_body(stream, "ping", true);
+    assert!(step.reply.is_some(), "its proof covers no body");
+    vm.close(stream).unwrap();
+    assert_eq!(gate.receipts().len(), 1);
 }
 
 #[test]
@@ -317,7 +488,7 @@ fn what_is_refused_or_only_reported_or_free_is_not_charged_and_the_upstream_says
     assert_eq!(refused.status(), 401);
     assert!(refused.reply_text().contains("proof_missing"));
     assert!(refused.reply_header("accept-signature").unwrap().contains("keyid=\"agent_1\""));
-    let unpinned = Agent::of_issuer("issuer:airline", &key(8), 2, &["paid:call"], None, NOW);
+    let unpinned = Agent::of_issuer("gate_metering", &key(8), 2, &["paid:call"], None, NOW);
     let headers = unpinned.sign(AUTHORITY, "/call", gate.time());
     let request = headers
         .into_iter()

@@ -50,7 +50,7 @@ fn start(name: &str) -> Metered {
             "trust": {
                 "self_issued": {"actions": ["flights:*"]},
                 "issuers": [{
-                    "id": "issuer:airline", "type": "gate", "tier": 3, "actions": ["*"],
+                    "id": GATE, "type": "gate", "tier": 3, "actions": ["*"],
                     "keys": [{"key_id": "k1", "public_key": base64::encode(&issuer().public_key())}],
                 }],
             },
@@ -69,7 +69,7 @@ fn start(name: &str) -> Metered {
     stand.revoke(&key, &probe);
     stand.wait_for(&probe, (401, "passport_revoked"));
     let actions = ["paid:call", "paid:unit", "paid:minute"];
-    let agent = Agent::of_issuer("issuer:airline", &issuer(), 1, &actions, Some(&hashes[0]), now());
+    let agent = Agent::of_issuer(GATE, &issuer(), 1, &actions, Some(&hashes[0]), now());
     Metered { stand, agent }
 }
 

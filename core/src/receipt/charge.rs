@@ -32,9 +32,9 @@ const MAX_SUM: u64 = 9_007_199_254_740_991;
 /// 100 %.
 const ALL: u64 = 10_000;
 
-/// The minutes that have begun in so many milliseconds.
+/// The minutes that have begun in so many milliseconds, one at least: whatever is used has begun.
 pub fn minutes(duration_ms: u64) -> u64 {
-    duration_ms.div_ceil(60_000)
+    duration_ms.div_ceil(60_000).max(1)
 }
 
 impl Charge {

@@ -12,6 +12,7 @@ mod read;
 
 pub use attachment::{Attachment, MAX_ATTACHMENT};
 pub use charge::{Charge, MAX_QUANTITY, Rate, minutes};
+pub(crate) use proof::check_request;
 pub use proof::{AgentProof, PopDraft, ProofForm};
 pub use read::{MAX_RECEIPT, SignedReceipt};
 
@@ -21,6 +22,7 @@ use crate::json::{Object, Value, canonical_text};
 use crate::live::{hex, owned, whole};
 use crate::modei::CatalogPin;
 use crate::time::UnixTime;
+use crate::verifier::Identity;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -70,6 +72,18 @@ pub struct Consumer {
     pub passport_id: String,
     /// Its key.
     pub public_key: [u8; 32],
+}
+
+impl Consumer {
+    /// Who asks, with this key.
+    pub fn new(identity: &Identity, public_key: [u8; 32]) -> Self {
+        Consumer {
+            agent_id: identity.agent_id().into(),
+            issuer_id: identity.issuer().into(),
+            passport_id: identity.credential_id().into(),
+            public_key,
+        }
+    }
 }
 
 /// What came of a use.

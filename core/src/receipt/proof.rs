@@ -7,6 +7,7 @@ use crate::ed25519::{PublicKey, sha256};
 use crate::json::{Object, Value, canonical_text};
 use crate::live::{LiveError, Members, hex, owned, whole};
 use crate::modei;
+use crate::presented::bearer_token;
 use crate::time::UnixTime;
 use alloc::string::{String, ToString};
 
@@ -142,7 +143,9 @@ impl Receipt {
         match self.proof.form {
             ProofForm::AgentPop if self.pop().plain() == base => {}
             ProofForm::AgentPopJcs if self.pop().canonical() == base => {}
-            ProofForm::Rfc9421 => self.check_request(base)?,
+            ProofForm::Rfc9421 => {
+                check_request(base, &self.agent, &self.proof.nonce, self.proof.created)?;
+            }
             ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
         }
         let key = PublicKey::from_bytes(&self.agent.public_key).ok_or(ReceiptError::ProofInvalid)?;
@@ -166,47 +169,56 @@ impl Receipt {
             created: self.proof.created,
         }
     }
+}
 
-    /// That a signature base is of this agent, at this time, once, and with a passport that has
-    /// this id, this agent and this key.
-    fn check_request(&self, base: &str) -> Result<(), ReceiptError> {
-        let mismatch = ReceiptError::ProofMismatch;
-        let (components, parameters) = base.rsplit_once('\n').unwrap_or_default();
-        let parameters = parameters.strip_prefix("\"@signature-params\": (");
-        let (_, parameters) = parameters.and_then(|text| text.split_once(')')).ok_or(mismatch("form"))?;
-        // A parameter's text has no quotes within, so that none of these can be a part of one.
-        let has = |name: &str, quote: &str, value: &str| {
-            let parameter = [";", name, "=", quote, value, quote].concat();
-            parameters.match_indices(&parameter).any(|(at, _)| {
-                let rest = parameters.get(at.saturating_add(parameter.len())..).unwrap_or_default();
-                rest.is_empty() || rest.starts_with(';')
-            })
-        };
-        let seconds = self.proof.created.as_millis().div_euclid(1000).to_string();
-        for (what, is_there) in [
-            ("nonce", has("nonce", "\"", &self.proof.nonce)),
-            ("time", has("created", "", &seconds)),
-            ("agent", has("keyid", "\"", &self.agent.agent_id)),
-            ("tag", has("tag", "\"", "agent-proof")),
-        ] {
-            if !is_there {
-                return Err(mismatch(what));
-            }
+/// Checks that a signature base is of this agent, at this time, once, and with a passport that has
+/// this id, this agent and this key. Gates check so before they let a request through, and ledgers
+/// when they charge for it. The length of the line with the passport.
+///
+/// # Errors
+/// [`ReceiptError::ProofMismatch`].
+pub(crate) fn check_request(
+    base: &str,
+    agent: &Consumer,
+    nonce: &str,
+    created: UnixTime,
+) -> Result<usize, ReceiptError> {
+    let mismatch = ReceiptError::ProofMismatch;
+    let (components, parameters) = base.rsplit_once('\n').unwrap_or_default();
+    let parameters = parameters.strip_prefix("\"@signature-params\": (");
+    let (_, parameters) = parameters.and_then(|text| text.split_once(')')).ok_or(mismatch("form"))?;
+    // A parameter's text has no quotes within, so that none of these can be a part of one.
+    let has = |name: &str, quote: &str, value: &str| {
+        let parameter = [";", name, "=", quote, value, quote].concat();
+        parameters.match_indices(&parameter).any(|(at, _)| {
+            let rest = parameters.get(at.saturating_add(parameter.len())..).unwrap_or_default();
+            rest.is_empty() || rest.starts_with(';')
+        })
+    };
+    let seconds = created.as_millis().div_euclid(1000).to_string();
+    for (what, is_there) in [
+        ("nonce", has("nonce", "\"", nonce)),
+        ("time", has("created", "", &seconds)),
+        ("agent", has("keyid", "\"", &agent.agent_id)),
+        ("tag", has("tag", "\"", "agent-proof")),
+    ] {
+        if !is_there {
+            return Err(mismatch(what));
         }
-        let passport = components.lines().find_map(passport_of).ok_or(mismatch("passport"))?;
-        let Consumer { agent_id, passport_id, public_key, .. } = &self.agent;
-        if passport != [passport_id.clone(), agent_id.clone(), base64::encode(public_key)] {
-            return Err(mismatch("passport"));
-        }
-        Ok(())
     }
+    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?)));
+    let (length, [passport_id, agent_id, public_key]) = found.ok_or(mismatch("passport"))?;
+    let is_same = passport_id == agent.passport_id
+        && agent_id == agent.agent_id
+        && public_key == base64::encode(&agent.public_key);
+    if is_same { Ok(length) } else { Err(mismatch("passport")) }
 }
 
 /// What the passport in a line of a base says of itself.
 fn passport_of(line: &str) -> Option<[String; 3]> {
     let passport = match line.strip_prefix("\"agent-passport\": ") {
         Some(value) => modei::from_header(value.as_bytes()),
-        None => modei::from_jwt(line.strip_prefix("\"authorization\": Bearer ")?.as_bytes()),
+        None => modei::from_jwt(bearer_token(line.strip_prefix("\"authorization\": ")?.as_bytes())?),
     };
     passport.ok()?.claims()
 }

@@ -44,7 +44,7 @@ use alloc::sync::Arc;
 use asking::Asking;
 use pending::Body;
 use permit::Trail;
-use prove::Proven;
+use prove::{Proven, announces_body};
 
 /// Decides requests under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -103,10 +103,14 @@ impl<'s> Verifier<'s> {
                 return Step::Deny(Refused::new(denial, self.snapshot.mode(), None, trail));
             }
         };
+        let is_whole = request.is_upgrade && !announces_body(head);
         let asking = Asking::new(head, request);
-        let decided = self
+        let mut decided = self
             .check_age(now)
             .and_then(|()| self.decide(head, asking, route, now, cache, memory, &mut trail));
+        if let Ok(Step::NeedBody(pending)) = &mut decided {
+            pending.is_whole = is_whole;
+        }
         decided.unwrap_or_else(|denial| {
             Step::Deny(Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail))
         })
@@ -272,7 +276,7 @@ impl<'s> Verifier<'s> {
         check_window(passport, now)?;
         let standing = self.snapshot.trust().check_revocation_with(passport, self.live);
         standing.map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from"))?;
-        if passport.catalog_pin().is_some_and(|pin| !self.snapshot.has_published(pin)) {
+        if self.own_pin(passport).is_some_and(|pin| !self.snapshot.has_published(pin)) {
             let detail = "the gate has not published the catalog that the passport is pinned to";
             return Err(Denial::new(Reason::CatalogPinMismatch, detail));
         }
@@ -409,6 +413,10 @@ impl<'s> Verifier<'s> {
         let credential = &identity.credential;
         let judged = self.judge_action(credential, proven.as_ref(), asking, route, now, memory, trail)?;
         let Judged { tier, price, guards, hold } = judged;
+        let metered = match price {
+            Some(rate) => self.meter(rate, identity, proven.as_ref())?,
+            None => None,
+        };
         let hold = match hold {
             None => None,
             Some(detail) => {
@@ -437,8 +445,7 @@ impl<'s> Verifier<'s> {
             trail.wanted = None;
         }
         let mut permit = Permit::new(route, nonce.or(signature), trail);
-        permit.metered =
-            price.and_then(|price| Metered::new(price, credential, proven.as_ref())).map(Box::new);
+        permit.metered = metered;
         Ok(Step::Permit(permit))
     }
 }

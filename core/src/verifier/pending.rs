@@ -33,6 +33,8 @@ pub struct Pending {
     pub(super) proven: Option<Proven>,
     pub(super) wanted: Option<Wanted>,
     pub(super) body: Body,
+    /// Of a request to switch protocols that announces no body: what follows is not its own.
+    pub(super) is_whole: bool,
 }
 
 /// A body as it comes.
@@ -66,7 +68,14 @@ impl Pending {
             proven: None,
             wanted: None,
             body,
+            is_whole: false,
         })
+    }
+
+    /// Whether it has no body, though more will come: it asks to switch protocols, which nobody does
+    /// before it is judged.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Whether the body says what is asked, so that it must be given whole:

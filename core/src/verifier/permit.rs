@@ -244,7 +244,13 @@ impl Identity {
 
     /// The passport, if it is one.
     pub fn passport(&self) -> Option<&Passport> {
-        match &self.credential {
+        self.credential.passport()
+    }
+}
+
+impl Credential {
+    pub(super) fn passport(&self) -> Option<&Passport> {
+        match self {
             Credential::Passport(_, passport) => Some(passport),
             Credential::Badge(_) | Credential::SimpleGuard(_) => None,
         }

@@ -54,9 +54,7 @@ impl Verifier<'_> {
         let (key, id, self_issued) = self.holder(credential, now)?;
         let agent = sha256(key);
         if asks {
-            let announces_body = ["content-digest", "content-length", "transfer-encoding"]
-                .map(|name| head.values(name).next());
-            let covers_body = announces_body.into_iter().flatten().any(|value| value != b"0");
+            let covers_body = announces_body(head);
             *wanted = Some(Wanted { carrier, key_id: id.to_string(), agent, covers_body });
         }
         let Some(presented) = presented? else {
@@ -71,14 +69,9 @@ impl Verifier<'_> {
         let proof = presented.verify(head, carrier.header(), &Holder { key: &key, id }, &windows, now)?;
         let mut until = proof.last_moment();
         if profile != Profile::L1 {
-            let process = self.process()?;
-            // Whether it was used before that, nobody here knows.
-            if proof.created() < process.began() {
-                let detail = format!("it was made at {}, and the gate began later", proof.created());
-                return Err(Denial::new(Reason::ProofPredatesGate, detail));
-            }
+            self.check_made_since_start(&proof)?;
             if profile == Profile::L3 {
-                until = process.check_challenge(proof.nonce(), self.snapshot.gate(), &agent, now)?;
+                until = self.process()?.check_challenge(proof.nonce(), self.snapshot.gate(), &agent, now)?;
             }
         }
         let once = Once { key: agent, token: sha256(proof.nonce().as_bytes()), until, self_issued };
@@ -105,10 +98,30 @@ impl Verifier<'_> {
         })
     }
 
+    /// Whether a proof was made since the process began: whether an older one was used, nobody here
+    /// knows.
+    ///
+    /// # Errors
+    /// `proof_predates_gate`.
+    pub(super) fn check_made_since_start(&self, proof: &Proof) -> Result<(), Denial> {
+        if proof.created() < self.process()?.began() {
+            let detail = format!("it was made at {}, and the gate began later", proof.created());
+            return Err(Denial::new(Reason::ProofPredatesGate, detail));
+        }
+        Ok(())
+    }
+
     /// The process; whoever gives none cannot tell what was used.
     fn process(&self) -> Result<&Process, Denial> {
         self.process.ok_or_else(|| Denial::new(Reason::HostFault, "nothing is known of the proxy's process"))
     }
+}
+
+/// Whether a request says that it has a body.
+pub(super) fn announces_body(head: &RequestHead<'_>) -> bool {
+    let values =
+        ["content-digest", "content-length", "transfer-encoding"].map(|name| head.values(name).next());
+    values.into_iter().flatten().any(|value| value != b"0")
 }
 
 impl Proven {

@@ -50,8 +50,9 @@ pub(super) struct Flight {
 
 enum Sent {
     Opening,
-    /// The chain's hash at the batch's end, and the log's leaves.
-    Batch([u8; 32], Vec<[u8; 32]>),
+    /// The chain's hash at the batch's end, the log's leaves, and the positions of records that are
+    /// too long to stay where they are.
+    Batch([u8; 32], Vec<[u8; 32]>, Vec<u64>),
 }
 
 impl Records {
@@ -83,6 +84,7 @@ impl Records {
                 Ok(_) => {
                     self.acked = self.acked.max(lane.acked);
                     self.good();
+                    self.clear(&flight.sent);
                     self.deliver(line, now, AT_ONCE);
                 }
                 Err(fault) => self.note(fault.into()),
@@ -100,6 +102,16 @@ impl Records {
             }
         }
         true
+    }
+
+    /// Takes long records out of the queue that were sent, unless others send them again. What fails
+    /// leaves them until the ring comes round.
+    fn clear(&self, sent: &Sent) {
+        let Sent::Batch(_, _, long) = sent else { return };
+        let acked = Lane::read(&mut HostStore, &self.lane_name).map_or(0, |(lane, _)| lane.acked);
+        for position in long.iter().filter(|position| **position < acked) {
+            let _ = ring::clear(&mut HostStore, &self.names, *position);
+        }
     }
 
     fn begin(&mut self, line: &Line, now: UnixTime, least: u64) -> Result<(), HostFault> {
@@ -176,9 +188,12 @@ impl Records {
         let head = BatchHead { lane: self.lane, waiting, dropped: dropped.count, known: Some(lane.log) };
         let mut body = head.to_json();
         body.push('\n');
-        let (mut hash, mut leaves) = (lane.hash, Vec::new());
+        let (mut hash, mut leaves, mut long) = (lane.hash, Vec::new(), Vec::new());
         for position in lane.acked..lane.end {
             let item = ring::read(&mut HostStore, &self.names, position)?;
+            if item.as_ref().is_some_and(|item| item.len() > ring::STAYS) {
+                long.push(position);
+            }
             let item = item.as_deref().and_then(unpack).ok_or(LOST)?;
             let signed = item.record.sign(&self.lane, position.saturating_add(1), &hash, &self.signer);
             body.push_str(&signed.text);
@@ -191,7 +206,7 @@ impl Records {
             leaves.push(leaf(&signed.chain_hash, &signed.signature));
         }
         let token = line.call("POST", "attestations", "", body.as_bytes(), DEADLINE_MS, now)?;
-        Ok((token, Sent::Batch(hash, leaves)))
+        Ok((token, Sent::Batch(hash, leaves, long)))
     }
 
     /// The lane as it stands after an answer that proves what it says.
@@ -215,7 +230,7 @@ impl Records {
                 let log = Known { size: log.size, root: log.root };
                 Ok(Lane { is_open: true, hash: opened.previous, log, ..lane })
             }
-            Sent::Batch(hash, leaves) => {
+            Sent::Batch(hash, leaves, _) => {
                 let (keys, answer) = (trust.service_keys(), BatchAnswer::read(body)?);
                 let log = verify_batch_answer(&answer, trust.gate(), keys, now, leaves, Some(&lane.log))?;
                 Ok(Lane { acked: lane.end, hash: *hash, log, ..lane })

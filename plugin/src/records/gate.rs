@@ -9,7 +9,7 @@ use crate::root::Gate;
 use alloc::string::{String, ToString};
 use portcullis_core::attestation::{AccessMode, Decision, ReceiptName, Unsigned};
 use portcullis_core::live::hex;
-use portcullis_core::receipt::{Attachment, Receipt};
+use portcullis_core::receipt::{Attachment, Receipt, SignedReceipt};
 use portcullis_core::{AttestPolicy, Identity, Mode, Permit, sha256};
 
 /// What became of a record.
@@ -92,7 +92,14 @@ impl Gate {
         };
         let record = entry.unsigned(&self.snapshot, receipt.issued_at, random()?);
         let attachment = Attachment { base: base.to_string(), receipt: text };
-        match self.keep(&record, &attachment.to_json(), Weight::Receipt)? {
+        let line = attachment.to_json();
+        // One that the service could not read would stop the lane for good.
+        let is_read = Attachment::read(line.as_bytes())
+            .is_ok_and(|read| SignedReceipt::read(read.receipt.as_bytes()).is_ok());
+        if !is_read {
+            return Err(UNREADABLE);
+        }
+        match self.keep(&record, &line, Weight::Receipt)? {
             Kept::At(_) => Ok(attachment.receipt),
             Kept::Off | Kept::NoRoom => Err(FULL),
         }
@@ -174,6 +181,8 @@ fn random() -> Result<[u8; 16], HostFault> {
     host::random(&mut bytes)?;
     Ok(bytes)
 }
+
+const UNREADABLE: HostFault = HostFault::new(Place::Gate, Problem::UnreadableReceipt);
 
 const FULL: HostFault = HostFault::new(Place::Queue, Problem::NoRoom);
 

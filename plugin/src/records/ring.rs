@@ -112,6 +112,21 @@ pub(super) fn push(
     Err(HostFault::new(Place::SetSharedData, Problem::SlotsTaken))
 }
 
+/// What may stay in its slot when it was acknowledged, in bytes, until the ring comes round: 64 MB
+/// in all. What has a price brings more, and how much is its agent's to choose.
+pub(super) const STAYS: usize = 4096;
+
+/// Takes a record that was acknowledged out of its slot, which stays its own until another takes it.
+pub(super) fn clear(store: &mut impl Store, names: &Names, position: u64) -> Result<(), HostFault> {
+    let slot = names.slot(position);
+    if let Some((value, cas)) = get(store, &slot)?
+        && occupant(&value) == Some(position)
+    {
+        replace(store, &slot, &position.to_le_bytes(), Some(cas))?;
+    }
+    Ok(())
+}
+
 /// The record at a position, if there is one.
 pub(super) fn read(
     store: &mut impl Store,

@@ -101,6 +101,37 @@ fn refusals_leave_a_quarter_to_permits_and_both_leave_room_for_receipts_and_noth
 }
 
 #[test]
+fn a_slot_that_was_cleared_is_short_and_is_taken_again_in_any_interleaving() {
+    let long = [7; 5000];
+    for (rules, seed) in BOTH.into_iter().flat_map(|rules| (1..6).map(move |seed| (rules, seed))) {
+        let world = Worker::new(rules, seed * 104_729);
+        for _ in 0..SLOTS {
+            ring::push(&mut world.clone(), &names(), &long, Weight::Receipt, 0).unwrap().unwrap();
+        }
+        for position in 0..30 {
+            world.plan(move |worker| ring::clear(&mut worker.clone(), &names(), position).unwrap());
+            world.plan(move |worker| {
+                ring::push(&mut worker.clone(), &names(), b"next", Weight::Receipt, 30).unwrap().unwrap();
+            });
+        }
+        world.run();
+        for position in SLOTS..SLOTS + 30 {
+            let record = ring::read(&mut world.clone(), &names(), position).unwrap();
+            assert_eq!(record.as_deref(), Some(b"next".as_slice()), "{rules:?} {seed}");
+        }
+        // What another has taken since stays.
+        ring::clear(&mut world.clone(), &names(), 0).unwrap();
+        assert!(ring::read(&mut world.clone(), &names(), SLOTS).unwrap().is_some());
+        ring::clear(&mut world.clone(), &names(), 40).unwrap();
+        assert_eq!(ring::read(&mut world.clone(), &names(), 40).unwrap(), Some(Vec::new()));
+        assert_eq!(
+            ring::read(&mut world.clone(), &names(), 41).unwrap().map(|record| record.len()),
+            Some(5000)
+        );
+    }
+}
+
+#[test]
 fn a_worker_that_dies_at_any_call_leaves_its_record_whole_or_none_and_no_gap() {
     for rules in BOTH {
         for calls in 0..8 {

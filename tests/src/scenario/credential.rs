@@ -69,8 +69,10 @@ impl Wallet {
             (None, Some(issuer)) => {
                 let (kind, issuer) = issuer.split_once(':').expect("platform:NAME or gate:NAME");
                 let kind = if kind == "gate" { RootKind::Gate } else { RootKind::Platform };
-                let by =
-                    Issuer { kind, id: format!("issuer:{issuer}"), key_id: "ik_1".into(), gate_id: None };
+                // A gate by its own name, which alone may pin to its catalog, or whoever it trusts.
+                let is_gate = issuer.starts_with("gate_");
+                let id = if is_gate { issuer.to_owned() } else { format!("issuer:{issuer}") };
+                let by = Issuer { kind, id, key_id: "ik_1".into(), gate_id: None };
                 let signer = key(issuer);
                 let pin = recipe.pin.clone();
                 let pin = pin.map(|(version, written)| {

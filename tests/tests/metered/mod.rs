@@ -90,8 +90,9 @@ pub fn with_prices(configuration: &mut Value, by: &SecretKey) {
         "paid:month": rate("subscription", 900),
         "paid:unit": rate("usage", 7),
     });
+    let gate = configuration["gate"]["id"].clone();
     configuration["trust"]["issuers"] = json!([{
-        "id": "issuer:airline", "type": "gate", "tier": 3, "actions": ["*"],
+        "id": gate, "type": "gate", "tier": 3, "actions": ["*"],
         "keys": [{"key_id": "k1", "public_key": base64::encode(&by.public_key())}],
     }]);
 }
