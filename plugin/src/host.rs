@@ -165,7 +165,7 @@ pub(crate) fn call_answer(size: usize) -> Result<(u16, Vec<u8>), HostFault> {
     let mut map = headers(Map::CallResponseHeaders)?;
     let status = pairs::decode(&mut map).ok().and_then(|headers| {
         let (_, value) = headers.into_iter().find(|(name, _)| *name == b":status")?;
-        core::str::from_utf8(value).ok()?.parse().ok()
+        u16::try_from(core::str::from_utf8(value).ok()?.parse::<u64>().ok()?).ok()
     });
     let body = if size == 0 { Vec::new() } else { bytes(HTTP_CALL_RESPONSE_BODY, 0, size)? };
     if body.len() != size {

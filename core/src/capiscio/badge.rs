@@ -205,7 +205,7 @@ pub fn is_https_origin(text: &str) -> bool {
         !port.starts_with('0')
             && port != "443"
             && port.bytes().all(|byte| byte.is_ascii_digit())
-            && port.parse::<u16>().is_ok()
+            && port.parse::<u64>().is_ok_and(|port| port <= 65_535)
     };
     text.len() <= 256 && host.split('.').all(is_label) && port.is_none_or(is_port)
 }

@@ -61,7 +61,7 @@ pub(super) fn cents_of_usd(value: &Value<'_>) -> Result<u64, Problem> {
 pub(super) fn window(value: &Value<'_>) -> Result<Window, Problem> {
     let text = value.as_str().unwrap_or_default();
     let days = text.strip_suffix('d').filter(|days| days.bytes().all(|byte| byte.is_ascii_digit()));
-    match days.and_then(|days| days.parse().ok()) {
+    match days.and_then(|days| u16::try_from(days.parse::<u64>().ok()?).ok()) {
         _ if text == "daily" => Ok(Window::Daily),
         Some(days @ 1..=Window::MOST_DAYS) => Ok(Window::Rolling(days)),
         _ => unreadable("must be daily, or a number of days such as 30d, 366d at most"),
