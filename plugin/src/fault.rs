@@ -104,7 +104,7 @@ impl fmt::Display for HostFault {
         formatter.write_str(self.place.name())?;
         formatter.write_str(" ")?;
         formatter.write_str(self.problem.text())?;
-        if self.problem == Problem::Status { self.status.fmt(formatter) } else { Ok(()) }
+        if self.problem == Problem::Status { u32::from(self.status).fmt(formatter) } else { Ok(()) }
     }
 }
 

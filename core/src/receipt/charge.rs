@@ -124,8 +124,9 @@ impl Charge {
 impl Rate {
     /// The platform's part of so many cents, a begun cent counted whole.
     pub fn fee_of(self, cents: u64) -> u64 {
-        let parts = u128::from(cents).saturating_mul(self.fee_basis_points.min(ALL).into());
-        // INVARIANT: at most all of a u64.
-        u64::try_from(parts.div_ceil(ALL.into())).unwrap_or(u64::MAX)
+        // In two parts, as the whole product may be more than 64 bits hold.
+        let points = self.fee_basis_points.min(ALL);
+        let (whole, rest) = (cents / ALL, cents % ALL);
+        whole.saturating_mul(points).saturating_add(rest.saturating_mul(points).div_ceil(ALL))
     }
 }
