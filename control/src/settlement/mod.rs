@@ -1,13 +1,17 @@
 //! Settlements: what agents owe for a period at a gate, worked out anew from every signature.
 //!
 //! A settlement begins under the lock of its gate's row, where no other one of the period may
-//! stand. It claims its receipts, each of which is part of one settlement at a time, and then
-//! goes through them in the order in which they were made ([`run`]). Whoever works on it says
-//! so with each step, under a number; who is not heard of is followed by another, with the
-//! next number, who begins from the first receipt: all that was claimed stays claimed, and
-//! nothing is summed up but what one attempt has seen from beginning to end.
+//! stand that can still change, and no other one of the gate may be under way: what is free at
+//! one depends on what others have given. It claims its receipts, each of which is part of one
+//! settlement at a time, and then goes through them in the order in which they were made
+//! ([`run`]). Whoever works on it says so now and then, under a number; who is not heard of is
+//! followed by another, with the next number, who begins from the first receipt: all that was
+//! claimed stays claimed, and nothing is summed up but what one attempt has seen from beginning
+//! to end.
 
+mod allowances;
 mod claim;
+mod known;
 mod list;
 mod period;
 mod records;
@@ -17,10 +21,10 @@ mod summary;
 mod sums;
 mod verify;
 
-pub(crate) use claim::late;
+pub(crate) use claim::{forget, late};
 pub use list::{Wanted, list};
 pub(crate) use period::{DAY_MS, date};
-pub use period::{Period, PeriodType, day, month_of};
+pub use period::{Period, PeriodType, day};
 pub use records::lines;
 pub(crate) use records::receipts_as;
 pub use status::Status;
@@ -33,6 +37,7 @@ use crate::time::now_ms;
 use anyhow::{Context, Result, anyhow};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A settlement as it is stored, under way or done.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub struct Settlement {
     pub gate_id: String,
     /// The agent; `None` for all.
     pub agent_id: Option<String>,
+    /// The issuer of that agent, if it is known.
+    pub issuer_id: Option<String>,
     /// The period.
     pub period: Period,
     /// `running`, `failed`, or one of [`Status`].
@@ -53,7 +60,7 @@ pub struct Settlement {
     pub created_at: i64,
     /// The API key that asked for it.
     pub created_by: String,
-    /// Who works on it, counted up by whoever takes over.
+    /// Who works on it, counted up by whoever takes over; 0 until somebody does.
     pub attempt: i64,
     /// When that was last heard of.
     pub seen_at: i64,
@@ -74,7 +81,7 @@ const SILENT_MS: i64 = 30_000;
 macro_rules! select_settlements {
     ($rest:expr) => {
         concat!(
-            "SELECT settlement_id, run_id, gate_id, agent_id, period_type, period_start, period_end, \
+            "SELECT settlement_id, run_id, gate_id, agent_id, issuer_id, period_type, period_start, period_end, \
              begins_at, ends_at, status, created_at, created_by, attempt, seen_at, claimed, verified, \
              failure, summary FROM settlements ",
             $rest
@@ -95,6 +102,7 @@ impl Settlement {
             run_id: row.try_get("run_id")?,
             gate_id: row.try_get("gate_id")?,
             agent_id: row.try_get("agent_id")?,
+            issuer_id: row.try_get("issuer_id")?,
             period: Period {
                 of: PeriodType::named(&of).context("a settlement's period is unreadable")?,
                 start: row.try_get("period_start")?,
@@ -127,94 +135,184 @@ impl Settlement {
 const RUNNING: &str = "running";
 const FAILED: &str = "failed";
 
+/// What is to be settled.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The gate.
+    pub gate_id: String,
+    /// The agent; `None` for all.
+    pub agent_id: Option<String>,
+    /// The issuer of that agent.
+    pub issuer_id: Option<String>,
+    /// The period.
+    pub period: Period,
+}
+
 /// What [`begin`] found or made.
 #[derive(Debug)]
 pub struct Begun {
     /// The settlement.
     pub settlement: Settlement,
-    /// Whether the caller is to work on it: it is new, or its worker is gone.
-    pub is_mine: bool,
+    /// Leave for the caller to work on it: it is new, or its worker is gone.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Begins a settlement; or joins the one of the very same period that is under way.
+/// Begins a settlement; or joins the very same one that is under way. Where this process works on
+/// as many as it may, it waits.
 ///
 /// # Errors
-/// 404 for no gate; 422 for a period that is not over; 409 where it overlaps a settlement
-/// that is not void.
-pub async fn begin(
-    tx: &mut Tx,
-    gate_id: &str,
-    agent_id: Option<&str>,
-    period: Period,
-    caller: &str,
-) -> ApiResult<Begun> {
+/// 404 for no gate; 422 for a period that is not over, or an agent's id that two issuers have
+/// given; 409 where another settlement of the gate is under way, where it overlaps one that is not
+/// void or paid, or where all is part of those that are paid.
+pub async fn begin(tx: &mut Tx, app: &App, asked: Asked, caller: &str) -> ApiResult<Begun> {
     let now = now_ms();
-    period.must_be_over(now)?;
+    asked.period.must_be_over(now)?;
     // Whoever settles for the gate at the same time waits here. A deleted gate is settled too.
     let held = sqlx::query("UPDATE gates SET name = name WHERE gate_id = $1")
-        .bind(gate_id)
+        .bind(&asked.gate_id)
         .execute(&mut **tx)
         .await?;
     if held.rows_affected() == 0 {
-        return Err(ApiError::not_found("gate", gate_id));
+        return Err(ApiError::not_found("gate", &asked.gate_id));
     }
-    let rows = sqlx::query(select_settlements!(
-        "WHERE gate_id = $1 AND begins_at < $2 AND ends_at > $3 AND status <> 'void' AND status <> 'failed'"
-    ))
-    .bind(gate_id)
-    .bind(period.ends_at)
-    .bind(period.begins_at)
-    .fetch_all(&mut **tx)
-    .await?;
-    for row in &rows {
-        let other = Settlement::read(row)?;
-        let same_agent = other.agent_id.as_deref() == agent_id;
-        if !same_agent && other.agent_id.is_some() && agent_id.is_some() {
-            continue;
+    let running = sqlx::query(select_settlements!("WHERE gate_id = $1 AND status = 'running'"))
+        .bind(&asked.gate_id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    if let Some(row) = running {
+        let running = Settlement::read(&row)?;
+        if !running.is_of(&asked) {
+            return Err(another_runs(&running));
         }
-        if !(same_agent && other.is_running() && other.period == period) {
-            return Err(overlap(&other));
-        }
-        let is_mine = other.is_silent();
-        let settlement = if is_mine { take_over(tx, other).await? } else { other };
-        return Ok(Begun { settlement, is_mine });
+        let permit = if running.is_silent() { run::permit(app) } else { None };
+        let settlement = if permit.is_some() { take_over(tx, running).await? } else { running };
+        return Ok(Begun { settlement, permit });
     }
-    let settlement = Settlement {
+    let issuer_id = one_issuer(tx, &asked).await?;
+    let mut settlement = Settlement {
         id: format!("stl_{}", uuid::Uuid::new_v4().simple()),
         run_id: format!("run_{}", uuid::Uuid::new_v4().simple()),
-        gate_id: gate_id.to_owned(),
-        agent_id: agent_id.map(str::to_owned),
-        period,
+        gate_id: asked.gate_id,
+        agent_id: asked.agent_id,
+        issuer_id,
+        period: asked.period,
         status: RUNNING.to_owned(),
         created_at: now,
         created_by: caller.to_owned(),
-        attempt: 1,
-        seen_at: now,
+        attempt: 0,
+        seen_at: 0,
         claimed: 0,
         verified: 0,
         failure: None,
         summary: None,
     };
+    must_be_open(tx, &settlement).await?;
+    let permit = run::permit(app);
+    if permit.is_some() {
+        (settlement.attempt, settlement.seen_at) = (1, now);
+    }
     insert(tx, &settlement).await?;
-    Ok(Begun { settlement, is_mine: true })
+    Ok(Begun { settlement, permit })
 }
 
-fn overlap(other: &Settlement) -> ApiError {
-    let (id, status, start, end) = (&other.id, &other.status, &other.period.start, &other.period.end);
-    let whose = other.agent_id.as_ref().map_or(String::new(), |agent| format!(" for {agent}"));
-    let message = format!(
-        "period_start: {id}{whose}, from {start} to {end}, overlaps and is {status}: void it to settle again"
-    );
-    let mut error = ApiError::new(axum::http::StatusCode::CONFLICT, "period_overlaps", message);
+impl Settlement {
+    fn is_of(&self, asked: &Asked) -> bool {
+        let same_issuer = asked.issuer_id.is_none() || asked.issuer_id == self.issuer_id;
+        self.agent_id == asked.agent_id && same_issuer && self.period == asked.period
+    }
+
+    /// Whether no receipt can be of both.
+    fn is_apart(&self, other: &Settlement) -> bool {
+        let differ = |one: &Option<String>, other: &Option<String>| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        };
+        differ(&self.agent_id, &other.agent_id) || differ(&self.issuer_id, &other.issuer_id)
+    }
+}
+
+/// The issuer of the agent that is to be settled: an id is one agent's at one issuer alone.
+async fn one_issuer(tx: &mut Tx, asked: &Asked) -> ApiResult<Option<String>> {
+    let Some(agent_id) = asked.agent_id.as_ref().filter(|_| asked.issuer_id.is_none()) else {
+        return Ok(asked.issuer_id.clone());
+    };
+    let issuers: Vec<(String,)> = sqlx::query_as(
+        "SELECT DISTINCT issuer_id FROM receipts WHERE gate_id = $1 AND agent_id = $2 \
+         AND issued_at >= $3 AND issued_at < $4 ORDER BY issuer_id LIMIT 2",
+    )
+    .bind(&asked.gate_id)
+    .bind(agent_id)
+    .bind(asked.period.begins_at)
+    .bind(asked.period.ends_at)
+    .fetch_all(&mut **tx)
+    .await?;
+    match issuers.as_slice() {
+        [(one,), (other,)] => {
+            let problem = format!("is missing: {one} and {other} each have an agent of this id");
+            Err(ApiError::invalid("issuer_id", problem))
+        }
+        issuers => Ok(issuers.first().map(|(issuer,)| issuer.clone())),
+    }
+}
+
+/// That no receipt of a settlement that is to begin can be part of one that may still change, and
+/// that something is left where all others are paid.
+async fn must_be_open(tx: &mut Tx, new: &Settlement) -> ApiResult<()> {
+    let rows = sqlx::query(select_settlements!(
+        "WHERE gate_id = $1 AND begins_at < $2 AND ends_at > $3 AND status <> 'void' AND status <> 'failed'"
+    ))
+    .bind(&new.gate_id)
+    .bind(new.period.ends_at)
+    .bind(new.period.begins_at)
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut paid = None;
+    for row in &rows {
+        let other = Settlement::read(row)?;
+        if other.is_apart(new) {
+            continue;
+        }
+        if other.status != Status::Paid.name() {
+            let message = format!("{}: void it to settle again", other.in_words("overlaps and is"));
+            return Err(conflict("period_overlaps", message));
+        }
+        paid = Some(other);
+    }
+    match paid {
+        Some(paid) if claim::late(tx, new, 1).await? == 0 => {
+            let message = format!("{}, and no receipt has come since", paid.in_words("overlaps and is"));
+            Err(conflict("period_settled", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Settlement {
+    fn in_words(&self, is: &str) -> String {
+        let (id, status, start, end) = (&self.id, &self.status, &self.period.start, &self.period.end);
+        let whose = self.agent_id.as_ref().map_or(String::new(), |agent| format!(" for {agent}"));
+        format!("period_start: {id}{whose}, from {start} to {end}, {is} {status}")
+    }
+}
+
+fn conflict(code: &'static str, message: String) -> ApiError {
+    let mut error = ApiError::new(axum::http::StatusCode::CONFLICT, code, message);
     error.field = Some("period_start".to_owned());
     error
+}
+
+/// One at a time: what is free at one depends on what others have given.
+fn another_runs(running: &Settlement) -> ApiError {
+    let (run, start, end) = (&running.run_id, &running.period.start, &running.period.end);
+    let message = format!("{run} of this gate, from {start} to {end}, is under way: wait until it is done");
+    ApiError::new(axum::http::StatusCode::CONFLICT, "settlement_running", message)
 }
 
 async fn insert(tx: &mut Tx, new: &Settlement) -> ApiResult<()> {
     sqlx::query(
         "INSERT INTO settlements (settlement_id, run_id, gate_id, agent_id, period_type, period_start, \
-         period_end, begins_at, ends_at, status, created_at, created_by, attempt, seen_at, claimed, verified) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0)",
+         period_end, begins_at, ends_at, status, created_at, created_by, attempt, seen_at, claimed, verified, \
+         issuer_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, $15)",
     )
     .bind(&new.id)
     .bind(&new.run_id)
@@ -230,6 +328,7 @@ async fn insert(tx: &mut Tx, new: &Settlement) -> ApiResult<()> {
     .bind(&new.created_by)
     .bind(new.attempt)
     .bind(new.seen_at)
+    .bind(&new.issuer_id)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -248,17 +347,20 @@ async fn take_over(tx: &mut Tx, settlement: Settlement) -> ApiResult<Settlement>
     Ok(Settlement { attempt: row.0, ..settlement })
 }
 
-/// Takes over what nobody works on any more.
+/// Takes over what nobody works on, as far as this process has permits.
 ///
 /// # Errors
 /// No database.
 pub async fn resume(app: &App) -> Result<()> {
-    let rows: Vec<(String,)> =
-        sqlx::query_as("SELECT settlement_id FROM settlements WHERE status = 'running' AND seen_at < $1")
-            .bind(now_ms().saturating_sub(SILENT_MS))
-            .fetch_all(app.db.pool())
-            .await?;
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "SELECT settlement_id FROM settlements WHERE status = 'running' AND seen_at < $1 \
+         ORDER BY created_at LIMIT 100",
+    )
+    .bind(now_ms().saturating_sub(SILENT_MS))
+    .fetch_all(app.db.pool())
+    .await?;
     for (id,) in rows {
+        let Some(permit) = run::permit(app) else { return Ok(()) };
         let mut tx = app.db.write().await?;
         sqlx::query("UPDATE settlements SET status = status WHERE settlement_id = $1")
             .bind(&id)
@@ -268,8 +370,8 @@ pub async fn resume(app: &App) -> Result<()> {
         if let Some(settlement) = found.filter(Settlement::is_silent) {
             let taken = take_over(&mut tx, settlement).await.map_err(|error| anyhow!(error.message))?;
             tx.commit().await?;
-            tracing::warn!(settlement = taken.id, attempt = taken.attempt, "a settlement is taken over");
-            run::spawn(app, taken);
+            tracing::info!(settlement = taken.id, attempt = taken.attempt, "a settlement is taken over");
+            run::spawn(app, taken, permit);
         }
     }
     Ok(())
@@ -320,9 +422,6 @@ pub async fn change(tx: &mut Tx, id: &str, next: Status, caller: &str) -> ApiRes
         .execute(&mut **tx)
         .await?;
     noted(tx, id, next, caller).await?;
-    if next == Status::Void {
-        claim::release(tx, &found).await?;
-    }
     Ok(Settlement { status: next.name().to_owned(), ..found })
 }
 
@@ -337,19 +436,20 @@ pub struct Change {
     pub actor: String,
 }
 
-/// How a settlement's status came to be, the first first. It has no circles longer than a
-/// dispute, so that these are few.
+/// How a settlement's status came to be, the first first: the last thousand changes, as a dispute
+/// can go on.
 ///
 /// # Errors
 /// No database.
 pub async fn changes(tx: &mut Tx, id: &str) -> ApiResult<Vec<Change>> {
     let rows: Vec<(String, i64, String)> = sqlx::query_as(
-        "SELECT status, at, actor FROM settlement_changes WHERE settlement_id = $1 ORDER BY number LIMIT 1000",
+        "SELECT status, at, actor FROM settlement_changes WHERE settlement_id = $1 \
+         ORDER BY number DESC LIMIT 1000",
     )
     .bind(id)
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(|(status, at, actor)| Change { status, at, actor }).collect())
+    Ok(rows.into_iter().rev().map(|(status, at, actor)| Change { status, at, actor }).collect())
 }
 
 async fn noted(tx: &mut Tx, id: &str, status: Status, actor: &str) -> ApiResult<()> {
