@@ -3,7 +3,7 @@
 
 -- Receipts, with the text that each agent signed. They are never changed.
 CREATE TABLE receipts (
-    receipt_id TEXT PRIMARY KEY,
+    receipt_id TEXT NOT NULL,
     gate_id TEXT NOT NULL REFERENCES gates (gate_id),
     agent_id TEXT NOT NULL,
     issuer_id TEXT NOT NULL,
@@ -23,14 +23,19 @@ CREATE TABLE receipts (
     -- the very text, with its signature, and the key that it is by
     text TEXT NOT NULL,
     key_id TEXT NOT NULL,
-    -- what the agent signed
+    -- what the agent signed, and its hash: it pays for one receipt
     base TEXT NOT NULL,
+    base_sha256 TEXT NOT NULL,
     -- where its record stands in the gate's log
-    log_index BIGINT NOT NULL
+    log_index BIGINT NOT NULL,
+    -- a gate chooses its ids
+    PRIMARY KEY (gate_id, receipt_id)
 );
 -- With all that compliance is worked out from, so that no text is read for it.
 CREATE INDEX receipts_by_gate ON receipts (gate_id, issued_at, receipt_id, action, outcome, catalog_version);
-CREATE INDEX receipts_by_passport ON receipts (passport_id, action, issued_at);
+CREATE INDEX receipts_by_agent ON receipts (gate_id, agent_id, issued_at, receipt_id);
+CREATE INDEX receipts_by_base ON receipts (gate_id, base_sha256);
+CREATE INDEX receipts_by_id ON receipts (receipt_id);
 
 -- What agents have signed for uses outside a gate, for as long as they could sign it again.
 CREATE TABLE consumption_nonces (
@@ -49,6 +54,8 @@ CREATE TABLE settlements (
     gate_id TEXT NOT NULL REFERENCES gates (gate_id),
     -- null: of all agents
     agent_id TEXT,
+    -- of that agent
+    issuer_id TEXT,
     period_type TEXT NOT NULL,
     -- the first day and the last, as YYYY-MM-DD
     period_start TEXT NOT NULL,
@@ -73,14 +80,20 @@ CREATE TABLE settlements (
 CREATE INDEX settlements_by_gate ON settlements (gate_id, begins_at);
 CREATE INDEX settlements_by_status ON settlements (status, seen_at);
 
--- Which settlement a receipt is part of: one at a time. It is found by its receipt: those of a
--- settlement are looked for among the receipts of its gate and period.
+-- Which settlement a receipt is part of: one at a time. What a void or a failed one has is
+-- nobody's: another takes it over, or upkeep deletes it.
 CREATE TABLE settled_receipts (
-    receipt_id TEXT PRIMARY KEY,
+    gate_id TEXT NOT NULL,
+    receipt_id TEXT NOT NULL,
     settlement_id TEXT NOT NULL,
     -- null: charged as the receipt says. Else free, subscription, or why it is excluded
-    mark TEXT
+    mark TEXT,
+    -- of which allowance a free one is, and of which month a subscription's is: a hash
+    allowance TEXT,
+    PRIMARY KEY (gate_id, receipt_id)
 );
+CREATE INDEX settled_receipts_by_settlement ON settled_receipts (settlement_id);
+CREATE INDEX settled_receipts_by_allowance ON settled_receipts (allowance) WHERE allowance IS NOT NULL;
 
 -- How the status of a settlement came to be.
 CREATE TABLE settlement_changes (

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use portcullis_core::capiscio::is_https_origin;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What handlers work with: one for the process, cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,9 +39,14 @@ pub struct App {
     pub spend: Arc<Spend>,
     /// Who follows decisions as they are recorded.
     pub followers: Arc<Followers>,
+    /// Leave to settle: each run takes all cores and some hundred megabytes.
+    pub settling: Arc<Semaphore>,
     /// What reaches hosts of others.
     pub outside: Fetcher,
 }
+
+/// Settlements that are worked on at once.
+const MOST_SETTLING: usize = 2;
 
 impl App {
     /// Opens everything, and makes the service's own keys if it has none.
@@ -77,6 +83,7 @@ impl App {
             nonces,
             spend,
             followers: Arc::default(),
+            settling: Arc::new(Semaphore::new(MOST_SETTLING)),
             outside,
         })
     }

@@ -12,11 +12,11 @@ mod common;
 
 use common::Bench;
 use common::metering::{Offer, Shop, at, bring, publish};
-use common::passports::agent;
+use common::passports::{agent, draft};
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::json::{self, Limits, canonical_text};
-use portcullis_core::modei::CatalogPin;
-use portcullis_core::receipt::{Outcome, Receipt, SignedReceipt};
+use portcullis_core::modei::{self, CatalogPin, Issuer, RootKind};
+use portcullis_core::receipt::{Outcome, ProofForm, Receipt, SignedReceipt};
 use portcullis_core::{PublicKey, base64, sha256};
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
@@ -36,6 +36,16 @@ on_every_database!(
     a_settlement_whose_worker_was_killed_is_completed_by_the_next,
     a_worker_that_was_followed_ends_and_callers_are_told_how_far_it_is,
     one_agent_is_settled_apart_from_the_others,
+    an_agents_id_is_of_one_issuer_and_passports_are_of_their_agents,
+    delegates_share_the_allowance_of_their_root_and_nobody_else_has_it,
+    what_the_agent_signed_once_pays_for_one_receipt,
+    what_came_after_a_settlement_was_paid_is_settled_by_another,
+    ids_of_receipts_are_their_gates_own,
+    what_breaks_off_again_and_again_is_given_up_and_can_be_settled_anew,
+    no_more_than_two_settlements_are_worked_on_at_once,
+    what_a_void_settlement_had_is_deleted_in_time_and_its_records_break_off,
+    lists_are_short_and_counts_are_bounded,
+    whatever_overlaps_and_is_asked_for_at_once_no_receipt_is_settled_twice,
     promised_uptime_is_judged_by_version_and_period,
 );
 
@@ -181,7 +191,7 @@ fn a_month_is_settled_by_receipts_that_add_up_to_what_is_signed(database: Option
     let mut calls = std::collections::HashMap::<(String, String), u64>::new();
     let mut months = std::collections::HashSet::new();
     let (mut cost, mut fee, mut count) = (0, 0, 0);
-    for receipt in wanted {
+    for receipt in wanted.into_iter().filter(|one| one.issued_at >= from && one.issued_at < to) {
         let offer = ALL.iter().find(|offer| offer.action == receipt.action).unwrap();
         let place = (receipt.agent.passport_id.clone(), receipt.action.clone());
         let mut cents = receipt.charge.total_cents();
@@ -197,11 +207,9 @@ fn a_month_is_settled_by_receipts_that_add_up_to_what_is_signed(database: Option
         } else {
             assert_eq!(cents, 0);
         }
-        if receipt.issued_at >= from && receipt.issued_at < to {
-            cost += cents;
-            fee += (cents * offer.fee).div_ceil(10_000);
-            count += 1;
-        }
+        cost += cents;
+        fee += (cents * offer.fee).div_ceil(10_000);
+        count += 1;
     }
     assert!(cost > 0 && count > 200, "{count}");
     assert_eq!(summary["total_cost_cents"], cost);
@@ -272,20 +280,30 @@ fn free_calls_and_months_are_charged_once_and_in_order_of_time(database: Option<
         let (status, summary) = settle(&bench, "weekly", start, end);
         assert_eq!(status, 201, "{summary}");
         let lines = verified(&bench, &summary);
-        lines
+        let told = lines
             .iter()
             .map(|line| format!("{}:{}", line["mark"].as_str().unwrap_or("-"), line["charged_cents"]))
-            .collect::<Vec<_>>()
+            .collect::<Vec<_>>();
+        (told, summary["id"].as_str().unwrap().to_owned())
     };
-    // Whichever week is settled first, the calls before it count.
+    // What nobody has settled has used nothing up.
+    let (told, turn) = marks("2025-03-31", "2025-04-06");
+    assert_eq!(told, ["-:0", "free:0", "subscription:901", "subscription:901", "-:0"]);
+    assert_eq!(marks("2025-04-07", "2025-04-13").0, ["-:0"], "April is paid");
+    let (told, before) = marks("2025-03-24", "2025-03-30");
+    assert_eq!(told, ["-:0"], "the free call is given, and March is paid");
+    assert_eq!(marks("2025-03-10", "2025-03-16").0, ["-:0", "free:0", "free:0", "free:0"]);
+    assert_eq!(marks("2025-03-03", "2025-03-09").0, ["-:11"]);
+    // What is void has given nothing.
+    for id in [turn, before] {
+        let path = format!("/api/billing/{id}/status");
+        assert_eq!(bench.call("POST", &path, Some(json!({"status": "void"}))).0, 200);
+    }
+    assert_eq!(marks("2025-03-24", "2025-03-30").0, ["free:0"]);
     assert_eq!(
-        marks("2025-03-31", "2025-04-06"),
+        marks("2025-03-31", "2025-04-06").0,
         ["-:0", "subscription:901", "-:0", "subscription:901", "-:0"]
     );
-    assert_eq!(marks("2025-04-07", "2025-04-13"), ["-:0"], "April is paid");
-    assert_eq!(marks("2025-03-24", "2025-03-30"), ["free:0"]);
-    assert_eq!(marks("2025-03-10", "2025-03-16"), ["-:0", "free:0", "free:0", "-:11"]);
-    assert_eq!(marks("2025-03-03", "2025-03-09"), ["free:0"]);
 }
 
 fn what_does_not_verify_is_left_out_and_counted_by_what_is_wrong(database: Option<&str>) {
@@ -333,7 +351,7 @@ fn what_does_not_verify_is_left_out_and_counted_by_what_is_wrong(database: Optio
     let summary = march(&bench);
     let wrong = json!({
         "base_mismatch": 1, "row_mismatch": 3, "signature_invalid": 1, "charge_wrong": 1, "receipt_malformed": 1,
-        "proof_invalid": 2, "terms_mismatch": 2,
+        "proof_invalid": 2, "terms_mismatch": 1, "proof_mismatch": 1,
     });
     assert_eq!(summary["exclusion_breakdown"], wrong);
     assert_eq!((&summary["verified_count"], &summary["excluded_count"]), (&json!(5), &json!(11)));
@@ -557,14 +575,22 @@ fn those_that_settle_at_once_at_two_instances_make_one_settlement(database: Opti
     assert!(made.iter().all(|(status, _)| [201, 409].contains(status)));
     let listed = bench.call("GET", "/api/billing", None).1;
     assert_eq!((&listed["total"], &listed["settlements"][0]["total_cost_cents"]), (&json!(1), &json!(2500)));
-    assert_eq!(verified(&bench, &listed["settlements"][0]).len(), 500);
+    let id = listed["settlements"][0]["id"].as_str().unwrap();
+    assert_eq!(verified(&bench, &bench.call("GET", &format!("/api/billing/{id}"), None).1).len(), 500);
     // Others that overlap it, at both, and those that do not.
     let days = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8)
             .map(|index| {
                 let service = if index % 2 == 0 { &bench.service } else { &second };
                 let day = format!("2025-04-0{}", index / 2 + 1);
-                scope.spawn(move || settle_at(service, json!({"gate_id": "gate_a", "period_type": "daily", "period_start": day, "period_end": day})).0)
+                let asked = json!({"gate_id": "gate_a", "period_type": "daily", "period_start": day, "period_end": day});
+                scope.spawn(move || loop {
+                    // A gate has one under way at a time.
+                    let (status, answer) = settle_at(service, asked.clone());
+                    if answer["code"] != "settlement_running" {
+                        return status;
+                    }
+                })
             })
             .collect();
         calls.into_iter().map(|call| call.join().unwrap()).filter(|status| *status == 201).count()
@@ -682,6 +708,391 @@ fn one_agent_is_settled_apart_from_the_others(database: Option<&str>) {
     }
     assert_eq!(of(None).0, 409);
     assert_eq!(bench.call("GET", "/api/billing?agent_id=agent-2", None).1["total"], 1);
+}
+
+fn an_agents_id_is_of_one_issuer_and_passports_are_of_their_agents(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let day = at("2025-03-04T00:00:00Z");
+    let one = |passport: &str| shop.used((passport, 1), SEARCH.action, Outcome::Success, 1, day);
+    let mut other_issuer = one(&passport);
+    other_issuer.0.agent.issuer_id = "gate_b".to_owned();
+    // The agent's word says nothing of these, so that they count as the service knows them.
+    let mut other_agent = one(&passport);
+    other_agent.0.agent.agent_id = "agent-2".to_owned();
+    let mut other_key = shop.used((&passport, 2), SEARCH.action, Outcome::Success, 1, day);
+    other_key.0.agent.agent_id = "agent-1".to_owned();
+    bring(&mut lane, &[one(&passport), other_issuer, other_agent, other_key, one("pp_none")]);
+    let of = |agent: Value, issuer: Value| {
+        settle_at(
+            &bench.service,
+            json!({"gate_id": "gate_a", "period_type": "monthly", "period_start": "2025-03-01",
+            "period_end": "2025-03-31", "agent_id": agent, "issuer_id": issuer}),
+        )
+    };
+    for (agent, issuer) in [(json!("agent-1"), Value::Null), (Value::Null, json!("gate_a"))] {
+        let (status, answer) = of(agent, issuer);
+        assert_eq!((status, &answer["field"]), (422, &json!("issuer_id")), "{answer}");
+    }
+    let (status, summary) = of(json!("agent-1"), json!("gate_a"));
+    assert_eq!((status, &summary["issuer_id"]), (201, &json!("gate_a")), "{summary}");
+    assert_eq!(summary["exclusion_breakdown"], json!({"proof_mismatch": 1, "passport_unknown": 1}));
+    assert_eq!((&summary["total_cost_cents"], verified(&bench, &summary).len()), (&json!(5), 3));
+    let (status, summary) = of(json!("agent-1"), json!("gate_b"));
+    assert_eq!((status, &summary["exclusion_breakdown"]), (201, &json!({"proof_mismatch": 1})), "{summary}");
+    let (status, summary) = of(json!("agent-2"), Value::Null);
+    assert_eq!((status, &summary["issuer_id"]), (201, &json!("gate_a")), "{summary}");
+    assert_eq!(summary["exclusion_breakdown"], json!({"proof_mismatch": 1}));
+}
+
+/// The use of an agent that has signed a request with this passport.
+fn requested(shop: &Shop, passport: &modei::Signed, number: u8, when: i64) -> Used {
+    let (mut receipt, _) = shop.used(
+        ("", number),
+        FREE.action,
+        Outcome::Success,
+        1,
+        at("2025-03-04T00:00:00Z").plus_millis(when),
+    );
+    let envelope: Value = serde_json::from_str(&passport.to_json()).unwrap();
+    let text =
+        |path: &str| envelope["passport_json"].pointer(path).and_then(Value::as_str).map(str::to_owned);
+    receipt.agent.passport_id = text("/passport_id").unwrap();
+    receipt.agent.agent_id = text("/identity/agent_id").unwrap();
+    let root = "/provenance/delegation_chain/0/passport_json/provenance/issuer/id";
+    receipt.agent.issuer_id = text(root).or_else(|| text("/provenance/issuer/id")).unwrap();
+    let base = format!(
+        "\"@method\": GET\n\"agent-passport\": :{}:\n\"@signature-params\": (\"@method\" \"agent-passport\");\
+         created={};nonce=\"{}\";keyid=\"{}\";alg=\"ed25519\";tag=\"agent-proof\"",
+        base64::encode(passport.to_json().as_bytes()),
+        receipt.proof.created.as_millis().div_euclid(1000),
+        receipt.proof.nonce,
+        receipt.agent.agent_id
+    );
+    receipt.proof.form = ProofForm::Rfc9421;
+    receipt.proof.base_sha256 = sha256(base.as_bytes());
+    receipt.proof.signature = agent(number).sign(base.as_bytes());
+    (receipt, base)
+}
+
+fn delegates_share_the_allowance_of_their_root_and_nobody_else_has_it(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[FREE]);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let issued = |issuer: &str, pin: &CatalogPin| {
+        let by = Issuer {
+            kind: RootKind::Gate,
+            id: issuer.to_owned(),
+            key_id: "gk_1".to_owned(),
+            gate_id: Some(issuer.to_owned()),
+        };
+        let draft = draft("pp_root", &[FREE.action]);
+        modei::issue_pinned(&agent(9), &by, "agent-1", &agent(1).public_key(), &draft, Some(pin))
+    };
+    let root = issued("gate_a", &shop.pin);
+    let child = |number: u8| {
+        let mut draft = draft(&format!("pp_{number}"), &[FREE.action]);
+        draft.expires_at = draft.expires_at.plus_millis(-60_000);
+        modei::delegate(&root, &agent(1), &agent(number).public_key(), &draft).unwrap()
+    };
+    bring(
+        &mut lane,
+        &[
+            requested(&shop, &root, 1, 1000),
+            requested(&shop, &child(2), 2, 2000),
+            requested(&shop, &child(3), 3, 3000),
+            requested(&shop, &child(3), 3, 4000),
+            // Another's passport that has the same id.
+            requested(&shop, &issued("gate_b", &shop.pin), 1, 5000),
+            requested(&shop, &issued("gate_a", &CatalogPin { version: 2, ..shop.pin.clone() }), 1, 6000),
+        ],
+    );
+    let summary = march(&bench);
+    let marks: Vec<_> = verified(&bench, &summary).iter().map(|line| line["mark"].clone()).collect();
+    assert_eq!(json!(marks), json!(["free", "free", "free", null, "free", "proof_mismatch"]));
+    assert_eq!(summary["total_cost_cents"], 11);
+}
+
+fn what_the_agent_signed_once_pays_for_one_receipt(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let first = shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, at("2025-03-04T00:00:00Z"));
+    let again = |when: &str| {
+        let mut again = first.clone();
+        (again.0.id, again.0.issued_at) = (common::metering::unique(), at(when));
+        again
+    };
+    bring(&mut lane, &[again("2025-03-04T00:00:01Z"), first.clone(), again("2025-03-05T00:00:00Z")]);
+    let day = |day: &str| {
+        let (status, summary) = settle(&bench, "daily", day, day);
+        assert_eq!(status, 201, "{summary}");
+        verified(&bench, &summary);
+        (summary["total_cost_cents"].clone(), summary["exclusion_breakdown"].clone())
+    };
+    let used = json!({"proof_used": 1});
+    // Whether the first is settled or not.
+    assert_eq!(day("2025-03-05"), (json!(0), used.clone()));
+    assert_eq!(day("2025-03-04"), (json!(5), used.clone()));
+    // One that comes late, and says that it was made before.
+    bring(&mut lane, &[again("2025-03-03T00:00:00Z")]);
+    assert_eq!(day("2025-03-03"), (json!(0), used));
+}
+
+fn what_came_after_a_settlement_was_paid_is_settled_by_another(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH, FREE]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let one = |action, when: &str| shop.used((&passport, 1), action, Outcome::Success, 1, at(when));
+    bring(&mut lane, &[one(SEARCH.action, "2025-03-04T00:00:00Z"), one(FREE.action, "2025-03-04T00:00:00Z")]);
+    let first = march(&bench);
+    let become_ = |id: &Value, status: &str| {
+        let path = format!("/api/billing/{}/status", id.as_str().unwrap());
+        assert_eq!(bench.call("POST", &path, Some(json!({"status": status}))).0, 200);
+    };
+    let refused = || {
+        let (status, answer) = settle(&bench, "monthly", "2025-03-01", "2025-03-31");
+        (status, answer["code"].as_str().unwrap().to_owned(), answer["field"].clone())
+    };
+    let overlaps = || (409, "period_overlaps".to_owned(), json!("period_start"));
+    assert_eq!(refused(), overlaps());
+    become_(&first["id"], "invoiced");
+    assert_eq!(refused(), overlaps());
+    become_(&first["id"], "paid");
+    assert_eq!(refused(), (409, "period_settled".to_owned(), json!("period_start")));
+    let late: Vec<Used> = (1..5).map(|day| one(FREE.action, &format!("2025-03-0{day}T01:00:00Z"))).collect();
+    bring(&mut lane, &late);
+    let second = march(&bench);
+    let marks: Vec<_> = verified(&bench, &second).iter().map(|line| line["mark"].clone()).collect();
+    assert_eq!(json!(marks), json!(["free", "free", null, null]), "one was free before");
+    assert_eq!(second["total_cost_cents"], 22);
+    assert_eq!(refused(), overlaps());
+}
+
+fn ids_of_receipts_are_their_gates_own(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shops = [("gate_a", 1), ("gate_b", 2)].map(|(id, seed)| Shop::open(&bench, id, seed, &[SEARCH]));
+    let day = at("2025-03-04T00:00:00Z");
+    let id = common::metering::unique();
+    for shop in &shops {
+        let passport = shop.issue(&bench, 1);
+        let mut used = shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, day);
+        used.0.id = id;
+        // No batch is held up by what a settlement leaves out.
+        let mut strange = shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, day.plus_millis(1));
+        strange.1.push('\0');
+        strange.0.proof.base_sha256 = sha256(strange.1.as_bytes());
+        bring(&mut shop.gate.lane(bench.service.address, 1), &[used, strange]);
+    }
+    let path = format!("/api/receipts/rcpt_{}", portcullis_core::live::hex(&id));
+    let (status, answer) = bench.call("GET", &path, None);
+    assert_eq!((status, &answer["code"]), (409, &json!("receipt_ambiguous")), "{answer}");
+    for gate in ["gate_a", "gate_b"] {
+        let (status, receipt) = bench.call("GET", &format!("{path}?gate_id={gate}"), None);
+        assert_eq!((status, &receipt["gate_id"]), (200, &json!(gate)));
+        let (status, summary) = settle_at(
+            &bench.service,
+            json!({"gate_id": gate, "period_type": "daily", "period_start": "2025-03-04", "period_end": "2025-03-04"}),
+        );
+        assert_eq!((status, &summary["total_cost_cents"]), (201, &json!(5)), "{summary}");
+        assert_eq!(summary["exclusion_breakdown"], json!({"base_mismatch": 1}));
+    }
+    assert_eq!(bench.call("GET", &format!("{path}?gate_id=gate_c"), None).0, 404);
+}
+
+fn what_breaks_off_again_and_again_is_given_up_and_can_be_settled_anew(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    bring(
+        &mut lane,
+        &[shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, at("2025-03-04T00:00:00Z"))],
+    );
+    let id = march(&bench)["id"].as_str().unwrap().to_owned();
+    // As if it had been taken over three times. One that it has claimed is gone.
+    for (attempt, because) in [(4, "receipts that were claimed are missing"), (5, "5 attempts")] {
+        bench.sql(&format!(
+            "UPDATE settlements SET status = 'running', summary = NULL, seen_at = 0, attempt = {attempt} WHERE settlement_id = '{id}'"
+        ));
+        bench.sql(&format!(
+            "INSERT INTO settled_receipts (gate_id, receipt_id, settlement_id) VALUES ('gate_a', 'none-{attempt}', '{id}')"
+        ));
+        let (status, answer) = settle(&bench, "monthly", "2025-03-01", "2025-03-31");
+        assert_eq!((status, &answer["code"]), (422, &json!("settlement_failed")), "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains(because), "{answer}");
+    }
+    let anew = march(&bench);
+    assert_ne!(anew["id"], json!(id));
+    assert_eq!((&anew["total_cost_cents"], verified(&bench, &anew).len()), (&json!(5), 1));
+}
+
+fn no_more_than_two_settlements_are_worked_on_at_once(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let gates = ["gate_a", "gate_b", "gate_c", "gate_d"];
+    for (seed, gate) in (1..).zip(gates) {
+        let shop = Shop::open(&bench, gate, seed, &[SEARCH]);
+        let passport = shop.issue(&bench, 1);
+        many(&bench, &shop, &passport, 1000);
+    }
+    let most = std::thread::scope(|scope| {
+        let calls = gates.map(|gate| {
+            let asked = json!({"gate_id": gate, "period_type": "monthly", "period_start": "2025-03-01", "period_end": "2025-03-31"});
+            let service = &bench.service;
+            scope.spawn(move || settle_at(service, asked))
+        });
+        let mut most = 0;
+        while !calls.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            most = most.max(
+                bench.sql("UPDATE settlements SET run_id = run_id WHERE status = 'running' AND attempt > 0"),
+            );
+        }
+        for call in calls {
+            let (status, summary) = call.join().unwrap();
+            assert_eq!((status, &summary["total_cost_cents"]), (201, &json!(5000)), "{summary}");
+        }
+        most
+    });
+    assert!((1..=2).contains(&most), "{most}");
+}
+
+fn what_a_void_settlement_had_is_deleted_in_time_and_its_records_break_off(database: Option<&str>) {
+    let mut bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    many(&bench, &shop, &passport, 6000);
+    let id = march(&bench)["id"].as_str().unwrap().to_owned();
+    // A reader that is slow: what is under way fills what lies between.
+    let mut stream = TcpStream::connect(bench.service.address).unwrap();
+    let key = bench.service.key.clone();
+    let head = format!(
+        "GET /api/billing/{id}/records HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.read_exact(&mut [0; 1024]).unwrap();
+    let void = format!("/api/billing/{id}/status");
+    assert_eq!(bench.call("POST", &void, Some(json!({"status": "void"}))).0, 200);
+    assert_eq!(bench.sql("UPDATE settled_receipts SET mark = mark"), 6000, "nobody waits for that");
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "the records are no whole settlement's");
+    // Another has half of them before they are deleted.
+    let (status, day) = settle(&bench, "daily", "2025-03-01", "2025-03-01");
+    assert_eq!((status, &day["total_cost_cents"]), (201, &json!(30_000)), "{day}");
+    bench.sql(&format!(
+        "UPDATE settled_receipts SET settlement_id = '{id}' WHERE receipt_id < 'rcpt_0000000000001000'"
+    ));
+    let left =
+        6000 - bench.sql(&format!("UPDATE settled_receipts SET mark = mark WHERE settlement_id = '{id}'"));
+    bench.service.kill();
+    bench.service = bench.control.start_with_key(&key).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while bench.sql("UPDATE settled_receipts SET mark = mark") != left {
+        assert!(Instant::now() < until, "they are not deleted");
+    }
+}
+
+fn lists_are_short_and_counts_are_bounded(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let used = shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, at("2025-03-04T00:00:00Z"));
+    bring(&mut lane, &[used]);
+    let id = march(&bench)["id"].as_str().unwrap().to_owned();
+    let listed = bench.call("GET", "/api/billing", None).1["settlements"][0].clone();
+    assert_eq!(listed["id"], json!(id));
+    assert_eq!((&listed["summary"], &listed["agent_breakdown"]), (&Value::Null, &Value::Null));
+    const COLUMNS: &str = "gate_id, agent_id, issuer_id, passport_id, action, catalog_version, outcome, model, \
+        quantity, unit_cents, fee_basis_points, total_cents, fee_cents, issued_at, received_at, text, key_id, base, \
+        base_sha256, log_index";
+    let numbers = |many: u32| {
+        format!(
+            "WITH RECURSIVE numbered (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbered WHERE i < {many})"
+        )
+    };
+    bench.sql(&format!(
+        "{} INSERT INTO receipts (receipt_id, {COLUMNS}) SELECT 'late-' || CAST(i AS TEXT), {COLUMNS} FROM receipts, numbered",
+        numbers(10_100)
+    ));
+    bench.sql(&format!(
+        "{} INSERT INTO settlement_changes (settlement_id, number, status, at, actor) \
+         SELECT '{id}', i + 1, 'disputed', i, 'key_x' FROM numbered",
+        numbers(1100)
+    ));
+    let told = bench.call("GET", &format!("/api/billing/{id}"), None).1;
+    assert_eq!(told["late_count"], 10_001);
+    let history = told["status_history"].as_array().unwrap();
+    assert_eq!((history.len(), &history[999]["at"]), (1000, &json!("1970-01-01T00:00:01.100Z")));
+}
+
+fn whatever_overlaps_and_is_asked_for_at_once_no_receipt_is_settled_twice(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passports = [1, 2].map(|number| (shop.issue(&bench, number), number));
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let begin = at("2025-03-03T00:00:00Z");
+    let all: Vec<Used> = (0..300_i64)
+        .map(|index| {
+            let (passport, number) = &passports[usize::from(index % 2 == 0)];
+            let when = begin.plus_millis(index * 7 * 3_600_000 / 3);
+            shop.used((passport, *number), SEARCH.action, Outcome::Success, 1, when)
+        })
+        .collect();
+    bring(&mut lane, &all);
+    let mut second = bench.control.clone();
+    [second.address] = xtask::net::free().unwrap();
+    let second = second.start().unwrap();
+    let shapes: Vec<_> = [
+        ("monthly", "2025-03-01", "2025-03-31"),
+        ("weekly", "2025-03-03", "2025-03-09"),
+        ("weekly", "2025-03-10", "2025-03-16"),
+        ("daily", "2025-03-04", "2025-03-04"),
+        ("daily", "2025-03-12", "2025-03-12"),
+    ]
+    .into_iter()
+    .flat_map(|(of, start, end)| {
+        [Value::Null, json!("agent-1"), json!("agent-2")].map(|agent| {
+            json!({"gate_id": "gate_a", "period_type": of, "period_start": start, "period_end": end, "agent_id": agent})
+        })
+    })
+    .collect();
+    // Until each has its answer: done, or refused for one that has its receipts.
+    std::thread::scope(|scope| {
+        for (index, asked) in shapes.into_iter().enumerate() {
+            let service = if index % 2 == 0 { &bench.service } else { &second };
+            scope.spawn(move || {
+                let until = Instant::now() + Duration::from_secs(120);
+                loop {
+                    let (status, answer) = settle_at(service, asked.clone());
+                    match (status, answer["code"].as_str()) {
+                        (201, _) | (409, Some("period_overlaps")) => return,
+                        (409, Some("settlement_running")) => {
+                            assert!(answer["message"].as_str().unwrap().contains("run_"), "{answer}");
+                        }
+                        (202, _) => {}
+                        other => assert_eq!(other, (201, None), "{answer}"),
+                    }
+                    assert!(Instant::now() < until);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let listed = bench.call("GET", "/api/billing?limit=100", None).1;
+    let mut seen = std::collections::HashSet::new();
+    for one in listed["settlements"].as_array().unwrap() {
+        let one = bench.call("GET", &format!("/api/billing/{}", one["id"].as_str().unwrap()), None).1;
+        assert_eq!(one["late_count"], 0, "none of its period is left over");
+        for line in verified(&bench, &one) {
+            assert!(seen.insert(line["receipt"].to_string()), "{line}");
+        }
+    }
+    assert!(!seen.is_empty());
 }
 
 fn promised_uptime_is_judged_by_version_and_period(database: Option<&str>) {

@@ -4,7 +4,9 @@
 use portcullis_core::attestation::Signer;
 use portcullis_core::catalog::{MAX_CENTS, Price, PricingModel};
 use portcullis_core::json::Object;
-use portcullis_core::modei::{CatalogPin, Draft, Issuer, RootKind, issue};
+use portcullis_core::modei::{
+    CatalogPin, Draft, Issuer, RootKind, Signed, delegate, issue_pinned, self_agent_id,
+};
 use portcullis_core::receipt::{
     AgentProof, Charge, Consumer, MAX_QUANTITY, MAX_RECEIPT, Outcome, PopDraft, ProofForm, Rate, Receipt,
     ReceiptError, SignedReceipt, minutes,
@@ -39,7 +41,7 @@ fn receipt(form: ProofForm, base: &str) -> Receipt {
             public_key: agent().public_key(),
         },
         attestation_id: Some("att_abababababababababababababababab".into()),
-        catalog: CatalogPin { version: 1, content_hash: "ab".repeat(32) },
+        catalog: pin(),
         charge: Charge::of(rate(PricingModel::PerCall, 5, 250), Outcome::Success, 1).unwrap(),
         duration_ms: None,
         gate_id: "gate_flights".into(),
@@ -63,33 +65,49 @@ fn read(receipt: &Receipt) -> SignedReceipt {
     SignedReceipt::read(receipt.sign(&signer()).as_bytes()).unwrap()
 }
 
-/// The agent's passport, as a gate that sells flights has issued it.
-fn passport(passport_id: &str) -> String {
-    let draft = Draft {
+fn draft(passport_id: &str, delegation_authority: bool) -> Draft {
+    Draft {
         passport_id: passport_id.into(),
         agent_name: None,
         permissions: vec![("flights:search".into(), Object::default())],
         issued_at: NOW,
         expires_at: NOW.plus_millis(3_600_000),
-        delegation_authority: false,
-    };
+        delegation_authority,
+    }
+}
+
+fn pin() -> CatalogPin {
+    CatalogPin { version: 1, content_hash: "ab".repeat(32) }
+}
+
+/// The agent's passport, as a gate that sells flights has issued it.
+fn passport(passport_id: &str, pin: Option<&CatalogPin>) -> String {
+    let agent = ("agent-001", agent().public_key());
+    base64::encode(issued(passport_id, agent, pin).to_json().as_bytes())
+}
+
+fn issued(passport_id: &str, (agent_id, key): (&str, [u8; 32]), pin: Option<&CatalogPin>) -> Signed {
     let issuer = Issuer {
         kind: RootKind::Gate,
         id: "gate_flights".into(),
         key_id: "gk_1".into(),
         gate_id: Some("gate_flights".into()),
     };
-    let signed = issue(&SecretKey::from_seed([3; 32]), &issuer, "agent-001", &agent().public_key(), &draft);
-    base64::encode(signed.to_json().as_bytes())
+    let draft = draft(passport_id, true);
+    issue_pinned(&SecretKey::from_seed([3; 32]), &issuer, agent_id, &key, &draft, pin)
 }
 
 fn request_base(passport_id: &str) -> String {
+    base_with(&passport(passport_id, Some(&pin())))
+}
+
+fn base_with(passport: &str) -> String {
     [
         "\"@method\": GET",
         "\"@authority\": flights.example",
         "\"@path\": /search",
         "\"@query\": ?to=ZRH",
-        &format!("\"agent-passport\": :{}:", passport(passport_id)),
+        &format!("\"agent-passport\": :{passport}:"),
         &format!(
             "\"@signature-params\": (\"@method\" \"@authority\" \"@path\" \"@query\" \"agent-passport\");\
              created=1771943400;nonce=\"{NONCE}\";keyid=\"agent-001\";alg=\"ed25519\";tag=\"agent-proof\""
@@ -221,6 +239,36 @@ fn the_agents_signature_is_over_a_request_with_its_own_passport() {
     let mut other_key = receipt(ProofForm::Rfc9421, &base);
     other_key.agent.public_key = SecretKey::from_seed([9; 32]).public_key();
     assert_eq!(unsigned_error(&other_key, &base), ReceiptError::ProofMismatch("passport"));
+    let mut other_issuer = receipt(ProofForm::Rfc9421, &base);
+    other_issuer.agent.issuer_id = "gate_hotels".into();
+    assert_eq!(unsigned_error(&other_issuer, &base), ReceiptError::ProofMismatch("passport"));
+}
+
+#[test]
+fn a_price_is_of_the_catalog_that_the_passport_is_pinned_to() {
+    let other_version = CatalogPin { version: 2, ..pin() };
+    let other_hash = CatalogPin { content_hash: "cd".repeat(32), ..pin() };
+    for pin in [None, Some(&other_version), Some(&other_hash)] {
+        let base = base_with(&passport("pp_1", pin));
+        let receipt = receipt(ProofForm::Rfc9421, &base);
+        assert_eq!(unsigned_error(&receipt, &base), ReceiptError::ProofMismatch("catalog"), "{pin:?}");
+    }
+}
+
+#[test]
+fn a_delegated_passport_has_the_root_of_its_chain() {
+    let holder = SecretKey::from_seed([7; 32]);
+    let root = issued("pp_root", ("agent-000", holder.public_key()), Some(&pin()));
+    let delegated = delegate(&root, &holder, &agent().public_key(), &draft("pp_1", false)).unwrap();
+    let id = self_agent_id(&agent().public_key());
+    let base = base_with(&base64::encode(delegated.to_json().as_bytes())).replace("agent-001", &id);
+    let mut good = receipt(ProofForm::Rfc9421, &base);
+    good.agent.agent_id = id;
+    assert_eq!(good.verified_root(&base), Ok(Some("pp_root".into())));
+    let base = request_base("pp_1");
+    assert_eq!(receipt(ProofForm::Rfc9421, &base).verified_root(&base), Ok(Some("pp_1".into())));
+    let word = pop(&receipt(ProofForm::AgentPop, "")).plain();
+    assert_eq!(receipt(ProofForm::AgentPop, &word).verified_root(&word), Ok(None));
 }
 
 fn unsigned_error(receipt: &Receipt, base: &str) -> ReceiptError {

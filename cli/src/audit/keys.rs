@@ -26,6 +26,9 @@ struct Key {
     not_before: Option<String>,
     #[serde(default)]
     not_after: Option<String>,
+    /// `service` for a key of the service among those of records.
+    #[serde(default)]
+    of: Option<String>,
 }
 
 /// Reads them.
@@ -35,9 +38,13 @@ pub(super) fn read(path: &Path) -> Result<AuditKeys> {
     AuditKeys::new(&configs(file.keys), &configs(file.service_keys)).map_err(|error| trust::at(path, &error))
 }
 
-/// Reads those of gates' records alone.
-pub(crate) fn of_records(path: &Path) -> Result<Vec<KeyConfig>> {
-    Ok(parse(path)?.keys.into_iter().map(Key::config).collect())
+/// Reads those of gates' records alone, and whether each is the service's.
+pub(crate) fn of_records(path: &Path) -> Result<Vec<(KeyConfig, bool)>> {
+    let told = |key: Key| {
+        let is_service = key.of.as_deref() == Some("service");
+        (key.config(), is_service)
+    };
+    Ok(parse(path)?.keys.into_iter().map(told).collect())
 }
 
 fn parse(path: &Path) -> Result<File> {

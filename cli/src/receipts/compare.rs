@@ -8,7 +8,7 @@ use portcullis_core::attestation::Hash;
 use portcullis_core::receipt::{ReceiptError, SignedReceipt};
 use portcullis_core::sha256;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 /// Compare the receipts of a gate's operator with those of an agent
@@ -39,7 +39,8 @@ struct Side {
     fee_cents: Option<u64>,
     /// `valid`, or the code of what is wrong; null where only its id is known.
     gate_signature: Option<&'static str>,
-    /// `valid`, `not_shown`, or the code of what is wrong.
+    /// `valid`, `not_shown`, `proof_used` where an earlier receipt has it, or the code of what is
+    /// wrong.
     agent_proof: &'static str,
     #[serde(skip)]
     text: Option<Hash>,
@@ -84,6 +85,7 @@ const MOST_FINDINGS: usize = 10_000;
 
 const VALID: &str = "valid";
 const NOT_SHOWN: &str = "not_shown";
+const USED: &str = "proof_used";
 
 type Sides = BTreeMap<String, Side>;
 
@@ -113,6 +115,8 @@ fn load(path: &std::path::Path, keys: &Keys, is_operator: bool, found: &mut Comp
     let mut lines = Lines::open(path)?;
     let mut sides = Sides::new();
     let mut sums = Sums::default();
+    // What agents signed, by the first half of its hash, and the receipt that it was shown for.
+    let mut proofs: HashMap<[u8; 16], String> = HashMap::new();
     while let Some(line) = lines.next()? {
         let (id, side) = match line {
             Line::Name(id) => {
@@ -127,7 +131,16 @@ fn load(path: &std::path::Path, keys: &Keys, is_operator: bool, found: &mut Comp
                 (id, side)
             }
             Line::Receipt { text, base } => match SignedReceipt::read(text.as_bytes()) {
-                Ok(signed) => (signed.receipt.receipt_id(), Side::of(lines.number, &signed, base, keys)),
+                Ok(signed) => {
+                    let id = signed.receipt.receipt_id();
+                    let mut side = Side::of(lines.number, &signed, base, keys);
+                    let proof = signed.receipt.proof.base_sha256.first_chunk().copied().unwrap_or_default();
+                    // What the gate has not signed is charged for nothing.
+                    if side.is_gates() && *proofs.entry(proof).or_insert_with(|| id.clone()) != id {
+                        side.agent_proof = USED;
+                    }
+                    (id, side)
+                }
                 Err(error) => {
                     found.unreadable(is_operator, lines.number, &error.to_string());
                     continue;
@@ -192,6 +205,7 @@ impl Side {
         };
         let agent = match self.agent_proof {
             VALID => "the agent signed for the use".to_owned(),
+            USED => "what the agent signed once is for an earlier receipt too".to_owned(),
             NOT_SHOWN => "what the agent signed is not shown".to_owned(),
             code => format!("the agent did not sign for it ({code})"),
         };

@@ -7,33 +7,33 @@ use portcullis_core::{PublicKey, base64, sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Keys of gates' records, by their ids.
-pub(crate) struct Keys(HashMap<String, PublicKey>);
+/// Keys of gates' records, by their ids, and whether each is the service's.
+pub(crate) struct Keys(HashMap<String, (PublicKey, bool)>);
 
 impl Keys {
     /// Reads them from a file as `audit verify --keys` takes it.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut keys = HashMap::new();
-        for config in audit::keys::of_records(path)? {
+        for (config, is_service) in audit::keys::of_records(path)? {
             let key =
                 base64::decode_array(&config.public_key).and_then(|bytes| PublicKey::from_bytes(&bytes));
             let key =
                 key.with_context(|| format!("{}: {} is no Ed25519 key", path.display(), config.key_id))?;
             let id = base64::encode_url(&sha256(key.as_bytes()));
             ensure!(id == config.key_id, "{}: {} is the id of another key", path.display(), config.key_id);
-            keys.insert(id, key);
+            keys.insert(id, (key, is_service));
         }
         Ok(Keys(keys))
     }
 
-    /// The key of this id.
-    pub(crate) fn get(&self, key_id: &str) -> Option<&PublicKey> {
-        self.0.get(key_id)
+    /// The service's key of this id.
+    pub(crate) fn of_service(&self, key_id: &str) -> Option<&PublicKey> {
+        self.0.get(key_id).filter(|(_, is_service)| *is_service).map(|(key, _)| key)
     }
 
     /// Checks a receipt's own signature.
     pub(crate) fn verify(&self, signed: &SignedReceipt) -> Result<(), ReceiptError> {
-        let key = self.get(&base64::encode_url(signed.key_id())).ok_or(ReceiptError::KeyUnknown)?;
+        let (key, _) = self.0.get(&base64::encode_url(signed.key_id())).ok_or(ReceiptError::KeyUnknown)?;
         signed.verify(key)
     }
 }

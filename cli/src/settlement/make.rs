@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Of this agent alone
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
+    /// The issuer of that agent, where two have given its id
+    #[arg(long, value_name = "ID", requires = "agent")]
+    issuer: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,8 +58,10 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut asked = json!({
         "gate_id": args.gate, "period_type": period_type, "period_start": args.start, "period_end": args.end,
     });
-    if let (Some(agent), Some(members)) = (&args.agent, asked.as_object_mut()) {
-        members.insert("agent_id".to_owned(), json!(agent));
+    for (member, value) in [("agent_id", &args.agent), ("issuer_id", &args.issuer)] {
+        if let (Some(value), Some(members)) = (value, asked.as_object_mut()) {
+            members.insert(member.to_owned(), json!(value));
+        }
     }
     let mut answer = args.reach.ask("/api/billing", Some(&asked))?;
     if member(&answer, "status") == Some("running") {

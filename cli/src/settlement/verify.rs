@@ -10,7 +10,7 @@ use portcullis_core::receipt::{MAX_ATTACHMENT, Receipt, SignedReceipt};
 use portcullis_core::{UnixTime, base64, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ struct Summary {
     id: String,
     gate_id: String,
     agent_id: Option<String>,
+    issuer_id: Option<String>,
     period_start: String,
     period_end: String,
     total_cost_cents: u64,
@@ -237,8 +238,8 @@ fn signed_summary(keys: &Keys, text: &str) -> Result<Summary, Fault> {
     if hex(&sha256(signed.as_bytes())) != summary.content_hash {
         return wrong("content_hash is the hash of another summary");
     }
-    let Some(key) = keys.get(&summary.signature.key_id) else {
-        return wrong("the summary is signed by a key that is not among --keys");
+    let Some(key) = keys.of_service(&summary.signature.key_id) else {
+        return wrong("the summary is signed by a key that is not the service's among --keys");
     };
     let value = base64::decode_url(&summary.signature.value).and_then(|bytes| bytes.try_into().ok());
     if !value.is_some_and(|value| key.verify(signed.as_bytes(), &value)) {
@@ -262,8 +263,10 @@ struct Sums {
     permissions: BTreeMap<String, Part>,
     outcomes: BTreeMap<String, Part>,
     agents: BTreeMap<(String, String), Part>,
-    /// Passports, actions and months whose price was charged.
-    months: BTreeSet<(String, String, String)>,
+    /// Issuers, passports at the root, actions and months whose price was charged.
+    months: HashSet<[String; 4]>,
+    /// What agents signed, by the first half of its hash: each pays for one receipt.
+    proofs: HashSet<[u8; 16]>,
     last: Option<(i64, String)>,
     chain: [u8; 32],
 }
@@ -289,14 +292,15 @@ impl Sums {
         }
         let signed = SignedReceipt::read(record.receipt.as_bytes())
             .and_then(|signed| keys.verify(&signed).map(|()| signed))
-            .and_then(|signed| signed.receipt.verify_proof(&record.base).map(|()| signed));
-        let receipt = match signed {
-            Ok(signed) => signed.receipt,
+            .and_then(|signed| signed.receipt.verified_root(&record.base).map(|root| (signed.receipt, root)));
+        let (receipt, root) = match signed {
+            Ok(signed) => signed,
             Err(error) => return wrong(error.to_string()),
         };
         let agent = &receipt.agent;
         if receipt.gate_id != summary.gate_id
             || summary.agent_id.as_ref().is_some_and(|id| *id != agent.agent_id)
+            || summary.issuer_id.as_ref().is_some_and(|id| *id != agent.issuer_id)
         {
             return wrong("is of another gate, or of another agent");
         }
@@ -310,7 +314,13 @@ impl Sums {
             return wrong("does not follow on the record before it");
         }
         self.last = Some(place);
-        let charged = self.charged(&receipt, record.mark.as_deref())?;
+        let proof = receipt.proof.base_sha256.first_chunk().copied().unwrap_or_default();
+        if !self.proofs.insert(proof) {
+            return wrong("is charged for what the agent signed once, and an earlier record is charged for");
+        }
+        // Where the agent's word names no chain, the passport stands for its root.
+        let root = root.unwrap_or_else(|| agent.passport_id.clone());
+        let charged = self.charged(&receipt, root, record.mark.as_deref())?;
         if charged != (record.charged_cents, record.charged_fee_cents) {
             return wrong("is charged with another sum than its receipt says");
         }
@@ -330,14 +340,14 @@ impl Sums {
     }
 
     /// What is to be charged for a receipt that is marked so.
-    fn charged(&mut self, receipt: &Receipt, mark: Option<&str>) -> Result<(u64, u64), Fault> {
+    fn charged(&mut self, receipt: &Receipt, root: String, mark: Option<&str>) -> Result<(u64, u64), Fault> {
         let charge = &receipt.charge;
         match mark {
             None => Ok((charge.total_cents(), charge.fee_cents())),
             Some("subscription") => {
                 let month: String = receipt.issued_at.to_iso().chars().take(7).collect();
                 let model = charge.rate().price.model.name();
-                let place = (receipt.agent.passport_id.clone(), receipt.action.clone(), month);
+                let place = [receipt.agent.issuer_id.clone(), root, receipt.action.clone(), month];
                 if model != "subscription" || !receipt.outcome.is_charged() || !self.months.insert(place) {
                     return wrong("is charged with a month that it does not begin");
                 }

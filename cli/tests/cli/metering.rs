@@ -89,7 +89,9 @@ fn header((receipt, _): &(Receipt, String)) -> String {
 
 fn desk() -> Desk {
     let desk = Desk::new();
-    let keys = json!({"keys": [key_config(&gate_key(1), None)], "service_keys": []});
+    let mut service = json!(key_config(&gate_key(3), None));
+    service["of"] = json!("service");
+    let keys = json!({"keys": [key_config(&gate_key(1), None), service], "service_keys": []});
     desk.write("keys.json", keys.to_string());
     desk
 }
@@ -185,6 +187,20 @@ fn two_texts_under_one_id_are_told_with_whose_signatures_hold() {
     // An operator that gives one id to two receipts.
     let (code, found) = compare(&desk, &[line(&call(1), 1), line(&dearer, 1)], &[header(&call(1))]);
     assert_eq!((code, &found["invalid"]), (1, &json!(1)));
+}
+
+#[test]
+fn what_the_agent_signed_once_pays_for_one_receipt() {
+    let desk = desk();
+    let mut again = call(1);
+    again.0.id = [9; 16];
+    let both = [line(&call(1), 1), line(&again, 1)];
+    let (code, found) = compare(&desk, &both, &both);
+    assert_eq!((code, &found["same"], &found["invalid"]), (1, &json!(1), &json!(1)), "{found}");
+    let finding = &found["findings"][0];
+    assert_eq!(finding["receipt_id"], again.0.receipt_id());
+    assert_eq!(finding["operator"]["agent_proof"], "proof_used");
+    assert!(finding["says"].as_str().is_some_and(|says| says.contains("an earlier receipt")), "{finding}");
 }
 
 #[test]
@@ -285,7 +301,7 @@ fn records() -> Vec<Record> {
 fn a_settlement_is_valid_where_its_records_come_to_it() {
     let desk = desk();
     let (summary, lines) = settlement(&records());
-    let text = sealed(summary, 1);
+    let text = sealed(summary, 3);
     for file in [text.clone(), json!({"status": "paid", "summary": text}).to_string()] {
         let (code, found) = verify(&desk, &file, &lines);
         assert_eq!((code, &found["valid"]), (0, &json!(true)), "{found}");
@@ -311,10 +327,13 @@ fn a_settlement_in_which_anything_is_changed_is_refused() {
         assert_eq!((code, &found["valid"]), (1, &json!(false)), "{part}: {found}");
         assert!(found["detail"].as_str().is_some_and(|detail| detail.contains(part)), "{part}: {found}");
     };
-    let text = sealed(summary.clone(), 1);
+    let text = sealed(summary.clone(), 3);
     refused(&text.replace("\"total_cost_cents\":20", "\"total_cost_cents\":21"), &lines, "content_hash");
     refused(&text.replace("\"typ\":", " \"typ\":"), &lines, "canonical");
-    refused(&sealed(summary.clone(), 2), &lines, "among --keys");
+    // The gate signs receipts, and no settlements.
+    for key in [1, 2] {
+        refused(&sealed(summary.clone(), key), &lines, "not the service's among --keys");
+    }
     let mut other: Value = serde_json::from_str(&text).expect("JSON");
     other["signature"]["value"] = json!(base64::encode_url(&[1; 64]));
     refused(&canonical(&other), &lines, "signature does not hold");
@@ -333,7 +352,7 @@ fn a_settlement_in_which_anything_is_changed_is_refused() {
     ] {
         let mut summary = summary.clone();
         summary[member] = wrong;
-        refused(&sealed(summary, 1), &lines, member);
+        refused(&sealed(summary, 3), &lines, member);
     }
     // Records that were left out, come twice, or are in another order.
     refused(&text, &lines[..4], "records_sha256");
@@ -344,7 +363,7 @@ fn a_settlement_in_which_anything_is_changed_is_refused() {
         let mut records = records();
         change(&mut records);
         let (summary, lines) = settlement(&records);
-        refused(&sealed(summary, 1), &lines, part);
+        refused(&sealed(summary, 3), &lines, part);
     };
     changed(&|all| all[1].2 = 16, "another sum");
     changed(&|all| all[1].3 = 0, "another sum");
@@ -355,17 +374,28 @@ fn a_settlement_in_which_anything_is_changed_is_refused() {
         "a month that it does not begin",
     );
     changed(&|all| all[4].2 = 15, "left out and charged");
+    changed(
+        &|all| {
+            let mut again = all[1].clone();
+            again.0.id = [9; 16];
+            all.insert(2, again);
+        },
+        "signed once",
+    );
     changed(&|all| all[1].1.push(' '), "not the one whose hash");
     changed(&|all| all[1].0.proof.signature = [1; 64], "agent's key has not signed");
     changed(&|all| all[1].0.gate_id = "gate_b".to_owned(), "");
     changed(&|all| all[4].4 = None, "another sum");
     let mut of_march = summary.clone();
     (of_march["period_start"], of_march["period_end"]) = (json!("2026-03-01"), json!("2026-03-31"));
-    refused(&sealed(of_march, 1), &lines, "another period");
+    refused(&sealed(of_march, 3), &lines, "another period");
     let mut of_other = summary.clone();
     of_other["agent_id"] = json!("agent-2");
-    refused(&sealed(of_other, 1), &lines, "another agent");
+    refused(&sealed(of_other, 3), &lines, "another agent");
+    let mut of_issuer = summary.clone();
+    of_issuer["issuer_id"] = json!("gate_b");
+    refused(&sealed(of_issuer, 3), &lines, "another agent");
     let mut gate = summary;
     gate["gate_id"] = json!("gate_b");
-    refused(&sealed(gate, 1), &lines, "another gate");
+    refused(&sealed(gate, 3), &lines, "another gate");
 }

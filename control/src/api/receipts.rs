@@ -75,15 +75,30 @@ async fn list_receipts(
     Ok(([(CONTENT_TYPE, JSON_LINES)], Body::from_stream(lines)).into_response())
 }
 
+/// Whose receipt.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct GateQuery {
+    /// Of this gate: where another has given the same id.
+    #[param(max_length = 256)]
+    gate_id: Option<String>,
+}
+
 /// The text of a receipt. Nobody is asked for a key: its id is 128 random bits, which the gate
 /// told its agent alone.
 #[utoipa::path(get, path = "/api/receipts/{receipt_id}", tag = "metering",
-    params(("receipt_id" = String, Path, description = "`rcpt_…`, as `Agent-Receipt` has it")), responses(
+    params(("receipt_id" = String, Path, description = "`rcpt_…`, as `Agent-Receipt` has it"), GateQuery), responses(
     (status = 200, description = "The receipt, as it was signed", body = Object),
     (status = 404, description = "There is none, or it has not come yet", body = ErrorBody),
+    (status = 409, description = "Two gates have given the id: say which with gate_id", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
-async fn get_receipt(State(app): State<App>, Path(receipt_id): Path<String>) -> ApiResult<Response> {
-    let text = receipts::of_id(&mut app.db.read().await?, &receipt_id).await?;
+async fn get_receipt(
+    State(app): State<App>,
+    Path(receipt_id): Path<String>,
+    Query(asked): Query<GateQuery>,
+) -> ApiResult<Response> {
+    let gate = asked.gate_id.as_deref().map(full_id);
+    let text = receipts::of_id(&mut app.db.read().await?, &receipt_id, gate.as_deref()).await?;
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }

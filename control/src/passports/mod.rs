@@ -119,6 +119,17 @@ impl Passport {
         Ok(!envelope.pointer("/provenance/delegation_chain").unwrap_or(&Value::Null).is_null())
     }
 
+    /// The id of the passport at the root of its chain, or its own.
+    ///
+    /// # Errors
+    /// The stored envelope is damaged.
+    pub fn root_id(&self) -> ApiResult<String> {
+        let envelope: Value =
+            serde_json::from_str(&self.passport_json).context("a stored passport is unreadable")?;
+        let root = envelope.pointer("/provenance/delegation_chain/0/passport_json/passport_id");
+        Ok(root.and_then(Value::as_str).unwrap_or(&self.passport_id).to_owned())
+    }
+
     /// The catalog that it is pinned to.
     pub fn pin(&self) -> Option<CatalogPin> {
         Some(CatalogPin { version: self.catalog_version?, content_hash: self.catalog_content_hash.clone()? })

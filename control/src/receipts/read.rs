@@ -3,6 +3,7 @@
 use super::store::{COLUMNS, Columns};
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
+use axum::http::StatusCode;
 use portcullis_core::receipt::Attachment;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -62,8 +63,9 @@ pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> Ap
     // Names of columns are of this file, and what callers wrote is bound.
     let statement = format!(
         "SELECT {COLUMNS}, received_at, text, base, mark FROM receipts \
-         LEFT JOIN settled_receipts ON settled_receipts.receipt_id = receipts.receipt_id \
-         WHERE gate_id = $1 AND issued_at >= $2 AND issued_at < $3 \
+         LEFT JOIN settled_receipts ON settled_receipts.gate_id = receipts.gate_id \
+         AND settled_receipts.receipt_id = receipts.receipt_id \
+         WHERE receipts.gate_id = $1 AND issued_at >= $2 AND issued_at < $3 \
          AND (issued_at, receipts.receipt_id) > ($4, $5) {more} \
          ORDER BY issued_at, receipts.receipt_id LIMIT $6"
     );
@@ -93,14 +95,25 @@ pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> Ap
         .collect()
 }
 
-/// The text of the receipt of this id.
+/// The text of the receipt of this id, of this gate where one is named.
 ///
 /// # Errors
-/// 404.
-pub async fn of_id(tx: &mut Tx, receipt_id: &str) -> ApiResult<String> {
-    let found: Option<(String,)> = sqlx::query_as("SELECT text FROM receipts WHERE receipt_id = $1")
-        .bind(receipt_id)
-        .fetch_optional(&mut **tx)
-        .await?;
-    found.map(|(text,)| text).ok_or_else(|| ApiError::not_found("receipt", receipt_id))
+/// 404; 409 where two gates have given it.
+pub async fn of_id(tx: &mut Tx, receipt_id: &str, gate_id: Option<&str>) -> ApiResult<String> {
+    let mut found: Vec<(String,)> = sqlx::query_as(
+        "SELECT text FROM receipts WHERE receipt_id = $1 AND ($2 = '' OR gate_id = $3) LIMIT 2",
+    )
+    .bind(receipt_id)
+    .bind(gate_id.unwrap_or_default())
+    .bind(gate_id.unwrap_or_default())
+    .fetch_all(&mut **tx)
+    .await?;
+    let first = found.pop().ok_or_else(|| ApiError::not_found("receipt", receipt_id))?;
+    if !found.is_empty() {
+        let message = "gate_id: two gates have given this id: say which with ?gate_id=";
+        let mut error = ApiError::new(StatusCode::CONFLICT, "receipt_ambiguous", message);
+        error.field = Some("gate_id".to_owned());
+        return Err(error);
+    }
+    Ok(first.0)
 }

@@ -5,6 +5,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::time::now_ms;
 use axum::http::StatusCode;
 use portcullis_core::base64;
+use portcullis_core::live::hex;
 use portcullis_core::receipt::SignedReceipt;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -17,6 +18,7 @@ pub struct Columns {
     agent_id: String,
     issuer_id: String,
     passport_id: String,
+    base_sha256: String,
     action: String,
     catalog_version: i64,
     outcome: String,
@@ -34,8 +36,6 @@ impl Columns {
     /// What the row of this receipt says.
     pub fn of(signed: &SignedReceipt) -> Self {
         let receipt = &signed.receipt;
-        // PostgreSQL's text has no U+0000; the receipt's own text writes it as an escape.
-        let column = |text: &str| text.replace('\0', "\u{fffd}");
         let charge = &receipt.charge;
         Columns {
             receipt_id: receipt.receipt_id(),
@@ -43,6 +43,7 @@ impl Columns {
             agent_id: column(&receipt.agent.agent_id),
             issuer_id: column(&receipt.agent.issuer_id),
             passport_id: column(&receipt.agent.passport_id),
+            base_sha256: hex(&receipt.proof.base_sha256),
             action: column(&receipt.action),
             catalog_version: receipt.catalog.version,
             outcome: receipt.outcome.name().to_owned(),
@@ -68,6 +69,7 @@ impl Columns {
             agent_id: row.try_get("agent_id")?,
             issuer_id: row.try_get("issuer_id")?,
             passport_id: row.try_get("passport_id")?,
+            base_sha256: row.try_get("base_sha256")?,
             action: row.try_get("action")?,
             catalog_version: row.try_get("catalog_version")?,
             outcome: row.try_get("outcome")?,
@@ -88,9 +90,15 @@ impl Columns {
     }
 }
 
+/// PostgreSQL's text has no U+0000. A receipt's own text writes it as an escape; a base that has
+/// one is no text that any proxy lets through, and is found to be another than the one signed.
+fn column(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// The columns that [`Columns::read`] reads.
-pub(crate) const COLUMNS: &str = "receipts.receipt_id, gate_id, agent_id, issuer_id, passport_id, action, \
-     catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
+pub(crate) const COLUMNS: &str = "receipts.receipt_id, receipts.gate_id, agent_id, issuer_id, passport_id, base_sha256, \
+     action, catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
      issued_at, key_id";
 
 /// Stores a receipt whose record stands at this place of its gate's log.
@@ -102,8 +110,8 @@ pub async fn insert(tx: &mut Tx, signed: &SignedReceipt, base: &str, log_index: 
     sqlx::query(
         "INSERT INTO receipts (receipt_id, gate_id, agent_id, issuer_id, passport_id, action, \
          catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
-         issued_at, key_id, received_at, text, base, log_index) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         issued_at, key_id, received_at, text, base, log_index, base_sha256) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     )
     .bind(columns.receipt_id)
     .bind(columns.gate_id)
@@ -123,8 +131,9 @@ pub async fn insert(tx: &mut Tx, signed: &SignedReceipt, base: &str, log_index: 
     .bind(columns.key_id)
     .bind(now_ms())
     .bind(signed.text())
-    .bind(base)
+    .bind(column(base))
     .bind(log_index.cast_signed())
+    .bind(columns.base_sha256)
     .execute(&mut **tx)
     .await
     .map_err(|error| {

@@ -14,6 +14,16 @@ use sqlx::any::AnyRow;
 /// # Errors
 /// No database.
 pub async fn of_records(tx: &mut Tx, gate: &str) -> ApiResult<Vec<KeyConfig>> {
+    let mut keys = of_gate(tx, gate).await?;
+    keys.extend(of_service(tx, gate).await?);
+    Ok(keys)
+}
+
+/// Keys of the gate itself that sign, or signed, its records.
+///
+/// # Errors
+/// No database.
+pub async fn of_gate(tx: &mut Tx, gate: &str) -> ApiResult<Vec<KeyConfig>> {
     let rows = sqlx::query(
         "SELECT attestation_keys.key_id, attestation_keys.public_key, not_after FROM attestation_keys \
          JOIN gate_keys ON gate_keys.gate_id = attestation_keys.gate_id AND gate_keys.key_id = gate_key_id \
@@ -22,9 +32,15 @@ pub async fn of_records(tx: &mut Tx, gate: &str) -> ApiResult<Vec<KeyConfig>> {
     .bind(gate)
     .fetch_all(&mut **tx)
     .await?;
-    let mut keys = rows.iter().map(key).collect::<Result<Vec<_>, _>>()?;
-    keys.extend(signing(tx, Purpose::Attestations, gate).await?);
-    Ok(keys)
+    Ok(rows.iter().map(key).collect::<Result<_, _>>()?)
+}
+
+/// Keys of the service that sign, or signed, records of a gate, and its settlements.
+///
+/// # Errors
+/// No database.
+pub async fn of_service(tx: &mut Tx, gate: &str) -> ApiResult<Vec<KeyConfig>> {
+    signing(tx, Purpose::Attestations, gate).await
 }
 
 /// Keys that sign, or signed, checkpoints.

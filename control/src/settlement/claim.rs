@@ -1,8 +1,8 @@
-//! Claiming receipts for a settlement, and giving them free.
+//! Claiming receipts for a settlement.
 //!
-//! A receipt's claim is a row that there can be once. Runs that overlap exclude each other by
-//! the gate's row before either begins, and where one meets a row of another all the same, it
-//! waits and leaves the receipt: to skip what is locked could lose what its holder gives free.
+//! A receipt's claim is a row that there can be once. What a void settlement or a failed one has
+//! claimed counts as free everywhere: the next takes the row over, and upkeep deletes it some
+//! time, so that nobody who voids a million waits for that.
 
 use super::Settlement;
 use super::run::Stop;
@@ -10,10 +10,24 @@ use crate::App;
 use crate::db::Tx;
 use crate::error::ApiResult;
 use crate::receipts::Place;
+use anyhow::Result;
+use sqlx::AssertSqlSafe;
 
-/// Receipts that are claimed in one transaction: in SQLite nobody else writes for its tenths
-/// of a second.
-const AT_ONCE: i64 = 10_000;
+/// Receipts that are claimed, or given free, in one transaction: in SQLite nobody else writes for
+/// its twentieth of a second.
+const AT_ONCE: i64 = 5_000;
+
+/// Binds what [`receipts_of`] asks for.
+macro_rules! bind {
+    ($query:expr, $settlement:expr) => {
+        $query
+            .bind(&$settlement.gate_id)
+            .bind($settlement.period.begins_at)
+            .bind($settlement.period.ends_at)
+            .bind($settlement.agent_id.as_deref().unwrap_or_default())
+            .bind($settlement.issuer_id.as_deref().unwrap_or_default())
+    };
+}
 
 /// Claims all receipts of the period that no settlement has. Those of a former attempt stay
 /// claimed. Answers how many there are now.
@@ -24,46 +38,39 @@ pub(super) async fn claim(app: &App, settlement: &Settlement) -> Result<i64, Sto
     while let Some(end) = next_end(app, settlement, &place).await? {
         let mut tx = app.db.write().await?;
         super::run::still_mine(&mut tx, settlement, None).await?;
-        sqlx::query(
-            "INSERT INTO settled_receipts (receipt_id, settlement_id) \
-             SELECT receipt_id, $1 FROM receipts WHERE gate_id = $2 AND ($3 = '' OR agent_id = $4) \
-             AND issued_at >= $5 AND issued_at < $6 \
-             AND (issued_at, receipt_id) > ($7, $8) AND (issued_at, receipt_id) <= ($9, $10) \
-             ON CONFLICT (receipt_id) DO NOTHING",
-        )
-        .bind(&settlement.id)
-        .bind(&settlement.gate_id)
-        .bind(agent(settlement))
-        .bind(agent(settlement))
-        .bind(settlement.period.begins_at)
-        .bind(settlement.period.ends_at)
-        .bind(place.0)
-        .bind(&place.1)
-        .bind(end.0)
-        .bind(&end.1)
-        .execute(&mut *tx)
-        .await?;
+        let receipts = receipts_of(settlement, 5);
+        let text = format!(
+            "INSERT INTO settled_receipts (gate_id, receipt_id, settlement_id) \
+             SELECT gate_id, receipt_id, $1 {receipts} \
+             AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) \
+             ON CONFLICT (gate_id, receipt_id) DO UPDATE \
+             SET settlement_id = excluded.settlement_id, mark = NULL, allowance = NULL \
+             WHERE EXISTS (SELECT 1 FROM settlements \
+             WHERE settlements.settlement_id = settled_receipts.settlement_id AND status IN ('void', 'failed'))"
+        );
+        let query = sqlx::query(AssertSqlSafe(text)).bind(&settlement.id);
+        let query = query.bind(place.0).bind(&place.1).bind(end.0).bind(&end.1);
+        bind!(query, settlement).execute(&mut *tx).await?;
         tx.commit().await?;
         place = end;
     }
-    let mut tx = app.db.read().await?;
-    let (claimed,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(*) FROM receipts JOIN settled_receipts \
-         ON settled_receipts.receipt_id = receipts.receipt_id \
-         WHERE gate_id = $1 AND issued_at >= $2 AND issued_at < $3 AND settlement_id = $4",
-    )
-    .bind(&settlement.gate_id)
-    .bind(settlement.period.begins_at)
-    .bind(settlement.period.ends_at)
-    .bind(&settlement.id)
-    .fetch_one(&mut *tx)
-    .await?;
+    let (claimed,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM settled_receipts WHERE settlement_id = $1")
+        .bind(&settlement.id)
+        .fetch_one(app.db.pool())
+        .await?;
     Ok(claimed)
 }
 
-/// No agent's id is empty.
-fn agent(settlement: &Settlement) -> &str {
-    settlement.agent_id.as_deref().unwrap_or_default()
+/// `FROM` and `WHERE` of receipts of the gate, the period, and the agent if it is of one alone,
+/// after so many parameters; `bind!` binds its own.
+fn receipts_of(settlement: &Settlement, bound: usize) -> String {
+    let [gate, begin, end, agent, issuer] = [1, 2, 3, 4, 5].map(|number| bound.saturating_add(number));
+    let of_agent = if settlement.agent_id.is_some() { "agent_id" } else { "''" };
+    let of_issuer = if settlement.issuer_id.is_some() { "issuer_id" } else { "''" };
+    format!(
+        "FROM receipts WHERE gate_id = ${gate} AND issued_at >= ${begin} AND issued_at < ${end} \
+         AND {of_agent} = ${agent} AND {of_issuer} = ${issuer}"
+    )
 }
 
 /// The last of the next receipts after a place, if there are any.
@@ -71,20 +78,13 @@ async fn next_end(app: &App, settlement: &Settlement, after: &Place) -> Result<O
     // Of the last some fewer than a whole batch.
     for skipped in [AT_ONCE.saturating_sub(1), 0] {
         let order = if skipped == 0 { "DESC" } else { "ASC" };
+        let receipts = receipts_of(settlement, 3);
         let text = format!(
-            "SELECT issued_at, receipt_id FROM receipts WHERE gate_id = $1 \
-             AND issued_at >= $2 AND issued_at < $3 AND (issued_at, receipt_id) > ($4, $5) \
-             ORDER BY issued_at {order}, receipt_id {order} LIMIT 1 OFFSET $6"
+            "SELECT issued_at, receipt_id {receipts} AND (issued_at, receipt_id) > ($1, $2) \
+             ORDER BY issued_at {order}, receipt_id {order} LIMIT 1 OFFSET $3"
         );
-        let found: Option<(i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(text))
-            .bind(&settlement.gate_id)
-            .bind(settlement.period.begins_at)
-            .bind(settlement.period.ends_at)
-            .bind(after.0)
-            .bind(&after.1)
-            .bind(skipped)
-            .fetch_optional(app.db.pool())
-            .await?;
+        let query = sqlx::query_as(AssertSqlSafe(text)).bind(after.0).bind(&after.1).bind(skipped);
+        let found: Option<(i64, String)> = bind!(query, settlement).fetch_optional(app.db.pool()).await?;
         if let Some((at, id)) = found {
             return Ok(Some(Place(at, id)));
         }
@@ -92,37 +92,46 @@ async fn next_end(app: &App, settlement: &Settlement, after: &Place) -> Result<O
     Ok(None)
 }
 
-/// Gives the receipts of a settlement free.
-pub(super) async fn release(tx: &mut Tx, settlement: &Settlement) -> ApiResult<()> {
-    sqlx::query(
-        "DELETE FROM settled_receipts WHERE settlement_id = $1 AND receipt_id IN \
-         (SELECT receipt_id FROM receipts WHERE gate_id = $2 AND issued_at >= $3 AND issued_at < $4)",
-    )
-    .bind(&settlement.id)
-    .bind(&settlement.gate_id)
-    .bind(settlement.period.begins_at)
-    .bind(settlement.period.ends_at)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// How many receipts of the period of a settlement no settlement has: they came after it.
+/// How many receipts of a settlement's period and agent are part of no settlement, up to `most`:
+/// they came after it.
 ///
 /// # Errors
 /// No database.
-pub(crate) async fn late(tx: &mut Tx, settlement: &Settlement) -> ApiResult<i64> {
-    let (late,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(*) FROM receipts WHERE gate_id = $1 AND ($2 = '' OR agent_id = $3) \
-         AND issued_at >= $4 AND issued_at < $5 AND NOT EXISTS \
-         (SELECT 1 FROM settled_receipts WHERE settled_receipts.receipt_id = receipts.receipt_id)",
-    )
-    .bind(&settlement.gate_id)
-    .bind(agent(settlement))
-    .bind(agent(settlement))
-    .bind(settlement.period.begins_at)
-    .bind(settlement.period.ends_at)
-    .fetch_one(&mut **tx)
-    .await?;
+pub(crate) async fn late(tx: &mut Tx, settlement: &Settlement, most: i64) -> ApiResult<i64> {
+    let receipts = receipts_of(settlement, 1);
+    let text = format!(
+        "SELECT COUNT(*) FROM (SELECT 1 {receipts} \
+         AND NOT EXISTS (SELECT 1 FROM settled_receipts JOIN settlements \
+         ON settlements.settlement_id = settled_receipts.settlement_id \
+         WHERE settled_receipts.gate_id = receipts.gate_id \
+         AND settled_receipts.receipt_id = receipts.receipt_id AND status NOT IN ('void', 'failed')) \
+         LIMIT $1) AS late"
+    );
+    let query = sqlx::query_as(AssertSqlSafe(text)).bind(most);
+    let (late,): (i64,) = bind!(query, settlement).fetch_one(&mut **tx).await?;
     Ok(late)
+}
+
+/// Deletes what void settlements and failed ones have claimed, some at a time.
+///
+/// # Errors
+/// No database.
+pub(crate) async fn forget(app: &App) -> Result<()> {
+    // Each turn deletes rows that are made only by settling.
+    loop {
+        let ended: Option<(String,)> = sqlx::query_as(
+            "SELECT settlement_id FROM settlements WHERE status IN ('void', 'failed') AND EXISTS \
+             (SELECT 1 FROM settled_receipts WHERE settled_receipts.settlement_id = settlements.settlement_id) \
+             LIMIT 1",
+        )
+        .fetch_optional(app.db.pool())
+        .await?;
+        let Some((id,)) = ended else { return Ok(()) };
+        // Said of the row itself too: one that was taken over meanwhile is another's.
+        let text = format!(
+            "DELETE FROM settled_receipts WHERE settlement_id = $1 AND (gate_id, receipt_id) IN \
+             (SELECT gate_id, receipt_id FROM settled_receipts WHERE settlement_id = $2 LIMIT {AT_ONCE})"
+        );
+        sqlx::query(AssertSqlSafe(text)).bind(&id).bind(&id).execute(app.db.pool()).await?;
+    }
 }

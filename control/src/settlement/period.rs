@@ -125,7 +125,7 @@ pub(crate) fn date(at: i64) -> String {
 }
 
 /// The first moment of the month of a time.
-pub fn month_of(at: i64) -> i64 {
+fn month_of(at: i64) -> i64 {
     let month: String = UnixTime::from_millis(at).to_iso().chars().take(7).collect();
     // INVARIANT: any month that is written so begins.
     UnixTime::from_rfc3339(&format!("{month}-01T00:00:00Z")).map_or(at, UnixTime::as_millis)

@@ -1,8 +1,10 @@
 //! The records of a settlement, each with what is charged for it: they add up to its summary.
 
-use super::Settlement;
 use super::sums::charged;
+use super::{Settlement, Status};
 use crate::App;
+use crate::db::Tx;
+use crate::error::{ApiError, ApiResult};
 use crate::receipts::{self, Place, Stored, Wanted};
 use anyhow::{Result, anyhow};
 use axum::body::Bytes;
@@ -37,7 +39,7 @@ pub(crate) fn receipts_as(
     futures_util::stream::try_unfold(begin, move |state| async move {
         let Some((app, wanted, place)) = state else { return Ok(None) };
         let mut tx = app.db.read().await?;
-        let page = receipts::page(&mut tx, &wanted, &place, PAGE).await;
+        let page = page(&mut tx, &wanted, &place).await;
         let page = page.map_err(|error| {
             // What was sent breaks off, so that nobody takes it for whole.
             tracing::error!(error = error.message, "receipts cannot be read");
@@ -49,6 +51,17 @@ pub(crate) fn receipts_as(
         let next = page.into_iter().next_back().filter(|_| !is_last);
         Ok(Some((Bytes::from(text), next.map(|stored| (app, wanted, stored.place)))))
     })
+}
+
+async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place) -> ApiResult<Vec<Stored>> {
+    if let Some(id) = &wanted.settlement_id {
+        // From then on another may have them, and what is left does not add up.
+        let found = super::find(tx, id).await?;
+        if found.is_none_or(|found| found.status == Status::Void.name()) {
+            return Err(ApiError::conflict("the settlement is void, and has given its records free"));
+        }
+    }
+    receipts::page(tx, wanted, after, PAGE).await
 }
 
 fn line(stored: &Stored) -> String {

@@ -1,21 +1,25 @@
 //! Working on a settlement: claim, verify, add up, sign.
 
+use super::allowances::Allowances;
 use super::claim;
+use super::known::{Passports, proofs_used};
 use super::summary::Summary;
-use super::sums::{Allowances, Mark, Sums, Used};
+use super::sums::{Mark, Sums};
 use super::verify::{Keys, Verdict, verify_all};
-use super::{FAILED, Settlement, Status, month_of, noted};
+use super::{FAILED, Settlement, Status, noted, resume};
 use crate::db::Tx;
 use crate::error::ApiError;
 use crate::receipts::{self, Place, Stored, Terms, Wanted};
 use crate::time::now_ms;
 use crate::{App, audit};
 use anyhow::anyhow;
-use portcullis_core::catalog;
-use portcullis_core::receipt::Receipt;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::MissedTickBehavior;
 
 /// Receipts that are read, verified and noted together: with bases of some kilobytes a few
 /// megabytes, and a tenth of a second of two cores. Bases may have 64 KiB, so that two pages
@@ -45,27 +49,85 @@ impl From<ApiError> for Stop {
     }
 }
 
+/// How often whoever works on it says so: some times before it is taken for gone.
+const SAY: Duration = Duration::from_secs(5);
+
+/// Attempts that may break off, or be heard of no more, before it is given up.
+const MOST_ATTEMPTS: i64 = 5;
+
+/// Leave to work on a settlement, if it is not given to as many as there may be.
+pub fn permit(app: &App) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&app.settling).try_acquire_owned().ok()
+}
+
 /// Works on a settlement, in the background. Where that breaks off, another attempt follows once
 /// this one has been silent for a while.
-pub fn spawn(app: &App, settlement: Settlement) {
+pub fn spawn(app: &App, settlement: Settlement, permit: OwnedSemaphorePermit) {
     let app = app.clone();
     tokio::spawn(async move {
         let id = settlement.id.clone();
-        match work(&app, &settlement).await {
-            Ok(()) => app.metrics.settled("done"),
-            Err(Stop::Lost) => tracing::warn!(settlement = id, "another works on the settlement now"),
-            Err(Stop::Broken(error)) => {
-                tracing::error!(settlement = id, error = format!("{error:#}"), "a settlement was broken off");
+        let ended = if settlement.attempt > MOST_ATTEMPTS {
+            Err(Stop::Failed(format!("{MOST_ATTEMPTS} attempts were begun and not heard of again")))
+        } else {
+            tokio::select! {
+                ended = work(&app, &settlement) => ended,
+                stop = say(&app, &settlement) => Err(stop),
             }
-            Err(Stop::Failed(why)) => {
-                tracing::error!(settlement = id, why, "a settlement cannot be made");
-                app.metrics.settled("failed");
-                if let Err(stop) = fail(&app, &settlement, &why).await {
-                    tracing::error!(settlement = id, ?stop, "and that cannot be noted");
-                }
+        };
+        let why = match ended {
+            Ok(()) => {
+                app.metrics.settled("done");
+                None
+            }
+            Err(Stop::Lost) => {
+                tracing::warn!(settlement = id, "another works on the settlement now");
+                None
+            }
+            Err(Stop::Broken(error)) => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    settlement = id,
+                    attempt = settlement.attempt,
+                    error,
+                    "a settlement broke off"
+                );
+                (settlement.attempt >= MOST_ATTEMPTS).then_some(error)
+            }
+            Err(Stop::Failed(why)) => Some(why),
+        };
+        if let Some(why) = why {
+            tracing::error!(settlement = id, why, "a settlement cannot be made");
+            app.metrics.settled("failed");
+            if let Err(stop) = fail(&app, &settlement, &why).await {
+                tracing::error!(settlement = id, ?stop, "and that cannot be noted");
             }
         }
+        drop(permit);
+        // Others may wait for the permit.
+        if let Err(error) = resume(&app).await {
+            tracing::warn!(error = format!("{error:#}"), "settlements wait for now");
+        }
     });
+}
+
+/// Says now and then that the settlement is worked on, until it is another's.
+async fn say(app: &App, settlement: &Settlement) -> Stop {
+    let mut ticks = tokio::time::interval(SAY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let said = async {
+            let mut tx = app.db.write().await?;
+            still_mine(&mut tx, settlement, None).await?;
+            tx.commit().await.map_err(Stop::from)
+        };
+        match said.await {
+            Err(Stop::Lost) => return Stop::Lost,
+            // The work itself will find what is wrong.
+            Err(stop) => tracing::warn!(settlement = settlement.id, ?stop, "it is not said that it goes on"),
+            Ok(()) => {}
+        }
+    }
 }
 
 async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
@@ -79,17 +141,25 @@ async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
         claimed,
         terms: Terms::new(&settlement.gate_id),
         allowances: Allowances::default(),
+        passports: Passports::default(),
         sums: Sums::default(),
     };
     let mut page = run.read(&Place::default()).await?;
     // Each turn goes on behind the last.
-    while let Some(last) = page.last().map(|stored| stored.place.clone()) {
-        let these = Arc::new(page);
+    while let Some(last) = page.stored.last().map(|stored| stored.place.clone()) {
+        let Page { stored, used } = page;
+        let these = Arc::new(stored);
         let (next, verdicts) = tokio::join!(run.read(&last), verify_all(&keys, &these));
-        run.settle(&these, verdicts.map_err(Stop::Broken)?).await?;
+        run.settle(&these, &used, verdicts.map_err(Stop::Broken)?).await?;
         page = next?;
     }
     run.finish().await
+}
+
+/// Receipts that are settled together, and which of them have a proof that has paid already.
+struct Page {
+    stored: Vec<Stored>,
+    used: HashSet<String>,
 }
 
 /// An attempt that is under way.
@@ -99,12 +169,13 @@ struct Run<'r> {
     claimed: i64,
     terms: Terms,
     allowances: Allowances,
+    passports: Passports,
     sums: Sums,
 }
 
 impl Run<'_> {
     /// The next of what was claimed.
-    async fn read(&self, after: &Place) -> Result<Vec<Stored>, Stop> {
+    async fn read(&self, after: &Place) -> Result<Page, Stop> {
         let wanted = Wanted {
             gate_id: self.settlement.gate_id.clone(),
             agent_id: None,
@@ -114,63 +185,82 @@ impl Run<'_> {
             settlement_id: Some(self.settlement.id.clone()),
         };
         let mut tx = self.app.db.read().await?;
-        let page = receipts::page(&mut tx, &wanted, after, PAGE).await?;
+        let stored = receipts::page(&mut tx, &wanted, after, PAGE).await?;
+        let used = match stored.last() {
+            Some(last) => proofs_used(&mut tx, self.settlement, after, &last.place).await?,
+            None => HashSet::new(),
+        };
         tx.rollback().await?;
-        Ok(page)
+        Ok(Page { stored, used })
     }
 
     /// Adds a page up, and notes what is not charged as it says.
-    async fn settle(&mut self, page: &[Stored], verdicts: Vec<Verdict>) -> Result<(), Stop> {
-        let mut notes: Vec<(&str, Option<&'static str>)> = Vec::new();
+    async fn settle(
+        &mut self,
+        page: &[Stored],
+        used: &HashSet<String>,
+        verdicts: Vec<Verdict>,
+    ) -> Result<(), Stop> {
+        let mut notes: Notes<'_> = BTreeMap::new();
         let mut tx = self.app.db.read().await?;
         for (stored, verdict) in page.iter().zip(verdicts) {
-            let mark = match self.mark(&mut tx, &verdict).await? {
-                Some(Mark::Excluded(code)) => {
-                    self.sums.exclude(&stored.attachment.receipt, code);
-                    Some(code)
+            let id = stored.place.1.as_str();
+            let (mark, allowance) = self.mark(&mut tx, used.contains(id), &verdict).await?;
+            match (mark, verdict) {
+                (Some(Mark::Excluded(code)), _) => self.sums.exclude(&stored.attachment.receipt, code),
+                (_, Err(code)) => return Err(Stop::Broken(anyhow!("{code} must be excluded"))),
+                (mark, Ok(verified)) => {
+                    let too_much = "total_cost_cents: is beyond 2^53 - 1: settle shorter periods";
+                    self.sums.add(&verified.signed, mark).ok_or_else(|| Stop::Failed(too_much.to_owned()))?;
                 }
-                mark => {
-                    let signed = verdict.map_err(|_| Stop::Broken(anyhow!("what is wrong is excluded")))?;
-                    let too_much = || {
-                        Stop::Failed(
-                            "total_cost_cents: is beyond 2^53 - 1: settle shorter periods".to_owned(),
-                        )
-                    };
-                    self.sums.add(&signed, mark).ok_or_else(too_much)?;
-                    mark.map(Mark::name)
-                }
-            };
-            if mark != stored.mark.as_deref() {
-                notes.push((&stored.place.1, mark));
+            }
+            // What is claimed anew has no mark; one that a former attempt has left may be wrong.
+            if mark.is_some() || stored.mark.is_some() {
+                notes.entry((mark.map(Mark::name), allowance)).or_default().push(id);
             }
         }
         tx.rollback().await?;
         let mut tx = self.app.db.write().await?;
         still_mine(&mut tx, self.settlement, Some((self.claimed, self.sums.seen()))).await?;
-        note(&mut tx, notes).await?;
+        note(&mut tx, &self.settlement.gate_id, notes).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// What is to be noted of a receipt.
-    async fn mark(&mut self, tx: &mut Tx, verdict: &Verdict) -> Result<Option<Mark>, Stop> {
-        let receipt = match verdict {
-            Err(code) => return Ok(Some(Mark::Excluded(code))),
-            Ok(signed) => &signed.receipt,
+    /// What is to be noted of a receipt, and the allowance that it is of.
+    async fn mark(
+        &mut self,
+        tx: &mut Tx,
+        is_used: bool,
+        verdict: &Verdict,
+    ) -> Result<(Option<Mark>, Option<String>), Stop> {
+        let excluded = |code| Ok((Some(Mark::Excluded(code)), None));
+        let verified = match verdict {
+            Err(code) => return excluded(code),
+            Ok(verified) => verified,
+        };
+        if is_used {
+            return excluded("proof_used");
+        }
+        let receipt = &verified.signed.receipt;
+        let root = match &verified.root {
+            Some(root) => Ok(root.clone()),
+            None => self.passports.root_of(tx, receipt).await?,
+        };
+        let root = match root {
+            Ok(root) => root,
+            Err(code) => return excluded(code),
         };
         self.terms.load(tx, receipt.catalog.version).await?;
-        let Self { terms, allowances, settlement, .. } = self;
-        if terms.rate(&receipt.catalog, &receipt.action) != Some(receipt.charge.rate()) {
-            return Ok(Some(Mark::Excluded("terms_mismatch")));
+        if self.terms.rate(&receipt.catalog, &receipt.action) != Some(receipt.charge.rate()) {
+            return excluded("terms_mismatch");
         }
-        let Some(permission) = terms.find(&receipt.catalog, &receipt.action) else {
-            return Ok(Some(Mark::Excluded("terms_mismatch")));
+        let Some(permission) = self.terms.find(&receipt.catalog, &receipt.action) else {
+            return excluded("terms_mismatch");
         };
-        if allowances.must_load(receipt, &permission.terms) {
-            let used = used_before(tx, settlement, receipt, &permission.terms).await?;
-            allowances.set(receipt, used);
-        }
-        Ok(allowances.mark(receipt, &permission.terms))
+        let given =
+            self.allowances.mark(tx, &self.settlement.id, (receipt, &root), &permission.terms).await?;
+        Ok(given.unzip())
     }
 
     async fn finish(&self) -> Result<(), Stop> {
@@ -202,49 +292,24 @@ impl Run<'_> {
     }
 }
 
-/// What the passport has used of the action before the period.
-async fn used_before(
-    tx: &mut Tx,
-    settlement: &Settlement,
-    receipt: &Receipt,
-    terms: &catalog::Terms,
-) -> Result<Used, Stop> {
-    let begins_at = settlement.period.begins_at;
-    // Of what was found to be wrong nothing was used. Free calls are not wrong.
-    let (calls, in_month): (i64, i64) = sqlx::query_as(
-        "SELECT COUNT(*), COALESCE(SUM(CASE WHEN issued_at >= $1 THEN 1 ELSE 0 END), 0) FROM receipts \
-         LEFT JOIN settled_receipts ON settled_receipts.receipt_id = receipts.receipt_id \
-         WHERE passport_id = $2 AND action = $3 AND issued_at < $4 AND gate_id = $5 \
-         AND outcome IN ('success', 'partial') \
-         AND (mark IS NULL OR mark = 'free' OR mark = 'subscription')",
-    )
-    .bind(month_of(begins_at))
-    .bind(&receipt.agent.passport_id)
-    .bind(&receipt.action)
-    .bind(begins_at)
-    .bind(&receipt.gate_id)
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(Used::before(begins_at, calls, in_month, terms))
-}
+/// Receipts by what is noted of them: a mark, and the allowance that it is of.
+type Notes<'p> = BTreeMap<(Option<&'static str>, Option<String>), Vec<&'p str>>;
 
 /// Notes what is not charged as it says, some at a time by what is noted.
-async fn note(tx: &mut Tx, notes: Vec<(&str, Option<&'static str>)>) -> Result<(), Stop> {
+async fn note(tx: &mut Tx, gate: &str, notes: Notes<'_>) -> Result<(), Stop> {
     // Texts of statements are kept by their connection, so that there must be few.
     const ROWS: [usize; 3] = [256, 16, 1];
-    let mut by_mark: std::collections::BTreeMap<Option<&'static str>, Vec<&str>> = Default::default();
-    for (id, mark) in notes {
-        by_mark.entry(mark).or_default().push(id);
-    }
-    for (mark, ids) in by_mark {
+    for ((mark, allowance), ids) in notes {
         let mut rest = ids.as_slice();
         // Each turn takes at least one.
         while let Some(rows) = ROWS.into_iter().find(|rows| *rows <= rest.len()) {
             let (these, others) = rest.split_at(rows);
-            let places: Vec<_> = (2..rows.saturating_add(2)).map(|place| format!("${place}")).collect();
-            let text =
-                format!("UPDATE settled_receipts SET mark = $1 WHERE receipt_id IN ({})", places.join(", "));
-            let mut query = sqlx::query(AssertSqlSafe(text)).bind(mark);
+            let places: Vec<_> = (4..rows.saturating_add(4)).map(|place| format!("${place}")).collect();
+            let text = format!(
+                "UPDATE settled_receipts SET mark = $1, allowance = $2 WHERE gate_id = $3 AND receipt_id IN ({})",
+                places.join(", ")
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text)).bind(mark).bind(&allowance).bind(gate);
             for id in these {
                 query = query.bind(*id);
             }
@@ -284,7 +349,6 @@ pub(super) async fn still_mine(
 async fn fail(app: &App, settlement: &Settlement, why: &str) -> Result<(), Stop> {
     let mut tx = app.db.write().await?;
     still_mine(&mut tx, settlement, None).await?;
-    claim::release(&mut tx, settlement).await?;
     sqlx::query("UPDATE settlements SET status = $1, failure = $2 WHERE settlement_id = $3")
         .bind(FAILED)
         .bind(why)

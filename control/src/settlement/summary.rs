@@ -31,6 +31,8 @@ pub struct Summary {
     pub gate_id: String,
     /// The agent; null for all.
     pub agent_id: Option<String>,
+    /// The issuer of that agent, if it has used anything; else null.
+    pub issuer_id: Option<String>,
     /// `daily`, `weekly` or `monthly`.
     pub period_type: String,
     /// The first day.
@@ -153,6 +155,7 @@ impl Summary {
             settlement_run_id: settlement.run_id.clone(),
             gate_id: settlement.gate_id.clone(),
             agent_id: settlement.agent_id.clone(),
+            issuer_id: settlement.issuer_id.clone(),
             period_type: settlement.period.of.name().to_owned(),
             period_start: settlement.period.start.clone(),
             period_end: settlement.period.end.clone(),

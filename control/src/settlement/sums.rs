@@ -1,13 +1,11 @@
 //! Adding up: integers alone, each cent from one receipt.
 
-use super::month_of;
 use super::summary::{AgentPart, Part};
 use portcullis_core::attestation::Hash;
-use portcullis_core::catalog::{PricingModel, Terms};
 use portcullis_core::live::hex;
 use portcullis_core::receipt::{Receipt, SignedReceipt};
 use portcullis_core::sha256;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// What a settlement notes of a receipt; without a note it is charged as it says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,72 +39,6 @@ pub(super) fn charged(receipt: &Receipt, mark: Option<&str>) -> (u64, u64) {
         }
         Some(_) => (0, 0),
     }
-}
-
-/// What passports have used before, where a price depends on that. One entry for each passport
-/// and action of the period: a hundred bytes or two.
-#[derive(Debug, Default)]
-pub(super) struct Allowances(HashMap<(String, String), Used>);
-
-/// Uses that succeeded.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Used {
-    /// In all.
-    pub(super) calls: i64,
-    /// The month, by its first moment, for which the price is paid.
-    pub(super) paid_month: Option<i64>,
-}
-
-impl Used {
-    /// What was used before a period: `calls` in all, of which `in_month` in the month in which
-    /// it begins. The first of a month that is not free carries its price.
-    pub(super) fn before(begins_at: i64, calls: i64, in_month: i64, terms: &Terms) -> Self {
-        let free = free_calls(terms);
-        let paid = in_month > 0 && calls > free;
-        Used { calls, paid_month: paid.then(|| month_of(begins_at)) }
-    }
-}
-
-fn free_calls(terms: &Terms) -> i64 {
-    terms.free_tier_calls.unwrap_or(0).cast_signed()
-}
-
-impl Allowances {
-    /// Whether what was used before must be known for this receipt, and is not.
-    pub(super) fn must_load(&self, receipt: &Receipt, terms: &Terms) -> bool {
-        let depends = free_calls(terms) > 0 || is_subscription(receipt);
-        depends && receipt.outcome.is_charged() && !self.0.contains_key(&place(receipt))
-    }
-
-    pub(super) fn set(&mut self, receipt: &Receipt, used: Used) {
-        self.0.insert(place(receipt), used);
-    }
-
-    /// What is noted of the next receipt. They come in the order in which they were made.
-    pub(super) fn mark(&mut self, receipt: &Receipt, terms: &Terms) -> Option<Mark> {
-        if !receipt.outcome.is_charged() {
-            return None;
-        }
-        let used = self.0.get_mut(&place(receipt))?;
-        used.calls = used.calls.saturating_add(1);
-        if used.calls <= free_calls(terms) {
-            return Some(Mark::Free);
-        }
-        let month = month_of(receipt.issued_at.as_millis());
-        if !is_subscription(receipt) || used.paid_month == Some(month) {
-            return None;
-        }
-        used.paid_month = Some(month);
-        Some(Mark::Subscription)
-    }
-}
-
-fn is_subscription(receipt: &Receipt) -> bool {
-    receipt.charge.rate().price.model == PricingModel::Subscription
-}
-
-fn place(receipt: &Receipt) -> (String, String) {
-    (receipt.agent.passport_id.clone(), receipt.action.clone())
 }
 
 /// Sums of a settlement, as its receipts come.

@@ -16,7 +16,15 @@ use std::thread::available_parallelism;
 pub(super) struct Keys(HashMap<String, (PublicKey, Option<i64>)>);
 
 /// What came of one: the receipt, or the code of what is wrong with it.
-pub(super) type Verdict = Result<SignedReceipt, &'static str>;
+pub(super) type Verdict = Result<Verified, &'static str>;
+
+/// A receipt that both sides have signed.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) signed: SignedReceipt,
+    /// The passport at the root of the chain, where the agent signed a request that has the chain.
+    pub(super) root: Option<String>,
+}
 
 impl Keys {
     pub(super) async fn load(tx: &mut Tx, gate: &str) -> ApiResult<Self> {
@@ -43,8 +51,9 @@ impl Keys {
             return Err("key_retired");
         }
         signed.verify(key).map_err(|error| error.code())?;
-        signed.receipt.verify_proof(&stored.attachment.base).map_err(|error| error.code())?;
-        Ok(signed)
+        let base = &stored.attachment.base;
+        let root = signed.receipt.verified_root(base).map_err(|error| error.code())?;
+        Ok(Verified { signed, root })
     }
 }
 

@@ -22,6 +22,13 @@ const TOKENS_MS: i64 = 7 * 24 * 3_600_000;
 /// Does it at the start, and then for as long as it is polled.
 pub async fn run(app: App) {
     loop {
+        // By itself: what is wrong there, or slow, is no reason to keep what is to be forgotten.
+        let resuming = app.clone();
+        tokio::spawn(async move {
+            if let Err(error) = settlement::resume(&resuming).await {
+                tracing::warn!(error = format!("{error:#}"), "settlements wait for now");
+            }
+        });
         if let Err(error) = once(&app).await {
             tracing::warn!(error = format!("{error:#}"), "old records stay for now");
         }
@@ -56,7 +63,7 @@ async fn once(app: &App) -> Result<()> {
     constraints::forget(app).await?;
     counts::forget(app).await?;
     nonces::forget(app).await?;
-    settlement::resume(app).await?;
+    settlement::forget(app).await?;
     retention::prune(app).await?;
     app.trust.snapshots.retain(|gate| app.trust.state().gates.contains_key(gate));
     Ok(())

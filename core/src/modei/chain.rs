@@ -1,7 +1,7 @@
 //! The order of checks for a passport.
 
 use super::envelope::{self, Envelope, IssuerType, Link};
-use super::passport::{Passport, Root, RootKind};
+use super::passport::{CatalogPin, Passport, Root, RootKind};
 use super::wire::{Seal, SignedEnvelope};
 use super::{strict, subset};
 use crate::base64;
@@ -131,6 +131,37 @@ impl SignedEnvelope {
                 Ok((parsed, LeafSignature::Jws { signing_input, signature }))
             }
         }
+    }
+}
+
+/// What a passport says of itself and its root. Nothing of it is verified.
+pub(crate) struct ChainClaims {
+    pub(crate) passport_id: String,
+    pub(crate) agent_id: String,
+    /// The agent's key, in standard base64.
+    pub(crate) public_key: String,
+    /// The first passport of its chain, or itself.
+    pub(crate) root_passport_id: String,
+    /// The issuer of that.
+    pub(crate) issuer_id: String,
+    /// The catalog that it is pinned to.
+    pub(crate) catalog_pin: Option<CatalogPin>,
+}
+
+impl SignedEnvelope {
+    pub(crate) fn chain_claims(&self) -> Option<ChainClaims> {
+        let parsed = self.parse().ok()?;
+        let (leaf, _) = self.leaf(&parsed).ok()?;
+        let leaf = envelope::read(leaf).ok()?;
+        let root = leaf.root();
+        Some(ChainClaims {
+            passport_id: leaf.passport_id.to_string(),
+            agent_id: leaf.agent_id.to_string(),
+            public_key: leaf.public_key.to_string(),
+            root_passport_id: root.passport_id.to_string(),
+            issuer_id: root.issuer.id.to_string(),
+            catalog_pin: root.catalog_pin(),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::base64;
 use crate::ed25519::{PublicKey, sha256};
 use crate::json::{Object, Value, canonical_text};
 use crate::live::{LiveError, Members, hex, owned, whole};
-use crate::modei;
+use crate::modei::{self, SignedEnvelope};
 use crate::presented::bearer_token;
 use crate::time::UnixTime;
 use alloc::string::{String, ToString};
@@ -137,22 +137,50 @@ impl Receipt {
     /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
     /// [`ReceiptError::ProofInvalid`].
     pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
+        self.verified_root(base).map(drop)
+    }
+
+    /// As [`verify_proof`](Self::verify_proof); answers the id of the passport at the root of the one
+    /// in `base`, where that is a request: the allowances of a chain are its root's.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn verified_root(&self, base: &str) -> Result<Option<String>, ReceiptError> {
         if sha256(base.as_bytes()) != self.proof.base_sha256 {
             return Err(ReceiptError::BaseMismatch);
         }
-        match self.proof.form {
-            ProofForm::AgentPop if self.pop().plain() == base => {}
-            ProofForm::AgentPopJcs if self.pop().canonical() == base => {}
-            ProofForm::Rfc9421 => {
-                check_request(base, &self.agent, &self.proof.nonce, self.proof.created)?;
-            }
+        let root = match self.proof.form {
+            ProofForm::AgentPop if self.pop().plain() == base => None,
+            ProofForm::AgentPopJcs if self.pop().canonical() == base => None,
+            ProofForm::Rfc9421 => Some(self.check_passport(base)?),
             ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
-        }
+        };
         let key = PublicKey::from_bytes(&self.agent.public_key).ok_or(ReceiptError::ProofInvalid)?;
         if !key.verify(base.as_bytes(), &self.proof.signature) {
             return Err(ReceiptError::ProofInvalid);
         }
-        Ok(())
+        Ok(root)
+    }
+
+    /// As [`check_request`], and that the passport is of this issuer and this catalog: the price is
+    /// the one that it is good for. Answers the id of the passport at its root.
+    fn check_passport(&self, base: &str) -> Result<String, ReceiptError> {
+        let mismatch = ReceiptError::ProofMismatch;
+        let components = check_parameters(base, &self.agent, &self.proof.nonce, self.proof.created)?;
+        let passport = components.lines().find_map(|line| passport_of(line)?.chain_claims());
+        let passport = passport.ok_or(mismatch("passport"))?;
+        let Consumer { agent_id, issuer_id, passport_id, public_key } = &self.agent;
+        if passport.passport_id != *passport_id
+            || passport.agent_id != *agent_id
+            || passport.issuer_id != *issuer_id
+            || passport.public_key != base64::encode(public_key)
+        {
+            return Err(mismatch("passport"));
+        }
+        if passport.catalog_pin.as_ref() != Some(&self.catalog) {
+            return Err(mismatch("catalog"));
+        }
+        Ok(passport.root_passport_id)
     }
 
     fn pop(&self) -> PopDraft<'_> {
@@ -184,6 +212,23 @@ pub(crate) fn check_request(
     created: UnixTime,
 ) -> Result<usize, ReceiptError> {
     let mismatch = ReceiptError::ProofMismatch;
+    let components = check_parameters(base, agent, nonce, created)?;
+    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?.claims()?)));
+    let (length, [passport_id, agent_id, public_key]) = found.ok_or(mismatch("passport"))?;
+    let is_same = passport_id == agent.passport_id
+        && agent_id == agent.agent_id
+        && public_key == base64::encode(&agent.public_key);
+    if is_same { Ok(length) } else { Err(mismatch("passport")) }
+}
+
+/// Checks what is said of a signature beside the components of a request. Answers these.
+fn check_parameters<'b>(
+    base: &'b str,
+    agent: &Consumer,
+    nonce: &str,
+    created: UnixTime,
+) -> Result<&'b str, ReceiptError> {
+    let mismatch = ReceiptError::ProofMismatch;
     let (components, parameters) = base.rsplit_once('\n').unwrap_or_default();
     let parameters = parameters.strip_prefix("\"@signature-params\": (");
     let (_, parameters) = parameters.and_then(|text| text.split_once(')')).ok_or(mismatch("form"))?;
@@ -206,19 +251,14 @@ pub(crate) fn check_request(
             return Err(mismatch(what));
         }
     }
-    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?)));
-    let (length, [passport_id, agent_id, public_key]) = found.ok_or(mismatch("passport"))?;
-    let is_same = passport_id == agent.passport_id
-        && agent_id == agent.agent_id
-        && public_key == base64::encode(&agent.public_key);
-    if is_same { Ok(length) } else { Err(mismatch("passport")) }
+    Ok(components)
 }
 
-/// What the passport in a line of a base says of itself.
-fn passport_of(line: &str) -> Option<[String; 3]> {
+/// The passport in a line of a base.
+fn passport_of(line: &str) -> Option<SignedEnvelope> {
     let passport = match line.strip_prefix("\"agent-passport\": ") {
         Some(value) => modei::from_header(value.as_bytes()),
         None => modei::from_jwt(bearer_token(line.strip_prefix("\"authorization\": ")?.as_bytes())?),
     };
-    passport.ok()?.claims()
+    passport.ok()
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_core::attestation::Signer;
 use portcullis_core::catalog::{Price, PricingModel};
+use portcullis_core::live::hex;
 use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::{AgentProof, Charge, Consumer, Outcome, ProofForm, Rate, Receipt};
 use portcullis_core::{SecretKey, UnixTime, base64, sha256};
@@ -28,7 +29,7 @@ use crate::workspace::Workspace;
 pub(crate) fn measure(workspace: &Workspace, receipts: u32, report: &mut Report) -> Result<()> {
     let program = release_program(workspace)?;
     let folder = workspace.target_folder("bench/settlement")?;
-    let filled = folder.join(format!("receipts-{receipts}.db"));
+    let filled = folder.join(format!("ledger-{receipts}.db"));
     if !filled.exists() {
         fill(&program, &folder, &filled, receipts)?;
     }
@@ -285,7 +286,7 @@ fn made(number: u32, of: u32, agents: &[Agent], signer: &Signer) -> Result<Value
         "outcome": "success", "model": "per_call", "quantity": 1, "unit_cents": CENTS,
         "fee_basis_points": FEE, "total_cents": CENTS, "fee_cents": receipt.charge.fee_cents(),
         "issued_at": at, "received_at": at, "text": receipt.sign(signer), "key_id": signer.key_id(),
-        "base": base, "log_index": number,
+        "base_sha256": hex(&receipt.proof.base_sha256), "base": base, "log_index": number,
     }))
 }
 

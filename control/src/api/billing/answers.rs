@@ -16,14 +16,15 @@ pub(super) struct SettlementRecord {
     content_hash: String,
     /// Over the same, by the service's key for the gate's records.
     signature: Signature,
-    /// The summary's text: what was signed, `content_hash` and `signature`.
-    summary: String,
+    /// The summary's text: what was signed, `content_hash` and `signature`; null in lists, as is
+    /// `agent_breakdown`.
+    summary: Option<String>,
     /// `pending`, `invoiced`, `paid`, `disputed` or `void`.
     status: String,
-    /// How that came to be, the first first; empty in lists.
+    /// How that came to be, the first first, the last thousand changes; empty in lists.
     status_history: Vec<StatusChange>,
     /// Receipts of the period that have come since, and are settled nowhere; told where one
-    /// settlement is asked for.
+    /// settlement is asked for. 10001 stands for more than 10,000.
     late_count: Option<i64>,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Run {
     verified: i64,
     /// Receipts in all; 0 until they are counted.
     total: i64,
-    /// Which attempt it is; more than 1 where an instance has ended on the way.
+    /// Which attempt it is: 0 while it waits for others to be done, more than 1 where an instance has ended on the way.
     attempt: i64,
     /// Why it failed.
     failure: Option<String>,
@@ -99,11 +100,20 @@ impl SettlementRecord {
             content: sealed.content,
             content_hash: sealed.content_hash,
             signature: sealed.signature,
-            summary,
+            summary: Some(summary),
             status: stored.status.clone(),
             status_history: changes.into_iter().map(told).collect(),
             late_count,
         })
+    }
+}
+
+impl SettlementRecord {
+    /// The same for a list, without what can have megabytes.
+    pub(super) fn shortened(mut self) -> Self {
+        self.summary = None;
+        self.content.agent_breakdown = None;
+        self
     }
 }
 

@@ -10,7 +10,7 @@ use crate::audit;
 use crate::auth::{BillingRead, BillingWrite, Caller};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path, Query};
-use crate::settlement::{self, Period, PeriodType, Settlement, Status, day};
+use crate::settlement::{self, Asked, Period, PeriodType, Settlement, Status, day};
 use crate::time::iso;
 use answers::{Run, SettlementList, SettlementRecord};
 use anyhow::Context;
@@ -54,7 +54,13 @@ struct SettlementRequest {
     /// Of this agent alone; left out: of all.
     #[schema(min_length = 1, max_length = 256)]
     agent_id: Option<String>,
+    /// The issuer of that agent, where two have given its id.
+    #[schema(min_length = 1, max_length = 256)]
+    issuer_id: Option<String>,
 }
+
+/// Late receipts that are counted, and one more.
+const MOST_LATE: i64 = 10_001;
 
 /// How long a caller is kept waiting: the Modei client waits 30 s.
 const WAIT: Duration = Duration::from_secs(20);
@@ -71,7 +77,7 @@ const LOOK: Duration = Duration::from_millis(100);
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is no such gate", body = ErrorBody),
-    (status = 409, description = "The period overlaps one that is settled: `period_overlaps`", body = ErrorBody),
+    (status = 409, description = "The period overlaps a settlement that may still change (`period_overlaps`), or all of it is paid (`period_settled`), or another settlement of the gate is under way (`settlement_running`)", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
     (status = 422, description = "Something is wrong in the body, or the period is not over: `field` says what", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
@@ -85,14 +91,24 @@ async fn generate_settlement(
     if let Some(agent) = &asked.agent_id {
         check_id("agent_id", agent)?;
     }
-    let period = Period::new(asked.period_type, &asked.period_start, &asked.period_end)?;
-    let gate = full_id(&asked.gate_id);
+    if let Some(issuer) = &asked.issuer_id {
+        check_id("issuer_id", issuer)?;
+        if asked.agent_id.is_none() {
+            return Err(ApiError::invalid("issuer_id", "goes with agent_id"));
+        }
+    }
+    let asked = Asked {
+        gate_id: full_id(&asked.gate_id),
+        period: Period::new(asked.period_type, &asked.period_start, &asked.period_end)?,
+        agent_id: asked.agent_id,
+        issuer_id: asked.issuer_id,
+    };
     let mut tx = app.db.write().await?;
-    let begun = settlement::begin(&mut tx, &gate, asked.agent_id.as_deref(), period, &caller.key_id).await?;
+    let begun = settlement::begin(&mut tx, &app, asked, &caller.key_id).await?;
     tx.commit().await?;
     let id = begun.settlement.id.clone();
-    if begun.is_mine {
-        settlement::run::spawn(&app, begun.settlement);
+    if let Some(permit) = begun.permit {
+        settlement::run::spawn(&app, begun.settlement, permit);
     }
     let until = Instant::now().checked_add(WAIT).context("a time that cannot be told")?;
     loop {
@@ -172,7 +188,7 @@ async fn list_settlements(
     let (found, total) = settlement::list(&mut tx, &wanted, page.limit, page.offset).await?;
     let mut settlements = Vec::with_capacity(found.len());
     for one in &found {
-        settlements.push(SettlementRecord::read(one, Vec::new(), None)?);
+        settlements.push(SettlementRecord::read(one, Vec::new(), None)?.shortened());
     }
     Ok(Json(SettlementList { settlements, total, limit: page.limit, offset: page.offset }))
 }
@@ -195,7 +211,7 @@ async fn get_settlement(
     let found = done(settlement::find(&mut tx, &id).await?, &id)?;
     let late = match found.status.as_str() {
         "void" => None,
-        _ => Some(settlement::late(&mut tx, &found).await?),
+        _ => Some(settlement::late(&mut tx, &found, MOST_LATE).await?),
     };
     Ok(Json(SettlementRecord::read(&found, settlement::changes(&mut tx, &id).await?, late)?))
 }

@@ -212,11 +212,22 @@ fn texts(hashes: &[Hash]) -> Vec<String> {
 #[derive(Debug, Serialize, ToSchema)]
 struct AttestationKeys {
     /// Keys that sign, or signed, records.
-    #[schema(value_type = Vec<AuditKey>)]
-    keys: Vec<KeyConfig>,
+    keys: Vec<RecordKey>,
     /// Keys that sign, or signed, checkpoints.
     #[schema(value_type = Vec<AuditKey>)]
     service_keys: Vec<KeyConfig>,
+}
+
+/// A key of records.
+#[derive(Debug, Serialize, ToSchema)]
+struct RecordKey {
+    #[serde(flatten)]
+    #[schema(value_type = AuditKey)]
+    key: KeyConfig,
+    /// `service` for a key of the service, by which settlements are signed too; absent for one of
+    /// the gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'static str>,
 }
 
 /// A key, ended ones too.
@@ -251,8 +262,11 @@ async fn attestation_keys(
     let gate = full_id(&gate_id);
     let mut tx = app.db.read().await?;
     must_be_known(&mut tx, &gate).await?;
+    let of = |keys: Vec<KeyConfig>, of| keys.into_iter().map(move |key| RecordKey { key, of });
+    let of_gate = keys::of_gate(&mut tx, &gate).await?;
+    let of_service = keys::of_service(&mut tx, &gate).await?;
     Ok(Json(AttestationKeys {
-        keys: keys::of_records(&mut tx, &gate).await?,
+        keys: of(of_gate, None).chain(of(of_service, Some("service"))).collect(),
         service_keys: keys::of_checkpoints(&mut tx).await?,
     }))
 }
