@@ -165,7 +165,7 @@ pub struct Settings {
     /// beside the public URL's, the address listened on and loopback; may be repeated
     #[arg(long = "mcp-host", env = "PORTCULLIS_MCP_HOSTS", value_delimiter = ',')]
     pub mcp_hosts: Vec<String>,
-    /// An origin, as in https://console.example:443, whose pages may call `/mcp` from a
+    /// An origin, as in `https://console.example:443`, whose pages may call `/mcp` from a
     /// browser; may be repeated. Left out: none
     #[arg(long = "mcp-origin", env = "PORTCULLIS_MCP_ORIGINS", value_delimiter = ',')]
     pub mcp_origins: Vec<String>,

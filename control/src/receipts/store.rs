@@ -58,7 +58,7 @@ impl Columns {
         }
     }
 
-    /// What a row says, of all columns of [`COLUMNS`].
+    /// What a row says, of all columns of `COLUMNS`.
     ///
     /// # Errors
     /// The row is damaged.
