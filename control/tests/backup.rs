@@ -11,6 +11,9 @@
 mod common;
 
 use common::Bench;
+use common::metering::{Offer, Shop, at, bring};
+use portcullis_core::catalog::PricingModel;
+use portcullis_core::receipt::Outcome;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,6 +85,19 @@ fn other(database: Option<&str>, folder: &Path, bench: &Bench) -> Option<(String
     }
 }
 
+/// A use that has a receipt, and is settled.
+fn settle_something(bench: &Bench) {
+    let offer = Offer::new("flights:search", PricingModel::PerCall, 5);
+    let shop = Shop::open(bench, "gate_a", 1, &[offer]);
+    let passport = shop.issue(bench, 1);
+    let used = shop.used((&passport, 1), offer.action, Outcome::Success, 1, at("2025-03-02T00:00:00Z"));
+    bring(&mut shop.gate.lane(bench.service.address, 1), &[used]);
+    let march = json!({"gate_id": "gate_a", "period_type": "monthly", "period_start": "2025-03-01",
+        "period_end": "2025-03-31"});
+    let (status, settled) = bench.call("POST", "/api/billing", Some(march));
+    assert_eq!((status, &settled["verified_count"]), (201, &json!(1)), "{settled}");
+}
+
 fn a_backup_restores_into_the_other_database_while_the_service_writes(database: Option<&str>) {
     let bench = Bench::new(database);
     let folder = tempfile::tempdir().unwrap();
@@ -91,6 +107,8 @@ fn a_backup_restores_into_the_other_database_while_the_service_writes(database: 
     let revoked = json!({"kind": "passport", "issuer": "iss_1", "ids": ["pass_1", "pass_2"], "reason": text});
     assert_eq!(bench.call("POST", "/api/v1/revocations", Some(revoked)).0, 200);
     bench.call("POST", "/api/v1/signing-keys/rotate", Some(json!({"purpose": "trust", "lead_seconds": 0})));
+
+    settle_something(&bench);
 
     let file = folder.path().join("first.jsonl");
     let done = AtomicBool::new(false);
@@ -110,6 +128,9 @@ fn a_backup_restores_into_the_other_database_while_the_service_writes(database: 
         assert!(writer.join().unwrap() > 0, "nothing was written meanwhile");
     });
     let backed_up = rows(&file);
+    for table in ["records", "receipts", "settlements", "settled_receipts"] {
+        assert!(backed_up.contains_key(table), "nothing of {table} is backed up");
+    }
     // Each key that was made has its line in the audit, both or neither.
     let names = |table: &str, part: &str| backed_up[table].iter().filter(|row| row.contains(part)).count();
     assert_eq!(names("api_keys", r#""name":"w""#) + 1, names("audit", "api_key.create"));

@@ -7,7 +7,6 @@ use crate::json::{self, Limits, Value};
 use crate::jws::Compact;
 use crate::reason::Reason;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Deserialize;
 
@@ -107,20 +106,6 @@ impl SignedEnvelope {
             Seal::Detached => Form::Envelope,
             Seal::Jws { .. } => Form::Jwt,
         }
-    }
-
-    /// Whose it says that it is: passport id, agent id and the agent's key, in standard base64.
-    /// Nothing of it is verified.
-    pub(crate) fn claims(&self) -> Option<[String; 3]> {
-        let value = self.parse().ok()?;
-        let envelope = match self.seal {
-            Seal::Detached => value.as_object()?.get("passport_json")?.as_object()?,
-            Seal::Jws { .. } => value.as_object()?,
-        };
-        let identity = envelope.get("identity")?.as_object()?;
-        let texts = [envelope.get("passport_id"), identity.get("agent_id"), identity.get("public_key")];
-        let [passport, agent, key] = texts.map(|text| text.and_then(Value::as_str).map(String::from));
-        Some([passport?, agent?, key?])
     }
 
     /// # Errors

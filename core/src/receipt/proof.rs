@@ -6,7 +6,7 @@ use crate::base64;
 use crate::ed25519::{PublicKey, sha256};
 use crate::json::{Object, Value, canonical_text};
 use crate::live::{LiveError, Members, hex, owned, whole};
-use crate::modei::{self, SignedEnvelope};
+use crate::modei::{self, CatalogPin, SignedEnvelope};
 use crate::presented::bearer_token;
 use crate::time::UnixTime;
 use alloc::string::{String, ToString};
@@ -152,7 +152,11 @@ impl Receipt {
         let root = match self.proof.form {
             ProofForm::AgentPop if self.pop().plain() == base => None,
             ProofForm::AgentPopJcs if self.pop().canonical() == base => None,
-            ProofForm::Rfc9421 => Some(self.check_passport(base)?),
+            ProofForm::Rfc9421 => {
+                let AgentProof { created, nonce, .. } = &self.proof;
+                let shown = check_request(base, &self.agent, &self.catalog, nonce, *created)?;
+                Some(shown.root_passport_id)
+            }
             ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
         };
         let key = PublicKey::from_bytes(&self.agent.public_key).ok_or(ReceiptError::ProofInvalid)?;
@@ -160,27 +164,6 @@ impl Receipt {
             return Err(ReceiptError::ProofInvalid);
         }
         Ok(root)
-    }
-
-    /// As [`check_request`], and that the passport is of this issuer and this catalog: the price is
-    /// the one that it is good for. Answers the id of the passport at its root.
-    fn check_passport(&self, base: &str) -> Result<String, ReceiptError> {
-        let mismatch = ReceiptError::ProofMismatch;
-        let components = check_parameters(base, &self.agent, &self.proof.nonce, self.proof.created)?;
-        let passport = components.lines().find_map(|line| passport_of(line)?.chain_claims());
-        let passport = passport.ok_or(mismatch("passport"))?;
-        let Consumer { agent_id, issuer_id, passport_id, public_key } = &self.agent;
-        if passport.passport_id != *passport_id
-            || passport.agent_id != *agent_id
-            || passport.issuer_id != *issuer_id
-            || passport.public_key != base64::encode(public_key)
-        {
-            return Err(mismatch("passport"));
-        }
-        if passport.catalog_pin.as_ref() != Some(&self.catalog) {
-            return Err(mismatch("catalog"));
-        }
-        Ok(passport.root_passport_id)
     }
 
     fn pop(&self) -> PopDraft<'_> {
@@ -199,26 +182,42 @@ impl Receipt {
     }
 }
 
+/// What a signature base has shown to be so.
+pub(crate) struct Shown {
+    /// The id of the passport at the root of the one in it.
+    pub(crate) root_passport_id: String,
+    /// The length of the line with the passport.
+    pub(crate) passport_length: usize,
+}
+
 /// Checks that a signature base is of this agent, at this time, once, and with a passport that has
-/// this id, this agent and this key. Gates check so before they let a request through, and ledgers
-/// when they charge for it. The length of the line with the passport.
+/// this id, this agent, this key, this issuer and this catalog: the price is the one that it is good
+/// for. Gates check so before they let a request through, and ledgers when they charge for it.
 ///
 /// # Errors
 /// [`ReceiptError::ProofMismatch`].
 pub(crate) fn check_request(
     base: &str,
     agent: &Consumer,
+    catalog: &CatalogPin,
     nonce: &str,
     created: UnixTime,
-) -> Result<usize, ReceiptError> {
+) -> Result<Shown, ReceiptError> {
     let mismatch = ReceiptError::ProofMismatch;
     let components = check_parameters(base, agent, nonce, created)?;
-    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?.claims()?)));
-    let (length, [passport_id, agent_id, public_key]) = found.ok_or(mismatch("passport"))?;
-    let is_same = passport_id == agent.passport_id
-        && agent_id == agent.agent_id
-        && public_key == base64::encode(&agent.public_key);
-    if is_same { Ok(length) } else { Err(mismatch("passport")) }
+    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?.chain_claims()?)));
+    let (passport_length, passport) = found.ok_or(mismatch("passport"))?;
+    let is_same = passport.passport_id == agent.passport_id
+        && passport.agent_id == agent.agent_id
+        && passport.issuer_id == agent.issuer_id
+        && passport.public_key == base64::encode(&agent.public_key);
+    if !is_same {
+        return Err(mismatch("passport"));
+    }
+    if passport.catalog_pin.as_ref() != Some(catalog) {
+        return Err(mismatch("catalog"));
+    }
+    Ok(Shown { root_passport_id: passport.root_passport_id, passport_length })
 }
 
 /// Checks what is said of a signature beside the components of a request. Answers these.

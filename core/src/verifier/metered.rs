@@ -81,9 +81,9 @@ impl Verifier<'_> {
         let malformed = |detail| Denial::new(Reason::ProofMalformed, detail);
         let agent = Consumer::new(identity, *key);
         let base = core::str::from_utf8(proof.base()).unwrap_or_default();
-        let passport_length = check_request(base, &agent, proof.nonce(), proof.created())
+        let shown = check_request(base, &agent, pin, proof.nonce(), proof.created())
             .map_err(|_| malformed("what it signs would not be known again as this agent's"))?;
-        if written_length(base) > MAX_BASE.min(passport_length.saturating_add(MAX_BESIDE_PASSPORT)) {
+        if written_length(base) > MAX_BASE.min(shown.passport_length.saturating_add(MAX_BESIDE_PASSPORT)) {
             return Err(malformed("what it signs is longer than what is kept of a request that has a price"));
         }
         Ok(Some(Box::new(Metered { rate, pin: pin.clone(), agent_key: *key, proof: proof.clone() })))
