@@ -26,6 +26,8 @@ CREATE TABLE receipts (
     -- what the agent signed, and its hash: it pays for one receipt
     base TEXT NOT NULL,
     base_sha256 TEXT NOT NULL,
+    -- the record of the decision that let the request through; null where no gate stood in the way
+    permit TEXT,
     -- where its record stands in the gate's log
     log_index BIGINT NOT NULL,
     -- a gate chooses its ids
@@ -34,7 +36,9 @@ CREATE TABLE receipts (
 -- With all that compliance is worked out from, so that no text is read for it.
 CREATE INDEX receipts_by_gate ON receipts (gate_id, issued_at, receipt_id, action, outcome, catalog_version);
 CREATE INDEX receipts_by_agent ON receipts (gate_id, agent_id, issued_at, receipt_id);
-CREATE INDEX receipts_by_base ON receipts (gate_id, base_sha256);
+-- With the receipt's id, so that no row is read to find that it is the only one.
+CREATE INDEX receipts_by_base ON receipts (gate_id, base_sha256, receipt_id);
+CREATE INDEX receipts_by_permit ON receipts (gate_id, permit, receipt_id);
 CREATE INDEX receipts_by_id ON receipts (receipt_id);
 
 -- What agents have signed for uses outside a gate, for as long as they could sign it again.

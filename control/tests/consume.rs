@@ -237,6 +237,11 @@ fn what_is_wrong_in_a_use_is_refused_by_its_member_and_leaves_the_ledger_as_it_w
         consume(&bench, used(&shop, unpinned.as_str().unwrap(), "n-1", json!({"gate_id": "gate_b"})));
     assert_eq!((status, &answer["code"]), (422, &json!("catalog_pin_missing")), "{answer}");
     assert_eq!(answer["field"], "passport_id");
+    // One whose pin another has written.
+    let foreign = shop.issue(&bench, 1);
+    bench.sql(&format!("UPDATE passports SET gate_id = 'gate_b' WHERE passport_id = '{foreign}'"));
+    let (status, answer) = consume(&bench, used(&shop, &foreign, "n-1", json!({})));
+    assert_eq!((status, &answer["code"]), (422, &json!("catalog_pin_missing")), "{answer}");
     // A passport that is revoked.
     let revoked = shop.issue(&bench, 1);
     assert_eq!(bench.call("DELETE", &format!("/api/v1/passports/{revoked}"), None).0, 200);

@@ -3,6 +3,16 @@
 //! `dalek` decides at every gate. `compact` is the independent second one, for
 //! bundles whose size rules, and the oracle that tests hold the first against.
 
+#[cfg(not(feature = "dalek"))]
+#[path = "ed25519/compact.rs"]
+mod backend;
+#[cfg(feature = "dalek")]
+#[path = "ed25519/dalek.rs"]
+mod backend;
+mod frequent;
+
+pub use frequent::FrequentKeys;
+
 use sha2::{Digest, Sha256};
 
 /// A public key whose bytes are the encoding of a point that may verify: canonical
@@ -150,125 +160,6 @@ impl Hasher {
 fn is_canonical_field_element(bytes: &[u8; 32]) -> bool {
     let [first, middle @ .., last] = bytes;
     !(*first >= 0xed && middle.iter().all(|byte| *byte == 0xff) && last & 0x7f == 0x7f)
-}
-
-#[cfg(feature = "dalek")]
-mod backend {
-    use alloc::boxed::Box;
-    use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-    use curve25519_dalek::edwards::EdwardsBasepointTable;
-    use curve25519_dalek::scalar::{Scalar, clamp_integer};
-    use curve25519_dalek::traits::BasepointTable;
-    use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-    use sha2::{Digest, Sha512};
-
-    pub(super) type Key = VerifyingKey;
-
-    pub(super) fn key(bytes: &[u8; 32]) -> Option<Key> {
-        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
-    }
-
-    pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {
-        key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
-    }
-
-    pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {
-        SigningKey::from_bytes(seed).verifying_key().to_bytes()
-    }
-
-    pub(super) fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
-        SigningKey::from_bytes(seed).sign(message).to_bytes()
-    }
-
-    /// What signing needs, worked out once.
-    pub(super) struct Prepared {
-        secret: Scalar,
-        prefix: [u8; 32],
-        public_key: [u8; 32],
-        table: Box<EdwardsBasepointTable>,
-    }
-
-    impl Prepared {
-        pub(super) fn new(seed: &[u8; 32]) -> Self {
-            let (secret, prefix) = expand(seed);
-            let table = Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT));
-            let public_key = table.mul_base(&secret).compress().to_bytes();
-            Prepared { secret, prefix, public_key, table }
-        }
-
-        /// RFC 8032 section 5.1.6, by constant-time multiplication.
-        pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
-            let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[&self.prefix, message]));
-            let commitment = self.table.mul_base(&nonce).compress().to_bytes();
-            let hash = sha512(&[&commitment, &self.public_key, message]);
-            let challenge = Scalar::from_bytes_mod_order_wide(&hash);
-            #[expect(clippy::arithmetic_side_effects, reason = "arithmetic modulo the group's order")]
-            let response = nonce + challenge * self.secret;
-            Signature::from_components(commitment, response.to_bytes()).to_bytes()
-        }
-
-        pub(super) fn public_key(&self) -> &[u8; 32] {
-            &self.public_key
-        }
-    }
-
-    /// The secret scalar, and what nonces are made from.
-    fn expand(seed: &[u8; 32]) -> (Scalar, [u8; 32]) {
-        let hash = sha512(&[seed]);
-        let (mut secret, mut prefix) = ([0; 32], [0; 32]);
-        let (first, second) = hash.split_at(32);
-        secret.copy_from_slice(first);
-        prefix.copy_from_slice(second);
-        (Scalar::from_bytes_mod_order(clamp_integer(secret)), prefix)
-    }
-
-    fn sha512(parts: &[&[u8]]) -> [u8; 64] {
-        let mut hash = Sha512::new();
-        for part in parts {
-            hash.update(part);
-        }
-        hash.finalize().into()
-    }
-}
-
-#[cfg(not(feature = "dalek"))]
-mod backend {
-    use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
-
-    pub(super) type Key = PublicKey;
-
-    pub(super) fn key(bytes: &[u8; 32]) -> Option<Key> {
-        PublicKey::from_slice(bytes).ok()
-    }
-
-    pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {
-        key.verify(message, &Signature::new(*signature)).is_ok()
-    }
-
-    pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {
-        *KeyPair::from_seed(Seed::new(*seed)).pk
-    }
-
-    pub(super) fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
-        *KeyPair::from_seed(Seed::new(*seed)).sk.sign(message, None)
-    }
-
-    /// What signing needs, worked out once.
-    pub(super) struct Prepared(KeyPair);
-
-    impl Prepared {
-        pub(super) fn new(seed: &[u8; 32]) -> Self {
-            Prepared(KeyPair::from_seed(Seed::new(*seed)))
-        }
-
-        pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
-            *self.0.sk.sign(message, None)
-        }
-
-        pub(super) fn public_key(&self) -> &[u8; 32] {
-            &self.0.pk
-        }
-    }
 }
 
 #[cfg(not(any(feature = "dalek", feature = "compact")))]

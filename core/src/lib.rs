@@ -56,7 +56,7 @@ pub use counters::{
     LocalCounters, Usage, WINDOWS as COUNTER_WINDOWS,
 };
 pub use denial::{Denial, Told};
-pub use ed25519::{PublicKey, SecretKey, sha256};
+pub use ed25519::{FrequentKeys, PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
 pub use memory::{LocalMemory, Memory};
 pub use presented::{Carrier, Kind};

@@ -11,7 +11,7 @@ use portcullis_core::receipt::{
     AgentProof, Charge, Consumer, MAX_QUANTITY, MAX_RECEIPT, Outcome, PopDraft, ProofForm, Rate, Receipt,
     ReceiptError, SignedReceipt, minutes,
 };
-use portcullis_core::{PublicKey, SecretKey, UnixTime, base64, sha256};
+use portcullis_core::{FrequentKeys, PublicKey, SecretKey, UnixTime, base64, sha256};
 use proptest::prelude::*;
 
 /// 2026-02-24T14:30:00.000Z
@@ -257,6 +257,7 @@ fn a_price_is_of_the_catalog_that_the_passport_is_pinned_to() {
 
 #[test]
 fn a_delegated_passport_has_the_root_of_its_chain() {
+    let mut keys = FrequentKeys::default();
     let holder = SecretKey::from_seed([7; 32]);
     let root = issued("pp_root", ("agent-000", holder.public_key()), Some(&pin()));
     let delegated = delegate(&root, &holder, &agent().public_key(), &draft("pp_1", false)).unwrap();
@@ -264,11 +265,11 @@ fn a_delegated_passport_has_the_root_of_its_chain() {
     let base = base_with(&base64::encode(delegated.to_json().as_bytes())).replace("agent-001", &id);
     let mut good = receipt(ProofForm::Rfc9421, &base);
     good.agent.agent_id = id;
-    assert_eq!(good.verified_root(&base), Ok(Some("pp_root".into())));
+    assert_eq!(good.verified_root(&base, &mut keys), Ok(Some("pp_root".into())));
     let base = request_base("pp_1");
-    assert_eq!(receipt(ProofForm::Rfc9421, &base).verified_root(&base), Ok(Some("pp_1".into())));
+    assert_eq!(receipt(ProofForm::Rfc9421, &base).verified_root(&base, &mut keys), Ok(Some("pp_1".into())));
     let word = pop(&receipt(ProofForm::AgentPop, "")).plain();
-    assert_eq!(receipt(ProofForm::AgentPop, &word).verified_root(&word), Ok(None));
+    assert_eq!(receipt(ProofForm::AgentPop, &word).verified_root(&word, &mut keys), Ok(None));
 }
 
 fn unsigned_error(receipt: &Receipt, base: &str) -> ReceiptError {

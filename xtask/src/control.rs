@@ -150,11 +150,23 @@ impl Service {
     /// # Errors
     /// No answer.
     pub fn call(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response> {
+        self.request(method, path, body).send(self.address)
+    }
+
+    /// The same, and waits longer than the service lets anybody wait.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn call_patiently(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response> {
+        self.request(method, path, body).send_within(self.address, FETCH_DEADLINE)
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&str>) -> Request {
         let mut request = Request::new(method, path);
         request.headers.push(("authorization".to_owned(), format!("Bearer {}", self.key)));
         request.headers.push(("content-type".to_owned(), "application/json".to_owned()));
         request.body = body.unwrap_or_default().as_bytes().to_vec();
-        request.send(self.address)
+        request
     }
 
     /// Writes the answer to a GET with the API key to a file, however long it is. An answer that

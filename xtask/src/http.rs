@@ -59,14 +59,23 @@ impl Request {
     pub fn send(&self, to: SocketAddr) -> Result<Response> {
         exchange(to, &self.to_bytes(&to.to_string(), true))
     }
+
+    /// The same, and waits longer for what takes longer.
+    pub fn send_within(&self, to: SocketAddr, deadline: Duration) -> Result<Response> {
+        exchange_within(to, &self.to_bytes(&to.to_string(), true), deadline)
+    }
 }
 
 /// Sends bytes on a connection of their own and waits for one whole answer, or for as
 /// much as there is until the peer closes.
 pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Result<Response> {
+    exchange_within(to, bytes, DEADLINE)
+}
+
+fn exchange_within(to: SocketAddr, bytes: &[u8], deadline: Duration) -> Result<Response> {
     let mut stream =
         TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("nothing listens on {to}"))?;
-    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_read_timeout(Some(deadline))?;
     stream.set_write_timeout(Some(DEADLINE))?;
     stream.write_all(bytes)?;
     let mut answer = Vec::new();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use portcullis_core::json::{self, Limits, canonical_text};
 use portcullis_core::live::hex;
 use portcullis_core::receipt::{MAX_ATTACHMENT, Receipt, SignedReceipt};
-use portcullis_core::{UnixTime, base64, sha256};
+use portcullis_core::{FrequentKeys, UnixTime, base64, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -269,6 +269,7 @@ struct Sums {
     proofs: HashSet<[u8; 16]>,
     last: Option<(i64, String)>,
     chain: [u8; 32],
+    keys: FrequentKeys,
 }
 
 impl Sums {
@@ -291,8 +292,11 @@ impl Sums {
             };
         }
         let signed = SignedReceipt::read(record.receipt.as_bytes())
-            .and_then(|signed| keys.verify(&signed).map(|()| signed))
-            .and_then(|signed| signed.receipt.verified_root(&record.base).map(|root| (signed.receipt, root)));
+            .and_then(|signed| keys.verify_by(&signed, &mut self.keys).map(|()| signed))
+            .and_then(|signed| {
+                let root = signed.receipt.verified_root(&record.base, &mut self.keys)?;
+                Ok((signed.receipt, root))
+            });
         let (receipt, root) = match signed {
             Ok(signed) => signed,
             Err(error) => return wrong(error.to_string()),

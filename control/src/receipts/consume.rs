@@ -68,9 +68,11 @@ pub async fn consume(tx: &mut Tx, app: &App, asked: &Use, reported: String) -> A
     let passport = passport.ok_or_else(|| passports::no_passport(&asked.passport_id))?;
     hold(tx, &asked.gate_id).await?;
     let (agent, name, mode) = judged(tx, asked, &passport).await?;
-    let pin = passport.pin().ok_or_else(|| {
-        let message = "passport_id: the passport is pinned to no catalog, so nothing says what a use costs: \
-                       publish one, and reissue the passport";
+    // As at a gate: whoever issues a passport writes its pin.
+    let pin = passport.pin().filter(|_| passport.gate_id.as_ref() == Some(&asked.gate_id));
+    let pin = pin.ok_or_else(|| {
+        let message = "passport_id: the passport is pinned to no catalog of this gate by the gate itself, so \
+                       nothing says what a use costs: publish one, and have the gate reissue the passport";
         refusal("catalog_pin_missing", "passport_id", message)
     })?;
     let charge = asked.charge(tx, &pin).await?;

@@ -19,6 +19,7 @@ pub struct Columns {
     issuer_id: String,
     passport_id: String,
     base_sha256: String,
+    permit: Option<String>,
     action: String,
     catalog_version: i64,
     outcome: String,
@@ -44,6 +45,7 @@ impl Columns {
             issuer_id: column(&receipt.agent.issuer_id),
             passport_id: column(&receipt.agent.passport_id),
             base_sha256: hex(&receipt.proof.base_sha256),
+            permit: receipt.attestation_id.as_deref().map(column),
             action: column(&receipt.action),
             catalog_version: receipt.catalog.version,
             outcome: receipt.outcome.name().to_owned(),
@@ -70,6 +72,7 @@ impl Columns {
             issuer_id: row.try_get("issuer_id")?,
             passport_id: row.try_get("passport_id")?,
             base_sha256: row.try_get("base_sha256")?,
+            permit: row.try_get("permit")?,
             action: row.try_get("action")?,
             catalog_version: row.try_get("catalog_version")?,
             outcome: row.try_get("outcome")?,
@@ -98,7 +101,7 @@ fn column(text: &str) -> String {
 
 /// The columns that [`Columns::read`] reads.
 pub(crate) const COLUMNS: &str = "receipts.receipt_id, receipts.gate_id, agent_id, issuer_id, passport_id, base_sha256, \
-     action, catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
+     permit, action, catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
      issued_at, key_id";
 
 /// Stores a receipt whose record stands at this place of its gate's log.
@@ -110,8 +113,8 @@ pub async fn insert(tx: &mut Tx, signed: &SignedReceipt, base: &str, log_index: 
     sqlx::query(
         "INSERT INTO receipts (receipt_id, gate_id, agent_id, issuer_id, passport_id, action, \
          catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
-         issued_at, key_id, received_at, text, base, log_index, base_sha256) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+         issued_at, key_id, received_at, text, base, log_index, base_sha256, permit) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     )
     .bind(columns.receipt_id)
     .bind(columns.gate_id)
@@ -134,6 +137,7 @@ pub async fn insert(tx: &mut Tx, signed: &SignedReceipt, base: &str, log_index: 
     .bind(column(base))
     .bind(log_index.cast_signed())
     .bind(columns.base_sha256)
+    .bind(columns.permit)
     .execute(&mut **tx)
     .await
     .map_err(|error| {

@@ -12,6 +12,7 @@ use crate::error::ApiResult;
 use crate::receipts::Place;
 use anyhow::Result;
 use sqlx::AssertSqlSafe;
+use tokio::sync::watch;
 
 /// Receipts that are claimed, or given free, in one transaction: in SQLite nobody else writes for
 /// its twentieth of a second.
@@ -29,9 +30,24 @@ macro_rules! bind {
     };
 }
 
-/// Claims all receipts of the period that no settlement has. Those of a former attempt stay
-/// claimed. Answers how many there are now.
-pub(super) async fn claim(app: &App, settlement: &Settlement) -> Result<i64, Stop> {
+/// How far claiming has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claimed {
+    /// To this place, in the order of receipts.
+    pub(super) to: Place,
+    /// How many: at first of this attempt alone, and when these are all, all.
+    pub(super) count: i64,
+    /// Whether these are all.
+    pub(super) is_all: bool,
+}
+
+/// Claims all receipts of the period that no settlement has, and tells how far it is. Those of a
+/// former attempt stay claimed.
+pub(super) async fn claim(
+    app: &App,
+    settlement: &Settlement,
+    claimed: &watch::Sender<Claimed>,
+) -> Result<(), Stop> {
     let mut place = Place::default();
     // Each turn goes on behind the last; a period that is over has no end of receipts only
     // for whoever makes them faster than they are claimed.
@@ -50,15 +66,23 @@ pub(super) async fn claim(app: &App, settlement: &Settlement) -> Result<i64, Sto
         );
         let query = sqlx::query(AssertSqlSafe(text)).bind(&settlement.id);
         let query = query.bind(place.0).bind(&place.1).bind(end.0).bind(&end.1);
-        bind!(query, settlement).execute(&mut *tx).await?;
+        let these = bind!(query, settlement).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         place = end;
+        claimed.send_modify(|claimed| {
+            claimed.to = place.clone();
+            claimed.count = claimed.count.saturating_add_unsigned(these);
+        });
     }
-    let (claimed,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM settled_receipts WHERE settlement_id = $1")
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM settled_receipts WHERE settlement_id = $1")
         .bind(&settlement.id)
         .fetch_one(app.db.pool())
         .await?;
-    Ok(claimed)
+    claimed.send_modify(|claimed| {
+        claimed.count = count;
+        claimed.is_all = true;
+    });
+    Ok(())
 }
 
 /// `FROM` and `WHERE` of receipts of the gate, the period, and the agent if it is of one alone,

@@ -1,15 +1,12 @@
-//! What the service knows itself of what it settles: passports that agents' words outside gates
-//! name, and proofs that have paid already.
+//! What the service knows itself of passports that agents' words outside gates name.
 
-use super::Settlement;
 use crate::db::Tx;
 use crate::error::ApiResult;
 use crate::passports;
-use crate::receipts::Place;
 use portcullis_core::base64;
 use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::Receipt;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Passports, each read once for as long as there is room.
 #[derive(Debug, Default)]
@@ -46,7 +43,7 @@ impl Passports {
                 None => None,
                 Some(found) => Some(Known {
                     root: found.root_id()?,
-                    pin: found.pin(),
+                    pin: found.pin().filter(|_| found.gate_id.as_ref() == Some(&receipt.gate_id)),
                     agent_id: found.agent_id,
                     issuer_id: found.issuer_id,
                     public_key: found.public_key,
@@ -62,35 +59,4 @@ impl Passports {
             && known.pin.as_ref() == Some(&receipt.catalog);
         Ok(if is_it { Ok(known.root.clone()) } else { Err("proof_mismatch") })
     }
-}
-
-/// Those of a settlement's receipts between two places whose proof has paid already: for a receipt
-/// that was made before, settled or not, or for one that another settlement charges.
-pub(super) async fn proofs_used(
-    tx: &mut Tx,
-    settlement: &Settlement,
-    after: &Place,
-    last: &Place,
-) -> ApiResult<HashSet<String>> {
-    let ids: Vec<(String,)> = sqlx::query_as(
-        "SELECT receipt_id FROM receipts WHERE gate_id = $1 \
-         AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) \
-         AND EXISTS (SELECT 1 FROM receipts AS other WHERE other.gate_id = receipts.gate_id \
-         AND other.base_sha256 = receipts.base_sha256 AND other.receipt_id <> receipts.receipt_id \
-         AND ((other.issued_at, other.receipt_id) < (receipts.issued_at, receipts.receipt_id) \
-         OR EXISTS (SELECT 1 FROM settled_receipts JOIN settlements \
-         ON settlements.settlement_id = settled_receipts.settlement_id \
-         WHERE settled_receipts.gate_id = other.gate_id AND settled_receipts.receipt_id = other.receipt_id \
-         AND settled_receipts.settlement_id <> $6 AND status NOT IN ('void', 'failed') \
-         AND (mark IS NULL OR mark IN ('free', 'subscription')))))",
-    )
-    .bind(&settlement.gate_id)
-    .bind(after.0)
-    .bind(&after.1)
-    .bind(last.0)
-    .bind(&last.1)
-    .bind(&settlement.id)
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(ids.into_iter().map(|(id,)| id).collect())
 }

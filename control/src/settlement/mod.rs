@@ -14,6 +14,7 @@ mod begin;
 mod claim;
 mod known;
 mod list;
+mod log;
 mod period;
 mod records;
 pub mod run;

@@ -1,11 +1,12 @@
 //! Working on a settlement: claim, verify, add up, sign.
 
 use super::allowances::Allowances;
-use super::claim;
-use super::known::{Passports, proofs_used};
+use super::claim::{self, Claimed};
+use super::known::Passports;
+use super::log::faults;
 use super::summary::Summary;
 use super::sums::{Mark, Sums};
-use super::verify::{Keys, Verdict, verify_all};
+use super::verify::{Cores, Keys, Verdict};
 use super::{FAILED, Settlement, Status, noted, resume};
 use crate::db::Tx;
 use crate::error::ApiError;
@@ -15,16 +16,16 @@ use crate::{App, audit};
 use anyhow::anyhow;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 /// Receipts that are read, verified and noted together: with bases of some kilobytes a few
-/// megabytes, and a tenth of a second of two cores. Bases may have 64 KiB, so that two pages
-/// take 256 MiB where all of them do.
-const PAGE: i64 = 2_000;
+/// megabytes, and a twentieth of a second of two cores. Bases may have 64 KiB, so that four pages,
+/// as one is read, one verified, one waits and one is added up, take 256 MiB where all of them do.
+const PAGE: i64 = 1_000;
 
 /// Why an attempt ends before its end.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ impl From<ApiError> for Stop {
 
 /// How often whoever works on it says so: some times before it is taken for gone.
 const SAY: Duration = Duration::from_secs(5);
+
+/// How often it is said how far it is: each time is a write to the disk.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Attempts that may break off, or be heard of no more, before it is given up.
 const MOST_ATTEMPTS: i64 = 5;
@@ -130,52 +134,78 @@ async fn say(app: &App, settlement: &Settlement) -> Stop {
     }
 }
 
+/// What is claimed is verified, and what is verified added up, while more is claimed.
 async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
-    let claimed = claim::claim(app, settlement).await?;
     let mut tx = app.db.read().await?;
-    let keys = Arc::new(Keys::load(&mut tx, &settlement.gate_id).await?);
+    let mut cores = Cores::new(Keys::load(&mut tx, &settlement.gate_id).await?);
     tx.rollback().await?;
+    let (claimed, claims) = watch::channel(Claimed::default());
     let mut run = Run {
         app,
         settlement,
-        claimed,
+        claims: claims.clone(),
+        told: Instant::now(),
         terms: Terms::new(&settlement.gate_id),
         allowances: Allowances::default(),
         passports: Passports::default(),
         sums: Sums::default(),
     };
-    let mut page = run.read(&Place::default()).await?;
-    // Each turn goes on behind the last.
-    while let Some(last) = page.stored.last().map(|stored| stored.place.clone()) {
-        let Page { stored, used } = page;
-        let these = Arc::new(stored);
-        let (next, verdicts) = tokio::join!(run.read(&last), verify_all(&keys, &these));
-        run.settle(&these, &used, verdicts.map_err(Stop::Broken)?).await?;
-        page = next?;
-    }
+    let (verified, mut ready) = mpsc::channel(1);
+    let verifying = async {
+        // Or the other side would wait for more.
+        let verified = verified;
+        let mut pages = Pages { app, settlement, claims, after: Place::default() };
+        let mut page = pages.next().await?;
+        // Each turn goes on behind the last.
+        while let Some(Page { stored, faults }) = page {
+            let stored = Arc::new(stored);
+            let (next, verdicts) = tokio::join!(pages.next(), cores.verify(&stored));
+            let ready = (stored, faults, verdicts.map_err(Stop::Broken)?);
+            verified.send(ready).await.map_err(|_| Stop::Broken(anyhow!("nobody adds up any more")))?;
+            page = next?;
+        }
+        Ok::<_, Stop>(())
+    };
+    let adding = async {
+        while let Some((stored, faults, verdicts)) = ready.recv().await {
+            run.settle(&stored, &faults, verdicts).await?;
+        }
+        Ok::<_, Stop>(())
+    };
+    tokio::try_join!(claim::claim(app, settlement, &claimed), verifying, adding)?;
     run.finish().await
 }
 
-/// Receipts that are settled together, and which of them have a proof that has paid already.
-struct Page {
-    stored: Vec<Stored>,
-    used: HashSet<String>,
-}
-
-/// An attempt that is under way.
-struct Run<'r> {
+/// What was claimed, page by page.
+struct Pages<'r> {
     app: &'r App,
     settlement: &'r Settlement,
-    claimed: i64,
-    terms: Terms,
-    allowances: Allowances,
-    passports: Passports,
-    sums: Sums,
+    claims: watch::Receiver<Claimed>,
+    after: Place,
 }
 
-impl Run<'_> {
-    /// The next of what was claimed.
-    async fn read(&self, after: &Place) -> Result<Page, Stop> {
+impl Pages<'_> {
+    /// The next of what was claimed, once it is; none where that is all.
+    async fn next(&mut self) -> Result<Option<Page>, Stop> {
+        // Each turn is behind the last, or waits for more.
+        loop {
+            let Claimed { to, is_all, .. } = self.claims.borrow_and_update().clone();
+            if self.after < to {
+                let page = self.read(&to).await?;
+                self.after = page.stored.last().map_or(to, |last| last.place.clone());
+                if !page.stored.is_empty() {
+                    return Ok(Some(page));
+                }
+            } else if is_all {
+                return Ok(None);
+            } else {
+                let gone = |_| Stop::Broken(anyhow!("nobody claims any more"));
+                self.claims.changed().await.map_err(gone)?;
+            }
+        }
+    }
+
+    async fn read(&self, to: &Place) -> Result<Page, Stop> {
         let wanted = Wanted {
             gate_id: self.settlement.gate_id.clone(),
             agent_id: None,
@@ -185,27 +215,50 @@ impl Run<'_> {
             settlement_id: Some(self.settlement.id.clone()),
         };
         let mut tx = self.app.db.read().await?;
-        let stored = receipts::page(&mut tx, &wanted, after, PAGE).await?;
-        let used = match stored.last() {
-            Some(last) => proofs_used(&mut tx, self.settlement, after, &last.place).await?,
-            None => HashSet::new(),
+        let mut stored = receipts::page(&mut tx, &wanted, &self.after, PAGE).await?;
+        // What a former attempt has claimed may lie behind what this one has not come to.
+        stored.truncate(stored.partition_point(|one| one.place <= *to));
+        let faults = match stored.last() {
+            Some(last) => faults(&mut tx, self.settlement, &self.after, &last.place).await?,
+            None => HashMap::new(),
         };
         tx.rollback().await?;
-        Ok(Page { stored, used })
+        Ok(Page { stored, faults })
     }
+}
 
+/// Receipts that are settled together, and what the log says against some of them.
+struct Page {
+    stored: Vec<Stored>,
+    faults: HashMap<String, &'static str>,
+}
+
+/// An attempt that is under way.
+struct Run<'r> {
+    app: &'r App,
+    settlement: &'r Settlement,
+    claims: watch::Receiver<Claimed>,
+    /// When it was last said how far it is.
+    told: Instant,
+    terms: Terms,
+    allowances: Allowances,
+    passports: Passports,
+    sums: Sums,
+}
+
+impl Run<'_> {
     /// Adds a page up, and notes what is not charged as it says.
     async fn settle(
         &mut self,
         page: &[Stored],
-        used: &HashSet<String>,
+        faults: &HashMap<String, &'static str>,
         verdicts: Vec<Verdict>,
     ) -> Result<(), Stop> {
         let mut notes: Notes<'_> = BTreeMap::new();
         let mut tx = self.app.db.read().await?;
         for (stored, verdict) in page.iter().zip(verdicts) {
             let id = stored.place.1.as_str();
-            let (mark, allowance) = self.mark(&mut tx, used.contains(id), &verdict).await?;
+            let (mark, allowance) = self.mark(&mut tx, faults.get(id).copied(), &verdict).await?;
             match (mark, verdict) {
                 (Some(Mark::Excluded(code)), _) => self.sums.exclude(&stored.attachment.receipt, code),
                 (_, Err(code)) => return Err(Stop::Broken(anyhow!("{code} must be excluded"))),
@@ -220,8 +273,12 @@ impl Run<'_> {
             }
         }
         tx.rollback().await?;
+        if notes.is_empty() && self.told.elapsed() < TELL {
+            return Ok(());
+        }
+        self.told = Instant::now();
         let mut tx = self.app.db.write().await?;
-        still_mine(&mut tx, self.settlement, Some((self.claimed, self.sums.seen()))).await?;
+        still_mine(&mut tx, self.settlement, Some(self.progress())).await?;
         note(&mut tx, &self.settlement.gate_id, notes).await?;
         tx.commit().await?;
         Ok(())
@@ -231,7 +288,7 @@ impl Run<'_> {
     async fn mark(
         &mut self,
         tx: &mut Tx,
-        is_used: bool,
+        fault: Option<&'static str>,
         verdict: &Verdict,
     ) -> Result<(Option<Mark>, Option<String>), Stop> {
         let excluded = |code| Ok((Some(Mark::Excluded(code)), None));
@@ -239,8 +296,8 @@ impl Run<'_> {
             Err(code) => return excluded(code),
             Ok(verified) => verified,
         };
-        if is_used {
-            return excluded("proof_used");
+        if let Some(fault) = fault {
+            return excluded(fault);
         }
         let receipt = &verified.signed.receipt;
         let root = match &verified.root {
@@ -263,13 +320,19 @@ impl Run<'_> {
         Ok(given.unzip())
     }
 
+    /// How many are claimed so far, and how many verified.
+    fn progress(&self) -> (i64, u64) {
+        let (claimed, seen) = (self.claims.borrow().count, self.sums.seen());
+        (claimed.max(seen.cast_signed()), seen)
+    }
+
     async fn finish(&self) -> Result<(), Stop> {
-        if i64::try_from(self.sums.seen()).ok() != Some(self.claimed) {
+        if self.claims.borrow().count != self.sums.seen().cast_signed() {
             return Err(Stop::Broken(anyhow!("receipts that were claimed are missing")));
         }
         let mut tx = self.app.db.write().await?;
         let Settlement { id, created_by, .. } = self.settlement;
-        still_mine(&mut tx, self.settlement, None).await?;
+        still_mine(&mut tx, self.settlement, Some(self.progress())).await?;
         let summary = Summary::of(self.settlement, &self.sums);
         let text = summary.sign(&mut tx, self.app).await?;
         sqlx::query("UPDATE settlements SET status = $1, summary = $2 WHERE settlement_id = $3")

@@ -6,8 +6,10 @@ use crate::receipts::{Columns, Stored};
 use crate::records::keys;
 use anyhow::Context;
 use portcullis_core::receipt::SignedReceipt;
-use portcullis_core::{PublicKey, UnixTime, base64};
+use portcullis_core::{FrequentKeys, PublicKey, UnixTime, base64};
 use std::collections::HashMap;
+use std::iter::repeat_with;
+use std::mem::take;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -39,7 +41,7 @@ impl Keys {
     }
 
     /// Whether a receipt is what its maker wrote and its agent asked for.
-    fn verify(&self, stored: &Stored) -> Verdict {
+    fn verify(&self, stored: &Stored, frequent: &mut FrequentKeys) -> Verdict {
         let signed =
             SignedReceipt::read(stored.attachment.receipt.as_bytes()).map_err(|error| error.code())?;
         if Columns::of(&signed) != stored.columns {
@@ -50,29 +52,50 @@ impl Keys {
         if end.is_some_and(|end| stored.received_at > end) {
             return Err("key_retired");
         }
-        signed.verify(key).map_err(|error| error.code())?;
+        signed.verify_by(key, frequent).map_err(|error| error.code())?;
         let base = &stored.attachment.base;
-        let root = signed.receipt.verified_root(base).map_err(|error| error.code())?;
+        let root = signed.receipt.verified_root(base, frequent).map_err(|error| error.code())?;
+        // A request came through a gate, whose log has the permit.
+        if root.is_some() && signed.receipt.attestation_id.is_none() {
+            return Err("permit_missing");
+        }
         Ok(Verified { signed, root })
     }
 }
 
 /// Verifies receipts on all cores, in their order.
-pub(super) async fn verify_all(keys: &Arc<Keys>, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {
-    let cores = available_parallelism().map_or(1, usize::from);
-    let share = page.len().div_ceil(cores).max(1);
-    let tasks: Vec<_> = (0..cores)
-        .map(|core| {
-            let (keys, page) = (Arc::clone(keys), Arc::clone(page));
-            tokio::task::spawn_blocking(move || {
-                let part = page.iter().skip(core.saturating_mul(share)).take(share);
-                part.map(|stored| keys.verify(stored)).collect::<Vec<_>>()
-            })
-        })
-        .collect();
-    let mut verdicts = Vec::with_capacity(page.len());
-    for task in tasks {
-        verdicts.extend(task.await?);
+#[derive(Debug)]
+pub(super) struct Cores {
+    keys: Arc<Keys>,
+    /// Those that each core has met.
+    frequent: Vec<FrequentKeys>,
+}
+
+impl Cores {
+    pub(super) fn new(keys: Keys) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Cores { keys: Arc::new(keys), frequent: repeat_with(FrequentKeys::default).take(cores).collect() }
     }
-    Ok(verdicts)
+
+    pub(super) async fn verify(&mut self, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {
+        let share = page.len().div_ceil(self.frequent.len()).max(1);
+        let tasks: Vec<_> = (0..)
+            .zip(take(&mut self.frequent))
+            .map(|(core, mut frequent)| {
+                let (keys, page) = (Arc::clone(&self.keys), Arc::clone(page));
+                tokio::task::spawn_blocking(move || {
+                    let part = page.iter().skip(share.saturating_mul(core)).take(share);
+                    let verdicts: Vec<_> = part.map(|stored| keys.verify(stored, &mut frequent)).collect();
+                    (verdicts, frequent)
+                })
+            })
+            .collect();
+        let mut verdicts = Vec::with_capacity(page.len());
+        for task in tasks {
+            let (part, frequent) = task.await?;
+            verdicts.extend(part);
+            self.frequent.push(frequent);
+        }
+        Ok(verdicts)
+    }
 }

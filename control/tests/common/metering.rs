@@ -3,11 +3,11 @@
 use super::Bench;
 use super::passports::{agent, now, public};
 use super::records::{Gate, Lane, draft};
-use portcullis_core::attestation::{Decision, ReceiptName, Signed};
+use portcullis_core::attestation::{Decision, Draft, ReceiptName, Signed};
 use portcullis_core::catalog::{Price, PricingModel};
 use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::{
-    AgentProof, Attachment, Charge, Consumer, Outcome, PopDraft, ProofForm, Rate, Receipt, SignedReceipt,
+    AgentProof, Attachment, Charge, Consumer, Outcome, PopDraft, ProofForm, Rate, Receipt,
 };
 use portcullis_core::{UnixTime, base64, sha256};
 use serde_json::{Map, Value, json};
@@ -157,21 +157,32 @@ fn text(answer: &Value, name: &str) -> String {
     answer.get(name).and_then(Value::as_str).unwrap().to_owned()
 }
 
+/// The record that stands for a receipt.
+pub fn record_of(lane: &Lane<'_>, (receipt, _): &(Receipt, String)) -> Draft {
+    let mut draft = draft(&lane.gate.id, &receipt.agent.agent_id, Decision::Consumption);
+    let agent = draft.agent.as_mut().unwrap();
+    agent.issuer_id = receipt.agent.issuer_id.clone();
+    agent.passport_id = receipt.agent.passport_id.clone();
+    let request = draft.request.as_mut().unwrap();
+    request.action = Some(receipt.action.clone());
+    request.cost_cents = receipt.charge.total_cents();
+    let sha256 = sha256(receipt.sign(&lane.signer).as_bytes());
+    draft.receipt = Some(ReceiptName { id: receipt.id, sha256 });
+    draft
+}
+
 /// Signs receipts and the records that stand for them, and makes a batch's body of both.
 pub fn batch(lane: &mut Lane<'_>, used: &[(Receipt, String)]) -> (Vec<u8>, Vec<Signed>) {
-    let mut records = Vec::new();
-    let mut lines = Vec::new();
-    for (receipt, base) in used {
-        let text = receipt.sign(&lane.signer);
-        let signed = SignedReceipt::read(text.as_bytes()).unwrap();
-        let mut draft = draft(&lane.gate.id, &receipt.agent.agent_id, Decision::Consumption);
-        draft.receipt = Some(ReceiptName { id: receipt.id, sha256: signed.hash() });
-        draft.request.as_mut().unwrap().cost_cents = receipt.charge.total_cents();
-        records.extend(lane.sign(&[draft]));
-        lines.push(Attachment { base: base.clone(), receipt: text }.to_json());
-    }
+    let drafts: Vec<_> = used.iter().map(|used| record_of(lane, used)).collect();
+    batch_of(lane, used, &drafts)
+}
+
+/// The same, with these records.
+pub fn batch_of(lane: &mut Lane<'_>, used: &[(Receipt, String)], drafts: &[Draft]) -> (Vec<u8>, Vec<Signed>) {
+    let records = lane.sign(drafts);
     let mut body = lane.head().to_json() + "\n";
-    for (record, line) in records.iter().zip(&lines) {
+    for (record, (receipt, base)) in records.iter().zip(used) {
+        let line = Attachment { base: base.clone(), receipt: receipt.sign(&lane.signer) }.to_json();
         body.push_str(&format!("{}\n{line}\n", record.text));
     }
     (body.into_bytes(), records)

@@ -6,6 +6,7 @@ pub mod gates;
 pub mod metering;
 pub mod passports;
 pub mod records;
+pub mod settling;
 
 use serde_json::Value;
 use std::path::Path;

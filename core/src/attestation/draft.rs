@@ -1,11 +1,11 @@
 //! What a record says.
 
 use super::unsigned::Unsigned;
+use super::write::{number, optional, text, time};
 use crate::config::Mode;
-use crate::json::write_string;
 use crate::live::hex;
 use crate::time::UnixTime;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What a decision's record says. Over-long parts are cut as the text is made.
@@ -350,42 +350,4 @@ fn evaluations(all: &[Evaluation], room: usize) -> String {
         joined.push_str(text);
     }
     joined
-}
-
-/// Writes `before`, then a string of at most `max` bytes as it is written.
-fn text(out: &mut String, before: &str, text: &str, max: usize) {
-    out.push_str(before);
-    let (mut room, mut end) = (max, 0_usize);
-    for character in text.chars() {
-        let cost = match character {
-            '"' | '\\' | '\u{8}' | '\t' | '\n' | '\u{c}' | '\r' => 2,
-            '\0'..='\u{1f}' => 6,
-            other => other.len_utf8(),
-        };
-        match room.checked_sub(cost) {
-            None => break,
-            Some(rest) => room = rest,
-        }
-        end = end.saturating_add(character.len_utf8());
-    }
-    write_string(text.get(..end).unwrap_or_default(), out);
-}
-
-fn optional(out: &mut String, before: &str, value: Option<&str>, max: usize) {
-    match value {
-        Some(value) => text(out, before, value, max),
-        None => {
-            out.push_str(before);
-            out.push_str("null");
-        }
-    }
-}
-
-fn time(out: &mut String, before: &str, value: UnixTime) {
-    text(out, before, &value.to_iso(), MAX_SHORT);
-}
-
-fn number(out: &mut String, before: &str, value: u64) {
-    out.push_str(before);
-    out.push_str(&value.to_string());
 }

@@ -18,6 +18,7 @@ mod note;
 mod record;
 mod signer;
 mod unsigned;
+pub(crate) mod write;
 
 pub use audit::{Audit, AuditKeys, Broken, Checked, Culprit, Verdict};
 pub use batch::{

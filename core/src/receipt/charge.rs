@@ -1,9 +1,11 @@
 //! What a use costs: whole cents, and nothing but integers on the way.
 
 use super::{Outcome, ReceiptError};
+use crate::attestation::write::number;
 use crate::catalog::{Price, PricingModel};
-use crate::json::{Object, Value};
-use crate::live::{LiveError, Members, owned, whole};
+use crate::json::Value;
+use crate::live::{LiveError, Members};
+use alloc::string::String;
 
 /// What is agreed for an action.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,7 +29,7 @@ pub struct Charge {
 pub const MAX_QUANTITY: u64 = 1_000_000_000;
 
 /// The largest sum, so that whatever reads JSON reads it: 2^53 − 1.
-const MAX_SUM: u64 = 9_007_199_254_740_991;
+pub(super) const MAX_SUM: u64 = 9_007_199_254_740_991;
 
 /// 100 %.
 const ALL: u64 = 10_000;
@@ -76,17 +78,16 @@ impl Charge {
         self.fee_cents
     }
 
-    pub(super) fn to_value(self) -> Value<'static> {
-        Object::from([
-            ("currency", owned("USD")),
-            ("fee_basis_points", whole(self.rate.fee_basis_points)),
-            ("model", owned(self.rate.price.model.name())),
-            ("platform_fee_cents", whole(self.fee_cents)),
-            ("quantity", whole(self.quantity)),
-            ("total_cents", whole(self.total_cents)),
-            ("unit_cents", whole(self.rate.price.cents)),
-        ])
-        .into()
+    /// Writes the member `charge`, with its comma.
+    pub(super) fn write(self, out: &mut String) {
+        number(out, ",\"charge\":{\"currency\":\"USD\",\"fee_basis_points\":", self.rate.fee_basis_points);
+        out.push_str(",\"model\":\"");
+        out.push_str(self.rate.price.model.name());
+        number(out, "\",\"platform_fee_cents\":", self.fee_cents);
+        number(out, ",\"quantity\":", self.quantity);
+        number(out, ",\"total_cents\":", self.total_cents);
+        number(out, ",\"unit_cents\":", self.rate.price.cents);
+        out.push('}');
     }
 
     /// Reads it, and reckons it again.

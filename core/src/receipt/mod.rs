@@ -16,10 +16,10 @@ pub(crate) use proof::check_request;
 pub use proof::{AgentProof, PopDraft, ProofForm};
 pub use read::{MAX_RECEIPT, SignedReceipt};
 
+use crate::attestation::write::{number, optional, text, time};
 use crate::attestation::{Hash, Signer};
 use crate::base64;
-use crate::json::{Object, Value, canonical_text};
-use crate::live::{hex, owned, whole};
+use crate::live::hex;
 use crate::modei::CatalogPin;
 use crate::time::UnixTime;
 use crate::verifier::Identity;
@@ -124,10 +124,10 @@ impl Receipt {
     /// Signs it. The same arguments give the same text: RFC 8785, with the Ed25519 signature over
     /// the text without the member `signature` in it.
     pub fn sign(&self, signer: &Signer) -> String {
-        let mut object = self.to_object();
-        let signature = signer.sign(canonical_text(&object.clone().into()).as_bytes());
-        object.set("signature", seal(signer.key_id(), &signature));
-        canonical_text(&object.into())
+        let Text { mut text, seal_at } = self.text();
+        let signature = signer.sign(text.as_bytes());
+        text.insert_str(seal_at, &seal(signer.key_id(), &signature));
+        text
     }
 
     /// `rcpt_` and 32 hex digits.
@@ -135,53 +135,72 @@ impl Receipt {
         ["rcpt_", &hex(&self.id)].concat()
     }
 
-    fn to_object(&self) -> Object<'static> {
-        let optional = |text: Option<&str>| text.map_or(Value::Null, owned);
-        let hash = |hash: &Option<Hash>| optional(hash.as_ref().map(|hash| hex(hash)).as_deref());
+    /// What is signed.
+    fn text(&self) -> Text {
+        let mut text = String::with_capacity(USUAL);
+        let out = &mut text;
+        string(out, "{\"action\":", &self.action);
         let Consumer { agent_id, issuer_id, passport_id, public_key } = &self.agent;
-        let agent = Object::from([
-            ("agent_id", owned(agent_id)),
-            ("issuer_id", owned(issuer_id)),
-            ("passport_id", owned(passport_id)),
-            ("public_key", owned(&base64::encode(public_key))),
-        ]);
-        let catalog = Object::from([
-            ("content_hash", owned(&self.catalog.content_hash)),
-            ("version", Value::integer(self.catalog.version)),
-        ]);
-        Object::from([
-            ("action", owned(&self.action)),
-            ("agent", agent.into()),
-            ("attestation_id", optional(self.attestation_id.as_deref())),
-            ("catalog", catalog.into()),
-            ("charge", self.charge.to_value()),
-            ("duration_ms", self.duration_ms.map_or(Value::Null, whole)),
-            ("gate_id", owned(&self.gate_id)),
-            ("issued_at", owned(&self.issued_at.to_iso())),
-            ("outcome", owned(self.outcome.name())),
-            ("proof", self.proof.to_value()),
-            ("receipt_id", owned(&self.receipt_id())),
-            ("request_payload_hash", hash(&self.request_payload_hash)),
-            ("response_payload_hash", hash(&self.response_payload_hash)),
-            ("status", self.status.map_or(Value::Null, |status| whole(status.into()))),
-            // It keeps whatever else the key signs from being taken for a receipt.
-            ("typ", owned(TYP)),
-            ("version", owned(VERSION)),
-        ])
+        string(out, ",\"agent\":{\"agent_id\":", agent_id);
+        string(out, ",\"issuer_id\":", issuer_id);
+        string(out, ",\"passport_id\":", passport_id);
+        string(out, ",\"public_key\":", &base64::encode(public_key));
+        optional(out, "},\"attestation_id\":", self.attestation_id.as_deref(), usize::MAX);
+        string(out, ",\"catalog\":{\"content_hash\":", &self.catalog.content_hash);
+        number(out, ",\"version\":", self.catalog.version.unsigned_abs());
+        out.push('}');
+        self.charge.write(out);
+        out.push_str(",\"duration_ms\":");
+        match self.duration_ms {
+            Some(duration) => number(out, "", duration.min(charge::MAX_SUM)),
+            None => out.push_str("null"),
+        }
+        string(out, ",\"gate_id\":", &self.gate_id);
+        time(out, ",\"issued_at\":", self.issued_at);
+        string(out, ",\"outcome\":", self.outcome.name());
+        self.proof.write(out);
+        string(out, ",\"receipt_id\":", &self.receipt_id());
+        hash(out, ",\"request_payload_hash\":", self.request_payload_hash.as_ref());
+        hash(out, ",\"response_payload_hash\":", self.response_payload_hash.as_ref());
+        let seal_at = out.len();
+        out.push_str(",\"status\":");
+        match self.status {
+            Some(status) => number(out, "", status.into()),
+            None => out.push_str("null"),
+        }
+        // It keeps whatever else the key signs from being taken for a receipt.
+        string(out, ",\"typ\":", TYP);
+        string(out, ",\"version\":", VERSION);
+        out.push('}');
+        Text { text, seal_at }
     }
+}
+
+/// What is signed, and where the signature stands in the whole text.
+struct Text {
+    text: String,
+    seal_at: usize,
+}
+
+/// Room for a receipt whose ids are no longer than most.
+const USUAL: usize = 1536;
+
+fn string(out: &mut String, before: &str, value: &str) {
+    text(out, before, value, usize::MAX);
+}
+
+fn hash(out: &mut String, before: &str, value: Option<&Hash>) {
+    optional(out, before, value.map(|hash| hex(hash)).as_deref(), usize::MAX);
 }
 
 const TYP: &str = "consumption-attestation";
 const VERSION: &str = "1.0";
 
-/// The member `signature`.
-fn seal(key_id: &str, signature: &[u8; 64]) -> Value<'static> {
-    Object::from([
-        ("algorithm", owned("EdDSA")),
-        ("key_id", owned(key_id)),
-        ("value", owned(&base64::encode_url(signature))),
-    ])
-    .into()
+/// The member `signature`, with its comma.
+fn seal(key_id: &str, signature: &[u8; 64]) -> String {
+    let value = base64::encode_url(signature);
+    [",\"signature\":{\"algorithm\":\"EdDSA\",\"key_id\":\"", key_id, "\",\"value\":\"", &value, "\"}"]
+        .concat()
 }
 
 impl Outcome {

@@ -1,9 +1,10 @@
 //! How the agent asked for what it is charged for.
 
-use super::{Consumer, Outcome, Receipt, ReceiptError};
+use super::{Consumer, Outcome, Receipt, ReceiptError, string};
 use crate::attestation::Hash;
+use crate::attestation::write::time;
 use crate::base64;
-use crate::ed25519::{PublicKey, sha256};
+use crate::ed25519::{FrequentKeys, sha256};
 use crate::json::{Object, Value, canonical_text};
 use crate::live::{LiveError, Members, hex, owned, whole};
 use crate::modei::{self, CatalogPin, SignedEnvelope};
@@ -90,6 +91,14 @@ impl PopDraft<'_> {
     }
 }
 
+/// How much earlier than the agent has asked, by its clock, a receipt may be made: clocks that any
+/// gate lets pass differ by less.
+const MOST_BEFORE_MS: i64 = 3_600_000;
+
+/// How much later: no use takes more than the longest month. What a maker puts into another period
+/// than the one that the agent signed in shows.
+const MOST_AFTER_MS: i64 = 31 * 86_400_000;
+
 impl ProofForm {
     const ALL: [(&'static str, ProofForm); 3] = [
         ("agent_pop", ProofForm::AgentPop),
@@ -103,15 +112,14 @@ impl ProofForm {
 }
 
 impl AgentProof {
-    pub(super) fn to_value(&self) -> Value<'static> {
-        Object::from([
-            ("base_sha256", owned(&hex(&self.base_sha256))),
-            ("created", owned(&self.created.to_iso())),
-            ("form", owned(self.form.name())),
-            ("nonce", owned(&self.nonce)),
-            ("signature", owned(&base64::encode(&self.signature))),
-        ])
-        .into()
+    /// Writes the member `proof`, with its comma.
+    pub(super) fn write(&self, out: &mut String) {
+        string(out, ",\"proof\":{\"base_sha256\":", &hex(&self.base_sha256));
+        time(out, ",\"created\":", self.created);
+        string(out, ",\"form\":", self.form.name());
+        string(out, ",\"nonce\":", &self.nonce);
+        string(out, ",\"signature\":", &base64::encode(&self.signature));
+        out.push('}');
     }
 
     pub(super) fn read(value: &Value<'_>) -> Result<Self, LiveError> {
@@ -137,17 +145,22 @@ impl Receipt {
     /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
     /// [`ReceiptError::ProofInvalid`].
     pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
-        self.verified_root(base).map(drop)
+        self.verified_root(base, &mut FrequentKeys::default()).map(drop)
     }
 
-    /// As [`verify_proof`](Self::verify_proof); answers the id of the passport at the root of the one
-    /// in `base`, where that is a request: the allowances of a chain are its root's.
+    /// As [`verify_proof`](Self::verify_proof), by keys that are kept; answers the id of the passport
+    /// at the root of the one in `base`, where that is a request: the allowances of a chain are its
+    /// root's.
     ///
     /// # Errors
     /// The same.
-    pub fn verified_root(&self, base: &str) -> Result<Option<String>, ReceiptError> {
+    pub fn verified_root(&self, base: &str, keys: &mut FrequentKeys) -> Result<Option<String>, ReceiptError> {
         if sha256(base.as_bytes()) != self.proof.base_sha256 {
             return Err(ReceiptError::BaseMismatch);
+        }
+        let since = self.issued_at.as_millis().saturating_sub(self.proof.created.as_millis());
+        if !(-MOST_BEFORE_MS..=MOST_AFTER_MS).contains(&since) {
+            return Err(ReceiptError::ProofMismatch("time"));
         }
         let root = match self.proof.form {
             ProofForm::AgentPop if self.pop().plain() == base => None,
@@ -159,8 +172,7 @@ impl Receipt {
             }
             ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
         };
-        let key = PublicKey::from_bytes(&self.agent.public_key).ok_or(ReceiptError::ProofInvalid)?;
-        if !key.verify(base.as_bytes(), &self.proof.signature) {
+        if !keys.verify(&self.agent.public_key, base.as_bytes(), &self.proof.signature) {
             return Err(ReceiptError::ProofInvalid);
         }
         Ok(root)

@@ -1,15 +1,16 @@
 //! A receipt as it is read, and what can be verified of it.
 
 use super::proof::AgentProof;
-use super::{Charge, Consumer, Outcome, Receipt, ReceiptError, TYP, VERSION, minutes, seal};
+use super::{Charge, Consumer, Outcome, Receipt, ReceiptError, TYP, Text, VERSION, minutes, seal};
 use crate::attestation::Hash;
 use crate::base64;
 use crate::catalog::PricingModel;
-use crate::ed25519::{PublicKey, sha256};
-use crate::json::{self, Limits, Value, canonical_text};
+use crate::ed25519::{FrequentKeys, PublicKey, sha256};
+use crate::json::{self, Limits, Value};
 use crate::live::{LiveError, Members, read_hex};
 use crate::modei::CatalogPin;
 use alloc::string::{String, ToString};
+use core::ops::Range;
 
 /// The longest receipt, in bytes: four ids and a nonce of 256 characters each, all escaped, and
 /// what is always the same.
@@ -26,6 +27,8 @@ pub struct SignedReceipt {
     key_id: Hash,
     signature: [u8; 64],
     text: String,
+    /// Where the signature stands in the text.
+    seal: Range<usize>,
 }
 
 impl SignedReceipt {
@@ -54,9 +57,11 @@ impl SignedReceipt {
             Ok((named.base64url("key_id")?, named.base64url("value")?))
         };
         let (key_id, signature) = sealed().map_err(malformed)?;
-        let mut object = receipt.to_object();
-        object.set("signature", seal(&base64::encode_url(&key_id), &signature));
-        Ok(SignedReceipt { receipt, key_id, signature, text: canonical_text(&object.into()) })
+        let Text { mut text, seal_at } = receipt.text();
+        let seal = seal(&base64::encode_url(&key_id), &signature);
+        text.insert_str(seal_at, &seal);
+        let seal = seal_at..seal_at.saturating_add(seal.len());
+        Ok(SignedReceipt { receipt, key_id, signature, text, seal })
     }
 
     /// The whole text.
@@ -85,11 +90,20 @@ impl SignedReceipt {
     /// [`ReceiptError::KeyUnknown`] where it names another key,
     /// [`ReceiptError::SignatureInvalid`].
     pub fn verify(&self, key: &PublicKey) -> Result<(), ReceiptError> {
+        self.verify_by(key, &mut FrequentKeys::default())
+    }
+
+    /// The same, by keys that are kept.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn verify_by(&self, key: &PublicKey, keys: &mut FrequentKeys) -> Result<(), ReceiptError> {
         if sha256(key.as_bytes()) != self.key_id {
             return Err(ReceiptError::KeyUnknown);
         }
-        let signed = canonical_text(&self.receipt.to_object().into());
-        if !key.verify(signed.as_bytes(), &self.signature) {
+        let mut signed = self.text.clone();
+        signed.replace_range(self.seal.clone(), "");
+        if !keys.verify(key.as_bytes(), signed.as_bytes(), &self.signature) {
             return Err(ReceiptError::SignatureInvalid);
         }
         Ok(())

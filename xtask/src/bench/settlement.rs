@@ -98,7 +98,7 @@ fn style(what: &str) -> Result<ProgressStyle> {
 
 fn ask(service: &Service, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let body = body.map(Value::to_string);
-    let answer = service.call(method, path, body.as_deref())?;
+    let answer = service.call_patiently(method, path, body.as_deref())?;
     let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     ensure!((200..300).contains(&answer.status), "{method} {path}: {} {value}", answer.status);
     Ok(value)
@@ -178,7 +178,7 @@ fn furnish(service: &Service) -> Result<Vec<Agent>> {
                 passport_id: text(&passport, "passport_id")?.to_owned(),
                 public_key: key.public_key(),
             },
-            attestation_id: Some("att_abababababababababababababababab".to_owned()),
+            attestation_id: None,
             catalog: CatalogPin { version: 1, content_hash: content_hash.to_owned() },
             charge,
             duration_ms: None,
@@ -279,7 +279,13 @@ fn made(number: u32, of: u32, agents: &[Agent], signer: &Signer) -> Result<Value
         nonce,
         signature: key.sign(base.as_bytes()),
     };
-    let receipt = Receipt { issued_at: UnixTime::from_millis(at), proof, id: *id, ..receipt.clone() };
+    let receipt = Receipt {
+        issued_at: UnixTime::from_millis(at),
+        proof,
+        id: *id,
+        attestation_id: Some(format!("att_{}", hex(id))),
+        ..receipt.clone()
+    };
     Ok(json!({
         "receipt_id": receipt.receipt_id(), "gate_id": GATE, "agent_id": receipt.agent.agent_id,
         "issuer_id": GATE, "passport_id": receipt.agent.passport_id, "action": ACTION, "catalog_version": 1,
@@ -287,6 +293,7 @@ fn made(number: u32, of: u32, agents: &[Agent], signer: &Signer) -> Result<Value
         "fee_basis_points": FEE, "total_cents": CENTS, "fee_cents": receipt.charge.fee_cents(),
         "issued_at": at, "received_at": at, "text": receipt.sign(signer), "key_id": signer.key_id(),
         "base_sha256": hex(&receipt.proof.base_sha256), "base": base, "log_index": number,
+        "permit": receipt.attestation_id,
     }))
 }
 
