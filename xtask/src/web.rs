@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The hand-written halves of `index.js`, in the order in which they are read.
-const MODULES: [&str; 1] = ["index.js"];
+const MODULES: [&str; 4] = ["loading.js", "verify.js", "log.js", "agent.js"];
 
 /// Files that are part of the package as they are, with their names in it.
 const COPIED: [(&str, &str); 4] = [
