@@ -25,20 +25,15 @@ pub(crate) struct JudgedSignature {
     body_checked: bool,
 }
 
-/// Judges a badge. Without `audiences`, those of a gate are the verifier's own names; of a
-/// bundle, `aud` is not compared.
+/// Judges a badge. Without `audiences`, the verifier's own names, `aud` is not compared.
 pub(crate) fn judge_badge(
     credential: &Credential<'_>,
     audiences: Option<&[String]>,
     material: &Material,
     now: UnixTime,
 ) -> JudgedBadge {
-    let trust = material.trust();
-    let audience = match (audiences, material) {
-        (Some(names), _) => Audience::OneOf(names),
-        (None, Material::Gate(snapshot)) => Audience::OneOf(snapshot.audiences()),
-        _ => Audience::Unchecked,
-    };
+    let trust = &material.trust;
+    let audience = audiences.map_or(Audience::Unchecked, Audience::OneOf);
     let audience_checked = matches!(audience, Audience::OneOf(_));
     match capiscio::verify(credential.token, trust, now) {
         Err(denial) => JudgedBadge { badge: None, denial: Some(denial), audience_checked },
@@ -57,7 +52,7 @@ pub(crate) fn judge_signature(
     now: UnixTime,
 ) -> JudgedSignature {
     let verified = key_id(credential.token).and_then(|kid| {
-        let key = material.trust().simpleguard_key(&kid, now)?;
+        let key = material.trust.simpleguard_key(&kid, now)?;
         Ok((kid, verify_request_signature(credential.token, key, now)?))
     });
     let body_checked = body.is_some();

@@ -1,28 +1,28 @@
 //! Whom a caller trusts.
 
 use crate::answer::thrown;
-use crate::input::{Unusable, json};
+use crate::input::Unusable;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use portcullis_core::{Config, ConfigError, Profile, Snapshot, Trust, TrustConfig};
+use portcullis_core::{ConfigError, Profile, Trust, TrustConfig};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Trust material to judge by: a bundle, that of a whole gate, or none.
+/// Trust material to judge by: a bundle, or none.
 #[wasm_bindgen]
 pub struct TrustMaterial(pub(crate) Material);
 
-pub(crate) enum Material {
-    /// A credential is judged by itself.
-    None(Box<Trust>),
-    Bundle(Box<Trust>),
-    Gate(Box<Snapshot>),
+pub(crate) struct Material {
+    /// Whom it trusts; nobody, where a credential is judged by itself.
+    pub(crate) trust: Trust,
+    /// Whether there is any.
+    pub(crate) is_given: bool,
 }
 
 #[wasm_bindgen]
 impl TrustMaterial {
-    /// Reads what `portcullis bundle` writes: a bundle, or a gate's whole configuration.
-    /// A bundle is judged by at profile L1. Without a text, credentials are judged by
-    /// themselves.
+    /// Reads a bundle as `portcullis bundle` writes it, which is also the member `trust` of a
+    /// gate's configuration. It is judged by at profile L1. Without a text, credentials are
+    /// judged by themselves.
     ///
     /// # Errors
     /// The member that is wrong, and what is wrong with it.
@@ -34,23 +34,8 @@ impl TrustMaterial {
 
 impl Material {
     fn read(text: Option<&[u8]>) -> Result<Self, Unusable> {
-        let Some(text) = text else {
-            return Ok(Material::None(Box::new(Trust::new(&TrustConfig::default(), Profile::L1)?)));
-        };
-        if is_gate(text)? {
-            let config = Config::from_json(text)?;
-            return Ok(Material::Gate(Box::new(Snapshot::of_static(&config)?)));
-        }
-        let config = TrustConfig::from_json(text)?;
-        Ok(Material::Bundle(Box::new(Trust::new(&config, Profile::L1)?)))
-    }
-
-    /// Whom it trusts.
-    pub(crate) fn trust(&self) -> &Trust {
-        match self {
-            Material::None(trust) | Material::Bundle(trust) => trust,
-            Material::Gate(snapshot) => snapshot.trust(),
-        }
+        let config = text.map_or_else(|| Ok(TrustConfig::default()), TrustConfig::from_json)?;
+        Ok(Material { trust: Trust::new(&config, Profile::L1)?, is_given: text.is_some() })
     }
 }
 
@@ -58,11 +43,4 @@ impl From<ConfigError> for Unusable {
     fn from(error: ConfigError) -> Self {
         Unusable { code: "INVALID_TRUST", detail: error.to_string() }
     }
-}
-
-/// Whether a text is a gate's configuration rather than trust material alone.
-fn is_gate(text: &[u8]) -> Result<bool, Unusable> {
-    let value = json(text)?;
-    let has = |member: &&str| value.as_object().is_some_and(|object| object.get(member).is_some());
-    Ok(["gate", "routes", "trust"].iter().any(has))
 }

@@ -5,7 +5,7 @@ use crate::credential::{Credential, kind_name};
 use crate::material::Material;
 use portcullis_core::json::{Object, Value};
 use portcullis_core::modei::{self, Passport, SelfContained};
-use portcullis_core::{Denial, Reason, UnixTime, base64, check_window};
+use portcullis_core::{Denial, Reason, Trust, UnixTime, base64, check_window};
 
 /// A judged passport: as far as it could be verified, and why it is refused, if it is.
 pub(crate) struct Judged {
@@ -15,18 +15,18 @@ pub(crate) struct Judged {
 
 /// Judges a passport.
 pub(crate) fn judge(credential: &Credential<'_>, material: &Material, now: UnixTime) -> Judged {
-    let verified = credential.signed().and_then(|signed| match material {
-        Material::None(_) => modei::verify(&signed, &SelfContained),
-        _ => modei::verify(&signed, &material.trust().roots_at(now)),
+    let trust = material.is_given.then_some(&material.trust);
+    let verified = credential.signed().and_then(|signed| match trust {
+        None => modei::verify(&signed, &SelfContained),
+        Some(trust) => modei::verify(&signed, &trust.roots_at(now)),
     });
     let passport = match verified {
         Ok(passport) => passport,
         Err(denial) => return Judged { passport: None, denial: Some(denial) },
     };
-    let standing = check_window(&passport, now).and_then(|()| match material {
-        Material::None(_) => Ok(()),
-        _ => material
-            .trust()
+    let standing = check_window(&passport, now).and_then(|()| match trust {
+        None => Ok(()),
+        Some(trust) => trust
             .check_revocation(&passport)
             .map_err(|reason| Denial::new(reason, "the passport or one that it was delegated from")),
     });
@@ -41,23 +41,16 @@ pub(crate) fn report(
     now: UnixTime,
 ) -> Object<'static> {
     let (passport, denial) = (judged.passport.as_ref(), judged.denial.as_ref());
-    let tier = passport.and_then(|passport| match material {
-        Material::None(_) => None,
-        _ => material.trust().tier(passport.root()),
-    });
-    let by = match material {
-        Material::None(_) => "itself",
-        Material::Bundle(_) => "bundle",
-        Material::Gate(_) => "gate",
-    };
+    let trust = material.is_given.then_some(&material.trust);
+    let tier = passport.and_then(|passport| trust?.tier(passport.root()));
     let provenance = passport.map(|passport| passport.provenance().name());
     Object::from([
         ("detail", optional(denial.map(|denial| denial.detail.clone()))),
         ("explanation", explained(denial)),
         ("judged_at", time(now)),
-        ("judged_by", Value::from(by)),
+        ("judged_by", Value::from(if trust.is_some() { "bundle" } else { "itself" })),
         ("kind", Value::from(kind_name(credential.kind()))),
-        ("passport", passport.map_or(Value::Null, |passport| facts(passport, material).into())),
+        ("passport", passport.map_or(Value::Null, |passport| facts(passport, trust).into())),
         ("provenance", Value::from(provenance)),
         ("reason_code", Value::from(denial.map(|denial| denial.reason.code()))),
         ("tier", tier.map_or(Value::Null, |tier| i32::from(tier.number()).into())),
@@ -65,12 +58,9 @@ pub(crate) fn report(
     ])
 }
 
-fn facts(passport: &Passport, material: &Material) -> Object<'static> {
+fn facts(passport: &Passport, trust: Option<&Trust>) -> Object<'static> {
     let root = passport.root();
-    let ceiling = |key: &str| match material {
-        Material::None(_) => None,
-        _ => material.trust().check_ceiling(root, key).err(),
-    };
+    let ceiling = |key: &str| trust?.check_ceiling(root, key).err();
     let issuer = Object::from([
         ("id", owned(root.issuer())),
         ("key_id", owned(root.key_id())),
