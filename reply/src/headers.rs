@@ -61,6 +61,7 @@ pub fn is_credential(name: &[u8], value: &[u8]) -> bool {
 
 /// Whether this header does not go on to the upstream: only a gate may set it, or it carries a
 /// credential that the route does not keep.
+#[inline]
 pub fn is_stripped(name: &[u8], value: &[u8], keeps_credential: bool) -> bool {
     is_reserved(name) || (!keeps_credential && is_credential(name, value))
 }
@@ -70,6 +71,7 @@ pub fn is_stripped(name: &[u8], value: &[u8], keeps_credential: bool) -> bool {
 ///
 /// # Errors
 /// `header_ambiguous`.
+#[inline]
 pub fn check_reserved(snapshot: &Snapshot, headers: &[(&[u8], &[u8])]) -> Result<(), Denial> {
     let is_refused = snapshot.reserved_headers() == ReservedHeaders::Refuse
         && headers.iter().any(|(name, _)| is_reserved(name));

@@ -52,6 +52,7 @@ impl Default for Told {
 
 impl Told {
     /// What a refusal tells by itself.
+    #[inline]
     pub fn of(refused: &Refused) -> Self {
         let mut told = Told { retry_after_s: refused.retry_after_s, ..Told::default() };
         if refused.route.as_ref().is_some_and(|route| route.is_mcp()) {
