@@ -19,11 +19,12 @@ use crate::workspace::Workspace;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The hand-written halves of `index.js`, in the order in which they are read.
-const MODULES: [&str; 1] = ["index.js"];
+const MODULES: [&str; 2] = ["index.js", "gate.js"];
 
 /// Files that are part of the package as they are, with their names in it.
-const COPIED: [(&str, &str); 4] = [
+const COPIED: [(&str, &str); 5] = [
     ("web/js/index.d.ts", "index.d.ts"),
+    ("web/js/node.js", "node.js"),
     ("web/package.json", "package.json"),
     ("web/README.md", "README.md"),
     ("LICENSE", "LICENSE"),
