@@ -2,9 +2,9 @@
 
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
-import { init } from "./index.js";
+import { init } from "./gate.js";
 import { nodeListener } from "./node.js";
-import { make } from "./gate.mjs";
+import { make } from "./played.mjs";
 
 const [, , settings, port] = process.argv;
 await init();

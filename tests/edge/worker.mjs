@@ -1,9 +1,9 @@
 /* The gate of the scenario tests in workerd. */
 
-import { initSync } from "./index.js";
-import { make } from "./gate.mjs";
+import { initSync } from "./gate.js";
+import { make } from "./played.mjs";
 import settings from "./settings.json";
-import module from "./portcullis_bg.wasm";
+import module from "./gate_bg.wasm";
 
 initSync({ module });
 const { gated, tell } = make(settings);

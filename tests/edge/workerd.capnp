@@ -11,9 +11,9 @@ const config :Workerd.Config = (
 const gate :Workerd.Worker = (
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
-    (name = "gate.mjs", esModule = embed "gate.mjs"),
-    (name = "index.js", esModule = embed "index.js"),
-    (name = "portcullis_bg.wasm", wasm = embed "portcullis_bg.wasm"),
+    (name = "played.mjs", esModule = embed "played.mjs"),
+    (name = "gate.js", esModule = embed "gate.js"),
+    (name = "gate_bg.wasm", wasm = embed "portcullis_bg.wasm"),
     (name = "settings.json", json = embed "settings.json"),
   ],
   compatibilityDate = "2026-11-01",

@@ -1,5 +1,39 @@
 /* The gate where there is no proxy: a wrapper of a `fetch` handler. The core decides; what is
-   here reads requests, asks the store, and does what it is told. */
+   here reads requests, asks the store, and does what it is told. The glue above defines
+   `wasm_bindgen`; nothing of it leaves. */
+
+const utf8 = new TextEncoder();
+
+let isReady = false;
+
+/** What cannot be done with what was given; `code` is what programs compare. */
+export class PortcullisError extends Error {
+  constructor(code, detail) {
+    super(`${code}: ${detail}`);
+    this.name = "PortcullisError";
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** Makes the gate ready. `module` is where its WebAssembly is; without it, beside this file. */
+export async function init({ module } = {}) {
+  if (isReady) return;
+  let source = module ?? new URL("gate_bg.wasm", import.meta.url);
+  if (source instanceof URL && source.protocol === "file:" && globalThis.process?.versions?.node) {
+    const { readFile } = await import("node:fs/promises");
+    source = await readFile(source);
+  }
+  await wasm_bindgen({ module_or_path: source });
+  isReady = true;
+}
+
+/** As `init`, at once: `module` is a `WebAssembly.Module` or its bytes. */
+export function initSync({ module }) {
+  if (isReady) return;
+  wasm_bindgen.initSync({ module });
+  isReady = true;
+}
 
 /* The body, and one for each thing that a request may use up: signature, nonce, approvals. */
 const MAX_ROUNDS = 8;
@@ -35,7 +69,7 @@ export function memoryStore() {
  * The answer is a handler too, with `fetch` (itself), `refresh` and `answer`.
  */
 export function gate(handler, config, options = {}) {
-  ready();
+  if (!isReady) throw new PortcullisError("NOT_READY", "await init() first");
   if (typeof handler !== "function") throw argument("handler must be a function");
   const edge = new Edge(handler, config, options);
   const gated = (request, env, ctx) => edge.fetch(request, env, ctx);
@@ -70,7 +104,7 @@ class Edge {
     this.#handler = handler;
     this.#options = options;
     this.#gate = caught(
-      () => new wasm_bindgen.EdgeGate(json("config", config), remembers, remembers || counters === "in_memory"),
+      () => new wasm_bindgen.EdgeGate(json(config), remembers, remembers || counters === "in_memory"),
     );
     if (typeof secrets !== "function") this.#keys(secrets ?? {});
   }
@@ -170,7 +204,7 @@ class Edge {
         const response = await call(new URL(question.target, base), init, env, ctx);
         const text = new Uint8Array(await response.arrayBuffer());
         if (response.status !== 200) throw new Error(`the control service answers ${response.status}`);
-        if (!JSON.parse(this.#call("accept", text, this.#now()))) {
+        if (!this.#call("accept", text, this.#now())) {
           this.#renewedAt = this.#now();
           this.#failures = 0;
           return;
@@ -353,6 +387,21 @@ function latin1(text) {
     coded[at] = code;
   }
   return coded;
+}
+
+/* A configuration: its text, or the object that it is. */
+function json(config) {
+  return config instanceof Uint8Array ? config : utf8.encode(typeof config === "string" ? config : JSON.stringify(config));
+}
+
+function caught(work) {
+  try {
+    return work();
+  } catch (thrown) {
+    if (typeof thrown !== "string") throw thrown;
+    const { code, detail } = JSON.parse(thrown);
+    throw new PortcullisError(code, detail);
+  }
 }
 
 function random(length) {

@@ -1,6 +1,6 @@
 /* A gate in `node:http`. */
 
-import { Bounded } from "./index.js";
+import { Bounded } from "./gate.js";
 import { Readable } from "node:stream";
 
 /**

@@ -11,12 +11,10 @@ extern crate alloc;
 
 mod answer;
 mod audit;
-mod gate;
 mod input;
 mod vm;
 
 pub use audit::LogAudit;
-pub use gate::EdgeGate;
 
 use answer::thrown;
 use portcullis_core::json::canonical_text;

@@ -1,7 +1,7 @@
 //! What is to be done with a request, as JavaScript is told.
 
-use super::head::Head;
-use crate::answer::{optional, owned};
+use crate::head::Head;
+use crate::unusable::{optional, owned};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use portcullis_core::{Access, Denial, Identity, Mode, Permit, Refused, Route, Un
 use portcullis_reply::{Reply, Told, headers};
 
 /// What is to be done next.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The store is asked about this key, of which nothing needs to be known after `until`.
     Ask { key: String, until: UnixTime },
     /// At most this many bytes of the body, and one, are read.
@@ -21,7 +21,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let object = match self {
             Outcome::Ask { key, until } => Object::from([
                 ("step", "ask".into()),
@@ -37,12 +37,12 @@ impl Outcome {
     }
 
     /// A refusal of which nothing but the reason is known.
-    pub(super) fn of_unknown(denial: Denial) -> Self {
+    pub(crate) fn of_unknown(denial: Denial) -> Self {
         Self::refused(None, Refused::of_unknown(denial), Told::default())
     }
 
     /// The request goes on. `wanted` is what the answer asks of the next one.
-    pub(super) fn permitted(head: &Head<'_>, permit: &Permit, wanted: Option<String>) -> Self {
+    pub(crate) fn permitted(head: &Head<'_>, permit: &Permit, wanted: Option<String>) -> Self {
         let set = permit.identity().map(headers::identity).unwrap_or_default();
         let decision = decision(
             "allow",
@@ -56,7 +56,7 @@ impl Outcome {
     }
 
     /// The request is answered, or goes on without an identity where refusals are only reported.
-    pub(super) fn refused(head: Option<&Head<'_>>, refused: Refused, told: Told) -> Self {
+    pub(crate) fn refused(head: Option<&Head<'_>>, refused: Refused, told: Told) -> Self {
         let Refused { denial, mode, route, identity, access, evaluations, .. } = &refused;
         let is_reported = *mode == Mode::Report;
         let name = if is_reported { "report" } else { "block" };

@@ -5,13 +5,18 @@
 //! body, or what a store outside answers about what it uses up. What was found out by then is
 //! found out again, and only an answer that is final charges anything.
 
+// The standard library's panics and its allocator are 20 KB of the file.
+#![cfg_attr(target_family = "wasm", no_std)]
+
+extern crate alloc;
+
 mod head;
 mod memory;
 mod outcome;
 mod trust;
+mod unusable;
+mod vm;
 
-use crate::answer::{Answer, answer, thrown};
-use crate::input::Unusable;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -26,6 +31,7 @@ use portcullis_core::{
 };
 use portcullis_reply::{Told, headers};
 use trust::Taking;
+use unusable::{Unusable, thrown};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A gate.
@@ -137,11 +143,11 @@ impl EdgeGate {
     ///
     /// # Errors
     /// Why it was refused: what is in force stays so.
-    pub fn accept(&mut self, body: &[u8], now: f64) -> Answer {
-        answer(match &mut self.source {
+    pub fn accept(&mut self, body: &[u8], now: f64) -> Result<bool, String> {
+        match &mut self.source {
             Source::Fixed(_) => Ok(false),
-            Source::Live(taking) => taking.accept(body, time(now)),
-        })
+            Source::Live(taking) => taking.accept(body, time(now)).map_err(|unusable| thrown(&unusable)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /* The gate of the scenario tests: what passes it is told back whole. Its clock is what each
    request says, so that a scenario can let time go by. */
 
-import { gate, memoryStore } from "./index.js";
+import { gate, memoryStore } from "./gate.js";
 
 const CLOCK = "x-test-now";
 

@@ -10,16 +10,16 @@ use portcullis_core::{
 
 /// The memory of this process. Full, both parts have some 40 MB in pages of a fixed number; what
 /// finds no room there is refused.
-pub(super) struct Local {
+pub(crate) struct Local {
     replay: LocalReplay,
     counters: LocalCounters,
 }
 
 /// What a store has answered about what a request uses up.
-pub(super) struct Known<'k>(BTreeMap<&'k str, Result<Novelty, ReplayFault>>);
+pub(crate) struct Known<'k>(BTreeMap<&'k str, Result<Novelty, ReplayFault>>);
 
 /// What one judgement remembers, and what it has to ask for.
-pub(super) struct Recorder<'m> {
+pub(crate) struct Recorder<'m> {
     local: &'m mut Local,
     known: &'m Known<'m>,
     gate: Option<&'m str>,
@@ -28,7 +28,7 @@ pub(super) struct Recorder<'m> {
 }
 
 impl Local {
-    pub(super) fn new(process: &Process) -> Self {
+    pub(crate) fn new(process: &Process) -> Self {
         Local {
             replay: LocalReplay::new(process.replay_secret()),
             counters: LocalCounters::new(process.counter_secret()),
@@ -39,7 +39,7 @@ impl Local {
 impl<'k> Known<'k> {
     /// Reads lines of a key and what is known of it: `new`, `full`, `failed`, or since when it is
     /// used, in milliseconds since 1970.
-    pub(super) fn read(lines: &'k str) -> Self {
+    pub(crate) fn read(lines: &'k str) -> Self {
         let pairs = lines.lines().filter_map(|line| line.split_once(' '));
         Known(
             pairs
@@ -62,7 +62,7 @@ impl<'k> Known<'k> {
 impl<'m> Recorder<'m> {
     /// What is used once is asked of a store for the gate of this id, or where there is none
     /// remembered here.
-    pub(super) fn new(
+    pub(crate) fn new(
         local: &'m mut Local,
         known: &'m Known<'m>,
         asks_for: Option<&'m str>,
@@ -72,13 +72,13 @@ impl<'m> Recorder<'m> {
     }
 
     /// What must be asked of the store before anything is decided.
-    pub(super) fn asked(&self) -> Option<Once> {
+    pub(crate) fn asked(&self) -> Option<Once> {
         self.asked
     }
 }
 
 /// Under which a store remembers: nothing of a nonce or an agent can be told by it.
-pub(super) fn store_key(gate: &str, once: &Once) -> String {
+pub(crate) fn store_key(gate: &str, once: &Once) -> String {
     let bytes = [&sha256(gate.as_bytes()), &once.key, &once.token].map(<[u8; 32]>::as_slice).concat();
     base64::encode_url(&sha256(&bytes))
 }

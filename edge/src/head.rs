@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 use portcullis_core::{Denial, Reason};
 
 /// A request's head, of bytes as they came.
-pub(super) struct Head<'b> {
-    pub(super) method: &'b [u8],
-    pub(super) authority: &'b [u8],
+pub(crate) struct Head<'b> {
+    pub(crate) method: &'b [u8],
+    pub(crate) authority: &'b [u8],
     /// Path and query.
-    pub(super) path: &'b [u8],
+    pub(crate) path: &'b [u8],
     /// Where it comes from, if that is known.
-    pub(super) source: Option<&'b [u8]>,
+    pub(crate) source: Option<&'b [u8]>,
     /// Names in lower case.
-    pub(super) headers: Vec<(&'b [u8], &'b [u8])>,
+    pub(crate) headers: Vec<(&'b [u8], &'b [u8])>,
 }
 
 /// As many as the plugin takes.
@@ -25,7 +25,7 @@ impl<'b> Head<'b> {
     ///
     /// # Errors
     /// `host_fault` for a head of another form.
-    pub(super) fn read(bytes: &'b [u8]) -> Result<Self, Denial> {
+    pub(crate) fn read(bytes: &'b [u8]) -> Result<Self, Denial> {
         let malformed = |detail: &'static str| Denial::new(Reason::HostFault, detail);
         if bytes.len() > MAX_BYTES {
             return Err(malformed("the head has more than a mebibyte"));
@@ -53,7 +53,7 @@ impl<'b> Head<'b> {
     ///
     /// # Errors
     /// `host_fault`, as the runtime reads both.
-    pub(super) fn check_bodiless(&self) -> Result<(), Denial> {
+    pub(crate) fn check_bodiless(&self) -> Result<(), Denial> {
         let announces = |(name, value): &(&[u8], &[u8])| match *name {
             b"content-length" => value.trim_ascii() != b"0",
             b"transfer-encoding" => true,

@@ -1,8 +1,7 @@
 //! Live trust material: which call brings it, and taking up what comes.
 
-use super::check_kept;
-use crate::answer::owned;
-use crate::input::Unusable;
+use crate::check_kept;
+use crate::unusable::{Unusable, owned};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -14,7 +13,7 @@ use portcullis_core::live::{Call, Current, LiveError, LiveTrust, Next, TrustResp
 use portcullis_core::{Denial, Reason, SecretKey, Service, ServiceConfig, Snapshot, UnixTime, base64};
 
 /// The trust material of a gate, and how it asks for more.
-pub(super) struct Taking {
+pub(crate) struct Taking {
     trust: LiveTrust,
     service: Service,
     signer: Option<Signer>,
@@ -28,14 +27,14 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn new(config: ServiceConfig, counts: bool) -> Result<Self, Unusable> {
+    pub(crate) fn new(config: ServiceConfig, counts: bool) -> Result<Self, Unusable> {
         let trust = LiveTrust::new(&config)?;
         let service = config.service;
         Ok(Taking { trust, service, signer: None, echo: None, asked: None, counts, unkept: None })
     }
 
     /// Takes the 32 bytes by which its calls are signed.
-    pub(super) fn begin(&mut self, gate_key: Option<Vec<u8>>) -> Result<(), Unusable> {
+    pub(crate) fn begin(&mut self, gate_key: Option<Vec<u8>>) -> Result<(), Unusable> {
         let seed = gate_key.and_then(|key| key.try_into().ok());
         let seed =
             seed.ok_or_else(|| Unusable::argument("secrets.gateKey", "32 bytes, or base64 of them"))?;
@@ -47,7 +46,7 @@ impl Taking {
     ///
     /// # Errors
     /// `trust_material_missing`, also for what cannot be kept at the edge.
-    pub(super) fn current(&self) -> Result<Current<'_>, Denial> {
+    pub(crate) fn current(&self) -> Result<Current<'_>, Denial> {
         let current = self.trust.current()?;
         match &self.unkept {
             Some((snapshot, _)) if Arc::ptr_eq(snapshot, current.snapshot) => {
@@ -59,7 +58,7 @@ impl Taking {
     }
 
     /// The next call: JSON of `authority`, `target` and `headers`. None before it has begun.
-    pub(super) fn question(&mut self, now: UnixTime, random: &[u8]) -> Option<String> {
+    pub(crate) fn question(&mut self, now: UnixTime, random: &[u8]) -> Option<String> {
         let signer = self.signer.as_ref()?;
         let (echo, nonce) = random.split_at_checked(16).unwrap_or_default();
         let echo = self.echo.get_or_insert_with(|| base64::encode_url(echo));
@@ -87,7 +86,7 @@ impl Taking {
     }
 
     /// Takes an answer up; whether there is more to ask at once.
-    pub(super) fn accept(&mut self, body: &[u8], now: UnixTime) -> Result<bool, Unusable> {
+    pub(crate) fn accept(&mut self, body: &[u8], now: UnixTime) -> Result<bool, Unusable> {
         let before = self.trust.current().ok().map(|current| Arc::clone(current.snapshot));
         let accepted = match self.asked.take() {
             None => return Ok(false),
