@@ -2,6 +2,7 @@
 //! upstream that tells what it saw.
 
 pub mod children;
+pub mod chromium;
 pub mod control;
 pub mod ecds;
 pub mod echo;
@@ -11,6 +12,8 @@ pub mod http;
 pub mod live_gate;
 pub mod net;
 pub mod postgres;
+pub mod skipped;
+pub mod system_packages;
 pub mod tampering;
 pub mod trust_folder;
 pub mod workspace;

@@ -17,12 +17,46 @@ use crate::workspace::Workspace;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The hand-written halves of `index.js`, in the order in which they are read.
-const MODULES: [&str; 4] = ["loading.js", "verify.js", "log.js", "agent.js"];
+/// A module of the package, with WebAssembly of its own.
+struct Module {
+    /// The crate that it is made of.
+    package: &'static str,
+    compiled: &'static str,
+    /// What its files are called by.
+    name: &'static str,
+    /// The hand-written half, in `web/js/`, in the order in which it is read.
+    parts: &'static [&'static str],
+    /// The whole.
+    script: &'static str,
+    wasm: &'static str,
+}
+
+/// Apart, so that nobody downloads a gate to verify something.
+const MODULES: [Module; 2] = [
+    Module {
+        package: "portcullis-web",
+        compiled: "portcullis_web.wasm",
+        name: "portcullis",
+        parts: &["loading.js", "verify.js", "log.js", "agent.js"],
+        script: "index.js",
+        wasm: "portcullis_bg.wasm",
+    },
+    Module {
+        package: "portcullis-edge",
+        compiled: "portcullis_edge.wasm",
+        name: "gate",
+        parts: &["gate.js"],
+        script: "gate.js",
+        wasm: "gate_bg.wasm",
+    },
+];
 
 /// Files that are part of the package as they are, with their names in it.
-const COPIED: [(&str, &str); 4] = [
+const COPIED: [(&str, &str); 7] = [
+    ("web/js/gate.d.ts", "gate.d.ts"),
     ("web/js/index.d.ts", "index.d.ts"),
+    ("web/js/node.d.ts", "node.d.ts"),
+    ("web/js/node.js", "node.js"),
     ("web/package.json", "package.json"),
     ("web/README.md", "README.md"),
     ("LICENSE", "LICENSE"),
@@ -30,15 +64,17 @@ const COPIED: [(&str, &str); 4] = [
 
 /// Builds the package; gives its folder.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let compiled = compile(workspace)?;
-    let folder = workspace.target_folder("web")?;
+    let compiled: Vec<_> = MODULES.iter().map(|module| compile(workspace, module)).collect::<Result<_>>()?;
     // Two commands at once must not write the same files.
     let lock = File::create(workspace.target.join("web.lock"))?;
     lock.lock().context("cannot lock target/web.lock")?;
     let package = workspace.target_folder("web/package")?;
     let node = node::node(workspace)?;
-    let glue = bind(&node, &compiled, &folder, &package.join("portcullis_bg.wasm"))?;
-    write_module(workspace, &glue, &package.join("index.js"))?;
+    for (module, compiled) in MODULES.iter().zip(&compiled) {
+        let folder = workspace.target_folder(&format!("web/{}", module.name))?;
+        let glue = bind(&node, module, compiled, &folder, &package.join(module.wasm))?;
+        write_module(workspace, &glue, module, &package.join(module.script))?;
+    }
     for (from, name) in COPIED {
         let from = workspace.root.join(from);
         std::fs::copy(&from, package.join(name))
@@ -47,24 +83,25 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(package)
 }
 
-fn compile(workspace: &Workspace) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, module: &Module) -> Result<PathBuf> {
     tools::wasm_target(workspace, TARGET)?;
-    progress::step("build the web package (wasm32-unknown-unknown)", |step| {
+    let package = format!("--package={}", module.package);
+    progress::step(&format!("build {} (wasm32-unknown-unknown)", module.package), |step| {
         step.command(workspace.cargo().args([
             "build",
-            "--package=portcullis-web",
+            &package,
             "--target=wasm32-unknown-unknown",
             "--profile=web",
         ]))
     })?;
-    Ok(workspace.target.join(TARGET).join("web/portcullis_web.wasm"))
+    Ok(workspace.target.join(TARGET).join("web").join(module.compiled))
 }
 
 /// Writes the WebAssembly as it is shipped to `wasm`, and gives the glue's text: a script that
 /// defines `wasm_bindgen`, and finds nothing by itself.
-fn bind(node: &Node, compiled: &Path, folder: &Path, wasm: &Path) -> Result<String> {
+fn bind(node: &Node, module: &Module, compiled: &Path, folder: &Path, wasm: &Path) -> Result<String> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(compiled).out_name("portcullis").typescript(false);
+    bindgen.input_path(compiled).out_name(module.name).typescript(false);
     bindgen.no_modules(true)?.omit_default_module_path(true);
     // Names go in the last pass: the second goes by them.
     bindgen.remove_producers_section(true);
@@ -79,7 +116,7 @@ fn bind(node: &Node, compiled: &Path, folder: &Path, wasm: &Path) -> Result<Stri
         return Ok(glue);
     }
     std::fs::write(&source, bound)?;
-    progress::step("optimise the web package (Binaryen)", |step| {
+    progress::step(&format!("optimise {} (Binaryen)", module.package), |step| {
         let mut from = source.clone();
         for (number, pass) in PASSES.iter().enumerate() {
             let to = folder.join(format!("pass-{number}.wasm"));
@@ -118,14 +155,14 @@ const FEATURES: [&str; 8] = [
 ];
 
 /// One ES module: the glue, which exports nothing, and after it what is exported.
-fn write_module(workspace: &Workspace, glue: &str, to: &Path) -> Result<()> {
+fn write_module(workspace: &Workspace, glue: &str, module: &Module, to: &Path) -> Result<()> {
     let mut text = glue.to_owned();
-    for module in MODULES {
-        let path = workspace.root.join("web/js").join(module);
-        let module =
+    for part in module.parts {
+        let path = workspace.root.join("web/js").join(part);
+        let part =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         text.push('\n');
-        text.push_str(&module);
+        text.push_str(&part);
     }
     std::fs::write(to, text)?;
     Ok(())
