@@ -87,7 +87,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Web => {
             println!("{}", web::build(&workspace)?.display());
-            Ok(true)
+            web::check(&workspace).map(|()| true)
         }
         Command::Plugin => {
             let plugin = plugin::build(&workspace)?;

@@ -5,9 +5,11 @@
 //! in one file, so that a page can also carry the package inside itself.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::node::{self, Node};
@@ -15,7 +17,8 @@ use crate::progress;
 use crate::tools;
 use crate::workspace::Workspace;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What the package is compiled for.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A module of the package, with WebAssembly of its own.
 struct Module {
@@ -61,6 +64,54 @@ const COPIED: [(&str, &str); 7] = [
     ("web/README.md", "README.md"),
     ("LICENSE", "LICENSE"),
 ];
+
+/// What a module, its script and its WebAssembly, may be when it is compressed as servers do:
+/// 180 KiB.
+const MAX_GZIPPED: u64 = 180 << 10;
+
+/// The crates that are in the package.
+pub(crate) fn packages() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|module| module.package)
+}
+
+/// Checks the size of each module, and says it.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let package = workspace.target.join("web/package");
+    let mut too_large = Vec::new();
+    println!("{:<22} {:>9} {:>9}", "", "bytes", "gzipped");
+    for module in &MODULES {
+        let mut whole = 0_u64;
+        for file in [module.script, module.wasm] {
+            let bytes = std::fs::read(package.join(file)).with_context(|| format!("cannot read {file}"))?;
+            let gzipped = gzipped(&bytes)?;
+            println!("{file:<22} {:>9} {gzipped:>9}", bytes.len());
+            whole = whole.saturating_add(gzipped);
+        }
+        println!("{:<22} {:>9} {whole:>9}", module.name, "");
+        if whole > MAX_GZIPPED {
+            too_large.push(format!("{} has {whole} bytes gzipped", module.name));
+        }
+    }
+    ensure!(too_large.is_empty(), "{}: more than the {MAX_GZIPPED} allowed", too_large.join(", "));
+    Ok(())
+}
+
+/// As `gzip -9` has it.
+fn gzipped(bytes: &[u8]) -> Result<u64> {
+    let mut child = Command::new("gzip")
+        .args(["-9", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run gzip")?;
+    let mut input = child.stdin.take().context("gzip has an input")?;
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let output = child.wait_with_output()?;
+    writer.join().map_err(|_| anyhow!("gzip was not fed"))??;
+    ensure!(output.status.success(), "gzip failed");
+    Ok(u64::try_from(output.stdout.len())?)
+}
 
 /// Builds the package; gives its folder.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
