@@ -39,10 +39,7 @@ impl<'b> Head<'b> {
             if headers.len() == MAX_PAIRS {
                 return Err(malformed("the head has more than 1000 headers"));
             }
-            match second_bearer(name, value) {
-                Some((first, second)) => headers.extend([(name, first), (name, second)]),
-                None => headers.push((name, value)),
-            }
+            headers.push((name, value));
         }
         let source = Some(source).filter(|source| !source.is_empty());
         Ok(Head { method, authority, path, source, headers })
@@ -64,20 +61,4 @@ impl<'b> Head<'b> {
         }
         Ok(())
     }
-}
-
-/// `fetch` joins headers of one name (RFC 9110 section 5.3): a token that stands after another
-/// scheme's is told apart again, so that it is seen and two are too many.
-fn second_bearer<'b>(name: &[u8], value: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
-    if name != b"authorization" {
-        return None;
-    }
-    value.iter().enumerate().filter(|(_, byte)| **byte == b',').find_map(|(at, _)| {
-        let (first, rest) = value.split_at_checked(at)?;
-        let second = rest.strip_prefix(b",")?.trim_ascii_start();
-        let scheme = second.first_chunk::<7>()?;
-        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
-        let is_first = first.first_chunk::<7>().is_some_and(|first| first.eq_ignore_ascii_case(b"bearer "));
-        (is_bearer && !is_first).then_some((first, second))
-    })
 }

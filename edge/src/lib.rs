@@ -307,6 +307,9 @@ fn check_kept(snapshot: &Snapshot, counts: bool) -> Result<(), Unusable> {
         let detail = [SERVICE, "let the store be one that all processes share"].concat();
         return Err(unkept("nonce_authority", &detail));
     }
+    if snapshot.guardrails().iter().any(|(_, rules)| !rules.caps().is_empty()) {
+        return Err(unkept("guardrails", "cap what is spent, which nobody at the edge keeps"));
+    }
     let limits = snapshot.guardrails().iter().any(|(_, rules)| *rules.limits() != Default::default());
     if !counts && (limits || snapshot.admits_anonymous()) {
         let detail = "have limits, and nothing is counted here: see the option `counters`";

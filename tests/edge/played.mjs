@@ -9,15 +9,23 @@ let clock = 0;
 
 /** A gate, and a way to set its clock. `settings` is what the test has written. */
 export function make(settings) {
-  const gated = gate(upstream, settings.config, {
-    store: settings.store === "memory" ? memoryStore() : sharedStore(),
-    counters: "in_memory",
-    now: () => clock,
-    secrets: { gateKey: settings.gateKey },
-    service: settings.service,
-    source: () => "127.0.0.1",
-    onError: (error) => console.error(`${error}`),
-  });
+  const store = settings.store === "memory" ? memoryStore() : sharedStore();
+  // As many as there are isolates, of which any may get the next request.
+  const gates = Array.from({ length: settings.isolates }, () =>
+    gate(upstream, settings.config, {
+      store,
+      counters: "in_memory",
+      now: () => clock,
+      secrets: { gateKey: settings.gateKey, process: settings.process },
+      service: settings.service,
+      source: () => "127.0.0.1",
+      onError: (error) => console.error(`${error}`),
+    }),
+  );
+  let turn = 0;
+  const next = () => gates[(turn += 1) % gates.length];
+  const gated = (request, env, ctx) => next().fetch(request, env, ctx);
+  gated.answer = (incoming, env, ctx) => next().answer(incoming, env, ctx);
   const tell = (headers) => {
     clock = Number(headers(CLOCK));
   };

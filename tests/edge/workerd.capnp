@@ -13,7 +13,7 @@ const gate :Workerd.Worker = (
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "played.mjs", esModule = embed "played.mjs"),
     (name = "gate.js", esModule = embed "gate.js"),
-    (name = "gate_bg.wasm", wasm = embed "portcullis_bg.wasm"),
+    (name = "gate_bg.wasm", wasm = embed "gate_bg.wasm"),
     (name = "settings.json", json = embed "settings.json"),
   ],
   compatibilityDate = "2026-11-01",
