@@ -310,10 +310,13 @@ class Fetched {
     const headers = new Headers(this.#request.headers);
     for (const name of strip) headers.delete(name);
     for (const [name, value] of set) headers.set(name, value);
-    const init = { headers };
-    const hasBody = this.method !== "GET" && this.method !== "HEAD";
-    if (this.#body !== null && hasBody) Object.assign(init, { body: this.#body.again(), duplex: "half" });
-    return new Request(this.#request, init);
+    if (!this.ends && (this.method === "GET" || this.method === "HEAD")) {
+      // `fetch` knows no body of these methods, although HTTP does.
+      const { url, method, redirect, signal, cf } = this.#request;
+      return new Request(url, { method, headers, redirect, signal, cf });
+    }
+    if (this.#body === null) return new Request(this.#request, { headers });
+    return new Request(this.#request, { headers, body: this.#body.again(), duplex: "half" });
   }
 }
 

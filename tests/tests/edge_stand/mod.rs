@@ -63,6 +63,8 @@ impl Edge {
         let folder = folder(runtime, name);
         let state = Arc::new(Mutex::new(State { now, service: None }));
         let mut config: Value = serde_json::from_str(configuration).expect("a configuration");
+        // Isolates count each for itself; what may be used once is in the store that they share.
+        let counts = config["guardrails"].is_object() || config["anonymous"].is_object();
         let mut base = Value::Null;
         if is_live {
             // No gate at the edge keeps records: an operator must say that it may go without.
@@ -77,8 +79,6 @@ impl Edge {
             state.lock().expect("a state").service = Some(service);
             base = serve(Arc::clone(&state)).into();
         }
-        // What is counted, each counts for itself: what must be known to all is in the store.
-        let counts = config["guardrails"].is_object() || config["anonymous"].is_object() || name == "mcp";
         let settings = json!({
             "config": config,
             "isolates": if runtime == Runtime::Workerd && !counts { 2 } else { 1 },
