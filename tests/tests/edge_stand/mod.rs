@@ -174,14 +174,20 @@ fn command(runtime: Runtime, folder: &Path, address: SocketAddr) -> Command {
             command
         }
         Runtime::Workerd => {
-            let packages = given("PORTCULLIS_NODE_PACKAGES");
-            let mut command = Command::new(packages.join("@cloudflare/workerd-linux-64/bin/workerd"));
+            let mut command = Command::new(workerd().expect("a workerd"));
             command.args(["serve", "workerd.capnp", &format!("--socket-addr=http={address}")]);
             command
         }
     };
     command.current_dir(folder).stderr(Stdio::piped());
     command
+}
+
+/// The workerd of this machine, where npm has one for it.
+pub fn workerd() -> Option<PathBuf> {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
+    let program = format!("@cloudflare/workerd-linux-{architecture}/bin/workerd");
+    Some(given("PORTCULLIS_NODE_PACKAGES").join(program)).filter(|program| program.is_file())
 }
 
 /// Waits until a gate answers, or has ended; what it says then is the error.
