@@ -24,7 +24,9 @@ struct Module {
     compiled: &'static str,
     /// What its files are called by.
     name: &'static str,
-    /// The hand-written half, in `web/js/`, and the whole.
+    /// The hand-written half, in `web/js/`, in the order in which it is read.
+    parts: &'static [&'static str],
+    /// The whole.
     script: &'static str,
     wasm: &'static str,
 }
@@ -35,6 +37,7 @@ const MODULES: [Module; 2] = [
         package: "portcullis-web",
         compiled: "portcullis_web.wasm",
         name: "portcullis",
+        parts: &["loading.js", "verify.js", "log.js", "agent.js"],
         script: "index.js",
         wasm: "portcullis_bg.wasm",
     },
@@ -42,6 +45,7 @@ const MODULES: [Module; 2] = [
         package: "portcullis-edge",
         compiled: "portcullis_edge.wasm",
         name: "gate",
+        parts: &["gate.js"],
         script: "gate.js",
         wasm: "gate_bg.wasm",
     },
@@ -152,8 +156,14 @@ const FEATURES: [&str; 8] = [
 
 /// One ES module: the glue, which exports nothing, and after it what is exported.
 fn write_module(workspace: &Workspace, glue: &str, module: &Module, to: &Path) -> Result<()> {
-    let path = workspace.root.join("web/js").join(module.script);
-    let script = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    std::fs::write(to, [glue, "\n", &script].concat())?;
+    let mut text = glue.to_owned();
+    for part in module.parts {
+        let path = workspace.root.join("web/js").join(part);
+        let part =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        text.push('\n');
+        text.push_str(&part);
+    }
+    std::fs::write(to, text)?;
     Ok(())
 }
