@@ -4,11 +4,16 @@
 mod common;
 mod edge_stand;
 
-use edge_stand::{AUTHORITY, Edge, Runtime};
-use portcullis_core::UnixTime;
-use portcullis_tests::scenario::{self, play};
+use edge_stand::{AUTHORITY, Edge, Runtime, given};
+use portcullis_core::capiscio::sign_request;
+use portcullis_core::json::Object;
+use portcullis_core::{SecretKey, UnixTime, sha256};
+use portcullis_tests::scenario::{self, Gate, Sent, play};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
 use xtask::skipped;
 
 /// Cases that go otherwise at the edge.
@@ -95,4 +100,82 @@ fn every_scenario_goes_as_it_says_in_workerd() {
         return;
     }
     every_scenario_goes_as_it_says(Runtime::Workerd);
+}
+
+#[test]
+fn the_gate_keeps_what_it_promises_beside_the_scenarios() {
+    let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
+    let text = scenario::gate_configuration(&scenario::load()["simpleguard"], AUTHORITY);
+    let config: Value = serde_json::from_str(&text).unwrap();
+    let agent = SecretKey::from_seed(sha256(b"agent-a"));
+    let body: Vec<u8> = (0..3000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let token = |body: &[u8]| {
+        let body = Some(body).filter(|body| !body.is_empty());
+        sign_request(&agent, "agent-a-key-1", Object::default(), body, now)
+    };
+    let live = json!({
+        "gate": {"id": "gate_live"},
+        "service": {
+            "cluster": "control", "authority": "control.internal",
+            "keys": [{"key_id": "k1", "public_key": portcullis_core::base64::encode(&common::key(9).public_key())}],
+        },
+    });
+    let fixtures = json!({
+        "config": config, "now": now.as_millis(), "other": {"live": live},
+        "tokens": {"empty": token(b""), "body": token(&body)},
+    });
+    let folder = edge_stand::folder("promises");
+    std::fs::write(folder.join("fixtures.json"), fixtures.to_string()).unwrap();
+    let mut command = Command::new(given("PORTCULLIS_NODE"));
+    let ran = command.args(["--test", "promises.test.mjs"]).current_dir(folder).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+}
+
+#[test]
+fn a_live_gate_at_the_edge_refuses_what_is_revoked_and_then_what_is_too_old() {
+    let began = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
+    let text = scenario::gate_configuration(&scenario::load()["simpleguard"], AUTHORITY);
+    let agent = SecretKey::from_seed(sha256(b"agent-a"));
+    let mut edge = Edge::start(Runtime::Node, "live", &text, true, began).unwrap();
+    let mut seconds = 0;
+    let mut send = |edge: &mut Edge, after: u64| {
+        edge.wait(after);
+        seconds += i64::try_from(after).unwrap();
+        let now = began.plus_millis(seconds * 1000);
+        let token = sign_request(&agent, "agent-a-key-1", Object::default(), None, now);
+        let sent = Sent {
+            method: "GET".into(),
+            path: b"/flights".to_vec(),
+            authority: None,
+            headers: vec![("x-capiscio-jws".into(), token.into_bytes())],
+            body: None,
+            chunks: None,
+            trailers: vec![],
+        };
+        let answer = edge.send(&sent);
+        let problem: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        (answer.status, problem["reason_code"].as_str().map(str::to_owned))
+    };
+    let refused = |status: u16, reason: &str| (status, Some(reason.to_owned()));
+
+    assert_eq!(send(&mut edge, 0), (200, None));
+    edge.change_service(|service| {
+        let service = service.as_mut().unwrap();
+        service.change(service.key.agent("simpleguard", "agent-a-key-1"), true);
+    });
+    // Renewed beside this request, and so known to one soon after it.
+    send(&mut edge, 2);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(send(&mut edge, 0), refused(403, "agent_disabled"));
+
+    edge.change_service(|service| {
+        let service = service.as_mut().unwrap();
+        service.change(service.key.agent("simpleguard", "agent-a-key-1"), false);
+    });
+    // After a while without requests the next one waits for what is new.
+    assert_eq!(send(&mut edge, 30), (200, None));
+
+    edge.change_service(|service| *service = None);
+    assert_eq!(send(&mut edge, 3500), (200, None));
+    assert_eq!(send(&mut edge, 200), refused(503, "trust_material_stale"));
 }

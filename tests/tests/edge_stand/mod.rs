@@ -8,7 +8,7 @@ use crate::common::key;
 use portcullis_core::{UnixTime, base64};
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use serde_json::{Value, json};
-use service::Service;
+pub use service::Service;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Edge {
         is_live: bool,
         now: UnixTime,
     ) -> Result<Self, String> {
-        let folder = folder(runtime, name);
+        let folder = folder(&format!("{name}-{}", runtime.name()));
         let state = Arc::new(Mutex::new(State { now, service: None }));
         let mut config: Value = serde_json::from_str(configuration).expect("a configuration");
         // Isolates count each for itself; what may be used once is in the store that they share.
@@ -93,6 +93,13 @@ impl Edge {
         let ready = wait_for(&mut process, address);
         let edge = Edge { process, address, state };
         ready.map(|()| edge)
+    }
+}
+
+impl Edge {
+    /// Changes what the service of a live gate answers from; takes it away with `None`.
+    pub fn change_service(&self, change: impl FnOnce(&mut Option<Service>)) {
+        change(&mut self.state.lock().expect("a state").service);
     }
 }
 
@@ -149,14 +156,14 @@ fn arrived(body: &str) -> Arrived {
 }
 
 /// A folder with the package's gate and what runs it.
-fn folder(runtime: Runtime, name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = tests.join("../target/edge").join(format!("{name}-{}", runtime.name()));
+    let folder = tests.join("../target/edge").join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     let package = given("PORTCULLIS_WEB_PACKAGE");
     let files = ["gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
-    let own =
-        ["node.mjs", "played.mjs", "worker.mjs", "workerd.capnp"].map(|file| tests.join("edge").join(file));
+    let own = ["node.mjs", "played.mjs", "promises.test.mjs", "worker.mjs", "workerd.capnp"]
+        .map(|file| tests.join("edge").join(file));
     for file in files.iter().chain(&own) {
         let to = folder.join(file.file_name().expect("a name"));
         std::fs::copy(file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -233,7 +240,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let number = |name| member(name).map_or(0, |text| text.parse().expect("a number"));
     let State { now, service } = &*state.lock().expect("a state");
-    let service = service.as_ref().expect("a live gate has a service");
+    let Some(service) = service else {
+        return write!(stream, "HTTP/1.1 503 Away\r\ncontent-length: 0\r\n\r\n");
+    };
     let body = match member("from") {
         Some(from) => {
             let from = u64::from_str_radix(&from, 16).expect("a fingerprint");
@@ -251,7 +260,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 /// What `cargo xtask test` provides.
-fn given(variable: &str) -> PathBuf {
+pub fn given(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable);
     PathBuf::from(value.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`")))
 }
