@@ -91,9 +91,9 @@ impl EdgeGate {
     /// # Errors
     /// A secret or a key of another length.
     pub fn begin(&mut self, secret: &[u8], began: f64, gate_key: Option<Vec<u8>>) -> Result<(), String> {
-        let secret = secret
-            .try_into()
-            .map_err(|_| thrown(&Unusable::argument("secrets.process", "32 bytes, or base64 of them")))?;
+        let secret = secret.try_into().map_err(|_| {
+            thrown(&Unusable::argument("secrets.process", "32 random bytes, or base64 of them"))
+        })?;
         if let Source::Live(taking) = &mut self.source {
             taking.begin(gate_key).map_err(|unusable| thrown(&unusable))?;
         }

@@ -24,15 +24,14 @@ function sharedStore(used = new Map()) {
   };
 }
 
-function gateOf(options, handler = async (request) => new Response(await request.bytes())) {
+function gateOf({ of = config, ...options }, handler = async (request) => new Response(await request.bytes())) {
   const heard = { decisions: [], errors: [] };
-  const gated = gate(handler, options.config ?? config, {
+  const gated = gate(handler, of, {
     now: () => now,
     onDecision: (decision) => heard.decisions.push(decision),
     onError: (error) => heard.errors.push(error),
     store: memoryStore(),
     ...options,
-    config: undefined,
   });
   return Object.assign(gated, { heard });
 }
@@ -51,16 +50,17 @@ test("a gate says at its start what it cannot keep, and which member asks for it
     [l1, { stores: memoryStore() }, /no option stores/],
     [l1, { counters: "somewhere" }, /counters must be/],
     [l1, { secrets: { proces: "" } }, /no member proces/],
-    [l1, { secrets: { process: "AAAA" } }, /secrets\.process must be 32 bytes/],
+    [l1, { secrets: { process: "AAAA" } }, /secrets\.process must be 32/],
     [l1, { secrets: { began: "yesterday" } }, /secrets\.began must be a time/],
     [{ ...l1, fail_open: true }, {}, /fail_open: is unknown/],
     [{ ...l1, profile: "L2" }, {}, /profile: must be L1/],
     [{ ...l1, spend: "in_memory" }, {}, /spend/],
     [{ ...l1, attest: { policy: "required" } }, {}, /attest\.policy/],
     [{ ...l1, nonce_authority: true }, {}, /nonce_authority/],
-    [{ ...l1, guardrails: { "core:rate:requests_per_minute": 5 } }, { store: sharedStore() }, /guardrails: .*counters/],
+    [{ ...l1, guardrails: { "core:rate:max_per_minute": 5 } }, { store: sharedStore() }, /guardrails: .*counters/],
     [other.live, {}, /secrets\.gateKey is missing/],
-    [other.live, { secrets: { gateKey: "AAAA" } }, /secrets\.gateKey must be 32 bytes/],
+    [other.live, { secrets: { gateKey: "AAAA" } }, /secrets\.gateKey must be 32/],
+    [other.live, { secrets: { gateKey: new Uint8Array(32) } }, /secrets\.gateKey must be 32/],
   ];
   for (const [config, options, message] of refused) {
     const start = () => gate(() => new Response(), config, { store: memoryStore(), ...options });
@@ -174,7 +174,7 @@ test("a gate whose service is away refuses, and asks it again only after a while
     calls += 1;
     return new Response("away", { status: 503 });
   };
-  const gated = gateOf({ config: other.live, secrets: { gateKey: new Uint8Array(32) }, fetch, now: () => at });
+  const gated = gateOf({ of: other.live, secrets: { gateKey: new Uint8Array(32).fill(1) }, fetch, now: () => at });
   for (let count = 0; count < 20; count += 1) {
     assert.deepEqual(await told(await gated(new Request(url))), [503, "trust_material_missing"]);
   }

@@ -381,8 +381,9 @@ function key(name, given) {
   } catch {
     found = null;
   }
-  if (found instanceof Uint8Array && found.length === 32) return found;
-  throw argument(`${name} must be 32 bytes, or base64 of them`);
+  // One of nothing but zeros was never made.
+  if (found instanceof Uint8Array && found.length === 32 && found.some((byte) => byte !== 0)) return found;
+  throw argument(`${name} must be 32 random bytes, or base64 of them`);
 }
 
 /* `fetch` joins headers of one name (RFC 9110 section 5.3). Where two are one too many they are
