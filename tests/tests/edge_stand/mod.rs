@@ -25,7 +25,7 @@ pub const AUTHORITY: &str = "127.0.0.1:10000";
 pub enum Runtime {
     /// With the memory that the package brings.
     Node,
-    /// With a store that is asked over a wait.
+    /// With a Durable Object for a store.
     Workerd,
 }
 
@@ -85,7 +85,6 @@ impl Edge {
             "process": base64::encode(&[5; 32]),
             "gateKey": base64::encode(&[3; 32]),
             "service": base,
-            "store": if runtime == Runtime::Node { "memory" } else { "shared" },
         });
         std::fs::write(folder.join("settings.json"), settings.to_string()).expect("the settings");
         let [address] = net::free().expect("a free port");
@@ -161,7 +160,7 @@ pub fn folder(name: &str) -> PathBuf {
     let folder = tests.join("../target/edge").join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     let package = given("PORTCULLIS_WEB_PACKAGE");
-    let files = ["gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
+    let files = ["durable.js", "gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
     let own = ["node.mjs", "played.mjs", "promises.test.mjs", "worker.mjs", "workerd.capnp"]
         .map(|file| tests.join("edge").join(file));
     for file in files.iter().chain(&own) {
