@@ -62,3 +62,39 @@ impl<'b> Head<'b> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_part_by_part() {
+        let head = Head::read(b"GET\0api\0/a?b\x00127.0.0.1\0x-a\0\xff\0x-a\0").unwrap();
+        assert_eq!((head.method, head.authority, head.path), (&b"GET"[..], &b"api"[..], &b"/a?b"[..]));
+        assert_eq!(head.source, Some(&b"127.0.0.1"[..]));
+        assert_eq!(head.headers, [(&b"x-a"[..], &b"\xff"[..]), (b"x-a", b"")]);
+        assert_eq!(Head::read(b"GET\0api\0/\0").unwrap().source, None);
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        let many = [&b"GET\0api\0/\0"[..], &b"\0a\0b".repeat(1001)].concat();
+        let long = alloc::vec![b'a'; MAX_BYTES + 1];
+        for bytes in [&b""[..], b"GET\0api\0/", b"GET\0api\0/\0\0name", &many, &long] {
+            assert_eq!(Head::read(bytes).err().unwrap().reason, Reason::HostFault);
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_leaves_a_body_out_is_not_believed() {
+        for (headers, is_good) in [
+            (&b""[..], true),
+            (b"\0content-length\x000", true),
+            (b"\0content-length\x001", false),
+            (b"\0transfer-encoding\0chunked", false),
+        ] {
+            let bytes = [&b"POST\0api\0/\0"[..], headers].concat();
+            assert_eq!(Head::read(&bytes).unwrap().check_bodiless().is_ok(), is_good);
+        }
+    }
+}

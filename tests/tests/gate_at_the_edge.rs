@@ -179,3 +179,45 @@ fn a_live_gate_at_the_edge_refuses_what_is_revoked_and_then_what_is_too_old() {
     assert_eq!(send(&mut edge, 3500), (200, None));
     assert_eq!(send(&mut edge, 200), refused(503, "trust_material_stale"));
 }
+
+/// The first program of the page in this language that has all of these words.
+fn example(language: &str, words: &str) -> String {
+    let page = include_str!("../../docs/edge.md");
+    let opening = format!("```{language}\n");
+    let programs = page.split(&opening).skip(1).filter_map(|rest| rest.split("```").next());
+    programs.into_iter().find(|program| program.contains(words)).expect("the example").to_owned()
+}
+
+#[test]
+fn the_examples_of_the_page_run_as_they_stand() {
+    let folder = edge_stand::folder("examples");
+    let package = folder.join("node_modules/portcullis-web");
+    std::fs::create_dir_all(&package).unwrap();
+    for entry in std::fs::read_dir(given("PORTCULLIS_WEB_PACKAGE")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), package.join(entry.file_name())).unwrap();
+    }
+    let [address] = xtask::net::free().unwrap();
+    let node = example("js", "createServer").replace("listen(8080)", &format!("listen({})", address.port()));
+    std::fs::write(folder.join("example.mjs"), node).unwrap();
+    let mut command = Command::new(given("PORTCULLIS_NODE"));
+    let gate = edge_stand::Running::start(command.arg("example.mjs").current_dir(&folder), address).unwrap();
+    assert_eq!(gate.get("/health", "api.example.com"), (200, None));
+    assert_eq!(gate.get("/flights", "api.example.com"), (401, Some("credential_missing".into())));
+    assert_eq!(gate.get("/flights", "example.com"), (400, Some("authority_unknown".into())));
+
+    let Some(workerd) = edge_stand::workerd() else {
+        skipped::tell("the_examples_of_the_page_run_as_they_stand", "there is no workerd for this machine");
+        return;
+    };
+    let key = portcullis_core::base64::encode(&common::key(9).public_key());
+    std::fs::write(folder.join("worker.js"), example("js", "durableStore").replace('…', &key)).unwrap();
+    let served = include_str!("../edge/example.capnp");
+    std::fs::write(folder.join("example.capnp"), served).unwrap();
+    let [address] = xtask::net::free().unwrap();
+    let mut command = Command::new(workerd);
+    command.args(["serve", "example.capnp", &format!("--socket-addr=http={address}")]).current_dir(&folder);
+    let gate = edge_stand::Running::start(&mut command, address).unwrap();
+    // Its control service is nowhere.
+    assert_eq!(gate.get("/flights", "api.example.com"), (503, Some("trust_material_missing".into())));
+}

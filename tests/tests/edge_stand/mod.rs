@@ -40,9 +40,32 @@ impl Runtime {
 
 /// A running gate. Its clock shows what each request says.
 pub struct Edge {
+    running: Running,
+    state: Arc<Mutex<State>>,
+}
+
+/// A server, ended with this.
+pub struct Running {
     process: Child,
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+}
+
+impl Running {
+    /// Starts a server that will listen on `address`; where it ends instead, its words are the
+    /// error.
+    pub fn start(command: &mut Command, address: SocketAddr) -> Result<Self, String> {
+        let process = command.stderr(Stdio::piped()).spawn().expect("the runtime starts");
+        let mut running = Running { process, address };
+        wait_for(&mut running.process, address).map(|()| running)
+    }
+
+    /// What comes of a GET: the status, and a refusal's reason.
+    pub fn get(&self, target: &str, authority: &str) -> (u16, Option<String>) {
+        let request = http::Request::new("GET", target).to_bytes(authority, true);
+        let response = http::exchange(self.address, &request).expect("an answer");
+        let problem: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        (response.status, problem["reason_code"].as_str().map(str::to_owned))
+    }
 }
 
 /// What the service of a live gate answers from.
@@ -88,10 +111,8 @@ impl Edge {
         });
         std::fs::write(folder.join("settings.json"), settings.to_string()).expect("the settings");
         let [address] = net::free().expect("a free port");
-        let mut process = command(runtime, &folder, address).spawn().expect("the runtime starts");
-        let ready = wait_for(&mut process, address);
-        let edge = Edge { process, address, state };
-        ready.map(|()| edge)
+        Running::start(&mut command(runtime, &folder, address), address)
+            .map(|running| Edge { running, state })
     }
 }
 
@@ -102,7 +123,7 @@ impl Edge {
     }
 }
 
-impl Drop for Edge {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -129,8 +150,8 @@ impl Gate for Edge {
     fn send(&mut self, sent: &Sent) -> Answer {
         let now = self.state.lock().expect("a state").now.as_millis();
         let bytes = sent.to_bytes(AUTHORITY, &[("x-test-now", now.to_string())]);
-        let response =
-            http::exchange(self.address, &bytes).unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
+        let response = http::exchange(self.running.address, &bytes)
+            .unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
         let body = String::from_utf8_lossy(&response.body).into_owned();
         let has_arrived = response.headers.iter().any(|(name, _)| name == "x-arrived");
         Answer {
@@ -185,7 +206,7 @@ fn command(runtime: Runtime, folder: &Path, address: SocketAddr) -> Command {
             command
         }
     };
-    command.current_dir(folder).stderr(Stdio::piped());
+    command.current_dir(folder);
     command
 }
 
