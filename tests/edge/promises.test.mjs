@@ -3,8 +3,10 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { Agent, createServer, request } from "node:http";
 import { before, test } from "node:test";
 import { gate, init, memoryStore } from "./gate.js";
+import { nodeListener } from "./node.js";
 
 const { config, now, other, tokens } = JSON.parse(readFileSync("fixtures.json", "utf8"));
 const url = `http://${config.authorities[0]}/flights`;
@@ -137,6 +139,44 @@ test("a body goes on as it came, and is read no further than it may be", async (
   const reported = await gated(signed(tokens.body, { body: long, path: "/watched" }));
   assert.deepEqual(new Uint8Array(await reported.arrayBuffer()), long);
   assert.equal(gated.heard.decisions.at(-1).decision, "report");
+});
+
+test("what fetch has joined or resolved hides nothing", async () => {
+  const gated = gateOf({}, () => assert.fail("the handler saw it"));
+  const asked = (path, headers) => gated(new Request(new URL(path, url), { headers }));
+  const passport = "Bearer eyJ0eXAiOiJwYXNzcG9ydCtqd3QifQ.e30.AA";
+  const ambiguous = [
+    [["authorization", "Basic eA=="], ["authorization", passport]],
+    [["authorization", passport], ["authorization", "Basic eA=="]],
+    [["agent-passport", ":AA==:"], ["agent-passport", ":AA==:"]],
+    [["x-capiscio-jws", tokens.empty], ["x-capiscio-jws", tokens.empty]],
+    [["host", "elsewhere.example"]],
+  ];
+  for (const headers of ambiguous) {
+    assert.deepEqual(await told(await asked("/flights", headers)), [400, "header_ambiguous"], `${headers}`);
+  }
+  assert.deepEqual(await told(await asked("/health/../flights", [])), [401, "credential_missing"]);
+});
+
+test("a connection outlives an answer to a body that was not read to its end", async () => {
+  const server = createServer(nodeListener(gateOf({})));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const at = `http://127.0.0.1:${server.address().port}/flights`;
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (token, body) =>
+    new Promise((resolve, reject) => {
+      const headers = { host: config.authorities[0], "x-capiscio-jws": token };
+      const asked = request(at, { method: "POST", agent, headers }, (answer) => {
+        answer.resume().once("end", () => resolve(answer.statusCode));
+      });
+      asked.once("error", reject).end(body);
+    });
+  assert.equal(await ask(tokens.body, new Uint8Array(200_000)), 413);
+  assert.equal(await ask(tokens.empty, ""), 200);
+  assert.equal(await ask("no token", new Uint8Array(200_000)), 401);
+  assert.equal(await ask("no token", new Uint8Array(20)), 401);
+  agent.destroy();
+  server.close();
 });
 
 test("decisions are told, and whoever fails to hear them changes nothing", async () => {

@@ -324,14 +324,14 @@ class Fetched {
 export class Bounded {
   #chunks = [];
   #reader;
-  #isWhole = false;
+  isWhole = false;
 
   static async read(stream, limit) {
     const body = new Bounded();
     body.#reader = stream.getReader();
     for (let length = 0; length <= limit; ) {
       const { done, value } = await body.#reader.read();
-      body.#isWhole = done;
+      body.isWhole = done;
       if (done) break;
       body.#chunks.push(value);
       length += value.length;
@@ -352,7 +352,7 @@ export class Bounded {
 
   /* The body from its beginning. */
   again() {
-    if (this.#isWhole) return this.bytes();
+    if (this.isWhole) return this.bytes();
     const [chunks, reader] = [this.#chunks, this.#reader];
     return new ReadableStream({
       async pull(controller) {
