@@ -39,10 +39,7 @@ impl<'b> Head<'b> {
             if headers.len() == MAX_PAIRS {
                 return Err(malformed("the head has more than 1000 headers"));
             }
-            match second_bearer(name, value) {
-                Some((first, second)) => headers.extend([(name, first), (name, second)]),
-                None => headers.push((name, value)),
-            }
+            headers.push((name, value));
         }
         let source = Some(source).filter(|source| !source.is_empty());
         Ok(Head { method, authority, path, source, headers })
@@ -66,18 +63,38 @@ impl<'b> Head<'b> {
     }
 }
 
-/// `fetch` joins headers of one name (RFC 9110 section 5.3): a token that stands after another
-/// scheme's is told apart again, so that it is seen and two are too many.
-fn second_bearer<'b>(name: &[u8], value: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
-    if name != b"authorization" {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_part_by_part() {
+        let head = Head::read(b"GET\0api\0/a?b\x00127.0.0.1\0x-a\0\xff\0x-a\0").unwrap();
+        assert_eq!((head.method, head.authority, head.path), (&b"GET"[..], &b"api"[..], &b"/a?b"[..]));
+        assert_eq!(head.source, Some(&b"127.0.0.1"[..]));
+        assert_eq!(head.headers, [(&b"x-a"[..], &b"\xff"[..]), (b"x-a", b"")]);
+        assert_eq!(Head::read(b"GET\0api\0/\0").unwrap().source, None);
     }
-    value.iter().enumerate().filter(|(_, byte)| **byte == b',').find_map(|(at, _)| {
-        let (first, rest) = value.split_at_checked(at)?;
-        let second = rest.strip_prefix(b",")?.trim_ascii_start();
-        let scheme = second.first_chunk::<7>()?;
-        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
-        let is_first = first.first_chunk::<7>().is_some_and(|first| first.eq_ignore_ascii_case(b"bearer "));
-        (is_bearer && !is_first).then_some((first, second))
-    })
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        let many = [&b"GET\0api\0/\0"[..], &b"\0a\0b".repeat(1001)].concat();
+        let long = alloc::vec![b'a'; MAX_BYTES + 1];
+        for bytes in [&b""[..], b"GET\0api\0/", b"GET\0api\0/\0\0name", &many, &long] {
+            assert_eq!(Head::read(bytes).err().unwrap().reason, Reason::HostFault);
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_leaves_a_body_out_is_not_believed() {
+        for (headers, is_good) in [
+            (&b""[..], true),
+            (b"\0content-length\x000", true),
+            (b"\0content-length\x001", false),
+            (b"\0transfer-encoding\0chunked", false),
+        ] {
+            let bytes = [&b"POST\0api\0/\0"[..], headers].concat();
+            assert_eq!(Head::read(&bytes).unwrap().check_bodiless().is_ok(), is_good);
+        }
+    }
 }

@@ -91,9 +91,9 @@ impl EdgeGate {
     /// # Errors
     /// A secret or a key of another length.
     pub fn begin(&mut self, secret: &[u8], began: f64, gate_key: Option<Vec<u8>>) -> Result<(), String> {
-        let secret = secret
-            .try_into()
-            .map_err(|_| thrown(&Unusable::argument("secrets.process", "32 bytes, or base64 of them")))?;
+        let secret = secret.try_into().map_err(|_| {
+            thrown(&Unusable::argument("secrets.process", "32 random bytes, or base64 of them"))
+        })?;
         if let Source::Live(taking) = &mut self.source {
             taking.begin(gate_key).map_err(|unusable| thrown(&unusable))?;
         }
@@ -306,6 +306,9 @@ fn check_kept(snapshot: &Snapshot, counts: bool) -> Result<(), Unusable> {
     if snapshot.asks_nonce_authority() {
         let detail = [SERVICE, "let the store be one that all processes share"].concat();
         return Err(unkept("nonce_authority", &detail));
+    }
+    if snapshot.guardrails().iter().any(|(_, rules)| !rules.caps().is_empty()) {
+        return Err(unkept("guardrails", "cap what is spent, which nobody at the edge keeps"));
     }
     let limits = snapshot.guardrails().iter().any(|(_, rules)| *rules.limits() != Default::default());
     if !counts && (limits || snapshot.admits_anonymous()) {

@@ -7,17 +7,25 @@ const CLOCK = "x-test-now";
 
 let clock = 0;
 
-/** A gate, and a way to set its clock. `settings` is what the test has written. */
-export function make(settings) {
-  const gated = gate(upstream, settings.config, {
-    store: settings.store === "memory" ? memoryStore() : sharedStore(),
-    counters: "in_memory",
-    now: () => clock,
-    secrets: { gateKey: settings.gateKey },
-    service: settings.service,
-    source: () => "127.0.0.1",
-    onError: (error) => console.error(`${error}`),
-  });
+/** A gate, and a way to set its clock. `settings` is what the test has written; where
+    isolates are to share a store, it is given. */
+export function make(settings, store = memoryStore()) {
+  // As many as there are isolates, of which any may get the next request.
+  const gates = Array.from({ length: settings.isolates }, () =>
+    gate(upstream, settings.config, {
+      store,
+      counters: "in_memory",
+      now: () => clock,
+      secrets: { gateKey: settings.gateKey, process: settings.process },
+      service: settings.service,
+      source: () => "127.0.0.1",
+      onError: (error) => console.error(`${error}`),
+    }),
+  );
+  let turn = 0;
+  const next = () => gates[(turn += 1) % gates.length];
+  const gated = (request, env, ctx) => next().fetch(request, env, ctx);
+  gated.answer = (incoming, env, ctx) => next().answer(incoming, env, ctx);
   const tell = (headers) => {
     clock = Number(headers(CLOCK));
   };
@@ -31,18 +39,4 @@ async function upstream(request) {
   const status = Number(request.headers.get("x-echo-status") ?? 200);
   const seen = JSON.stringify({ path: pathname + search, headers, body });
   return new Response(seen, { status, headers: { "x-arrived": "1" } });
-}
-
-/* As one that many processes share: asked over a wait, and answered in one step. */
-function sharedStore() {
-  const used = new Map();
-  return {
-    async putIfAbsent(key, now, until) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-      const first = used.get(key);
-      if (first !== undefined && first.until >= now) return first.now;
-      used.set(key, { now, until });
-      return null;
-    },
-  };
 }

@@ -122,6 +122,9 @@ class Edge {
       this.#wrong(error);
       outcome = this.#fault;
     }
+    const { reason_code: reason, detail } = outcome.decision;
+    // The client is not told what failed.
+    if (reason === "host_fault" && detail !== "") this.#wrong(new Error(`${reason}: ${detail}`));
     this.#tell(outcome.decision, env, ctx);
     if (outcome.step !== "forward") {
       const body = incoming.method === "HEAD" ? null : outcome.body;
@@ -200,7 +203,7 @@ class Edge {
       for (let calls = 0; calls < MAX_CALLS; calls += 1) {
         const question = JSON.parse(this.#call("question", this.#now(), random(32)));
         const base = this.#options.service ?? `https://${question.authority}`;
-        const init = { headers: question.headers, redirect: "error", signal: AbortSignal.timeout(CALL_MS) };
+        const init = { headers: question.headers, redirect: "manual", signal: AbortSignal.timeout(CALL_MS) };
         const response = await call(new URL(question.target, base), init, env, ctx);
         const text = new Uint8Array(await response.arrayBuffer());
         if (response.status !== 200) throw new Error(`the control service answers ${response.status}`);
@@ -295,7 +298,7 @@ class Fetched {
     this.ends = request.body === null;
     // A host that says the same, with the scheme's own port, is the same.
     const isSame = (name, value) => name === "host" && URL.parse?.(`${url.protocol}//${value}`)?.host === url.host;
-    this.headers = [...request.headers].filter(([name, value]) => !isSame(name, value));
+    this.headers = [...request.headers].filter(([name, value]) => !isSame(name, value)).flatMap(apart);
   }
 
   async read(limit) {
@@ -307,9 +310,13 @@ class Fetched {
     const headers = new Headers(this.#request.headers);
     for (const name of strip) headers.delete(name);
     for (const [name, value] of set) headers.set(name, value);
-    const init = { headers };
-    if (this.#body !== null) Object.assign(init, { body: this.#body.again(), duplex: "half" });
-    return new Request(this.#request, init);
+    if (!this.ends && (this.method === "GET" || this.method === "HEAD")) {
+      // `fetch` knows no body of these methods, although HTTP does.
+      const { url, method, redirect, signal, cf } = this.#request;
+      return new Request(url, { method, headers, redirect, signal, cf });
+    }
+    if (this.#body === null) return new Request(this.#request, { headers });
+    return new Request(this.#request, { headers, body: this.#body.again(), duplex: "half" });
   }
 }
 
@@ -317,14 +324,14 @@ class Fetched {
 export class Bounded {
   #chunks = [];
   #reader;
-  #isWhole = false;
+  isWhole = false;
 
   static async read(stream, limit) {
     const body = new Bounded();
     body.#reader = stream.getReader();
     for (let length = 0; length <= limit; ) {
       const { done, value } = await body.#reader.read();
-      body.#isWhole = done;
+      body.isWhole = done;
       if (done) break;
       body.#chunks.push(value);
       length += value.length;
@@ -345,7 +352,7 @@ export class Bounded {
 
   /* The body from its beginning. */
   again() {
-    if (this.#isWhole) return this.bytes();
+    if (this.isWhole) return this.bytes();
     const [chunks, reader] = [this.#chunks, this.#reader];
     return new ReadableStream({
       async pull(controller) {
@@ -374,16 +381,25 @@ function key(name, given) {
   } catch {
     found = null;
   }
-  if (found instanceof Uint8Array && found.length === 32) return found;
-  throw argument(`${name} must be 32 bytes, or base64 of them`);
+  // One of nothing but zeros was never made.
+  if (found instanceof Uint8Array && found.length === 32 && found.some((byte) => byte !== 0)) return found;
+  throw argument(`${name} must be 32 random bytes, or base64 of them`);
 }
 
-/* Header values are bytes, which JavaScript shows as one character each. */
+/* `fetch` joins headers of one name (RFC 9110 section 5.3). Where two are one too many they are
+   told apart again: no passport has a comma, and no other scheme a token of ours. */
+function apart([name, value]) {
+  if (name === "agent-passport") return value.split(",").map((one) => [name, one.trim()]);
+  if (name === "authorization") return value.split(/,\s*(?=bearer\s)/i).map((one) => [name, one]);
+  return [[name, value]];
+}
+
+/* Header values are bytes. Runtimes show each as a character; some read them as UTF-8. */
 function latin1(text) {
   const coded = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
-    if (code > 0xff) throw new Error("the request's head has a character that no header has");
+    if (code > 0xff) return utf8.encode(text);
     coded[at] = code;
   }
   return coded;

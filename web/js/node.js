@@ -5,12 +5,16 @@ import { Readable } from "node:stream";
 
 /**
  * A listener for `http.createServer` that lets a gate answer. The request's target and headers
- * are judged as they came, before anything is read into a URL.
+ * are judged as they came, before anything is read into a URL. `source` says where a request comes
+ * from, where that is not the peer.
  */
-export function nodeListener(gated, { env, ctx } = {}) {
+export function nodeListener(gated, { env, ctx, source = (message) => message.socket.remoteAddress } = {}) {
   return async (message, response) => {
     try {
-      const answer = await gated.answer(new Received(message, response), env, ctx);
+      const received = new Received(message, response, source(message));
+      const answer = await gated.answer(received, env, ctx);
+      // Nobody will read the rest, so nothing can follow it.
+      if (received.isCut) response.setHeader("connection", "close");
       await send(answer, message, response);
     } catch (error) {
       console.error(`portcullis: the handler failed: ${error?.stack ?? error}`);
@@ -26,12 +30,13 @@ class Received {
   #response;
   #body = null;
 
-  constructor(message, response) {
+  constructor(message, response, source) {
     this.#message = message;
     this.#response = response;
     this.method = message.method;
     this.target = message.url;
-    this.source = message.socket.remoteAddress;
+    this.source = source;
+    this.isCut = false;
     this.headers = [];
     let hosts = 0;
     for (let at = 0; at + 1 < message.rawHeaders.length; at += 2) {
@@ -48,10 +53,12 @@ class Received {
 
   async read(limit) {
     this.#body = await Bounded.read(Readable.toWeb(this.#message), limit);
+    this.isCut = !this.#body.isWhole;
     return this.#body.bytes();
   }
 
   forward(strip, set) {
+    this.isCut = false;
     const headers = new Headers();
     for (const [name, value] of this.headers) if (!strip.includes(name)) headers.append(name, value);
     for (const [name, value] of set) headers.set(name, value);

@@ -33,6 +33,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let node = node::node(workspace)?;
     let wasm = plugin::build(workspace)?;
     let reference = plugin::build_reference(workspace)?;
+    let package = web::build(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
     let control =
         build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
@@ -64,6 +65,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .args(&options.filter)
             .env("PORTCULLIS_WASM", &wasm)
             .env("PORTCULLIS_SDK_WASM", &reference)
+            .env("PORTCULLIS_WEB_PACKAGE", &package)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
             .env("PORTCULLIS_COMPILED", workspace.target_folder("compiled")?)

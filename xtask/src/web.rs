@@ -55,7 +55,9 @@ const MODULES: [Module; 2] = [
 ];
 
 /// Files that are part of the package as they are, with their names in it.
-const COPIED: [(&str, &str); 7] = [
+const COPIED: [(&str, &str); 9] = [
+    ("web/js/durable.d.ts", "durable.d.ts"),
+    ("web/js/durable.js", "durable.js"),
     ("web/js/gate.d.ts", "gate.d.ts"),
     ("web/js/index.d.ts", "index.d.ts"),
     ("web/js/node.d.ts", "node.d.ts"),

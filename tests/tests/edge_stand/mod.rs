@@ -8,7 +8,7 @@ use crate::common::key;
 use portcullis_core::{UnixTime, base64};
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use serde_json::{Value, json};
-use service::Service;
+pub use service::Service;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub const AUTHORITY: &str = "127.0.0.1:10000";
 pub enum Runtime {
     /// With the memory that the package brings.
     Node,
-    /// With a store that is asked over a wait.
+    /// With a Durable Object for a store.
     Workerd,
 }
 
@@ -40,9 +40,32 @@ impl Runtime {
 
 /// A running gate. Its clock shows what each request says.
 pub struct Edge {
+    running: Running,
+    state: Arc<Mutex<State>>,
+}
+
+/// A server, ended with this.
+pub struct Running {
     process: Child,
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+}
+
+impl Running {
+    /// Starts a server that will listen on `address`; where it ends instead, its words are the
+    /// error.
+    pub fn start(command: &mut Command, address: SocketAddr) -> Result<Self, String> {
+        let process = command.stderr(Stdio::piped()).spawn().expect("the runtime starts");
+        let mut running = Running { process, address };
+        wait_for(&mut running.process, address).map(|()| running)
+    }
+
+    /// What comes of a GET: the status, and a refusal's reason.
+    pub fn get(&self, target: &str, authority: &str) -> (u16, Option<String>) {
+        let request = http::Request::new("GET", target).to_bytes(authority, true);
+        let response = http::exchange(self.address, &request).expect("an answer");
+        let problem: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        (response.status, problem["reason_code"].as_str().map(str::to_owned))
+    }
 }
 
 /// What the service of a live gate answers from.
@@ -60,13 +83,15 @@ impl Edge {
         is_live: bool,
         now: UnixTime,
     ) -> Result<Self, String> {
-        let folder = folder(runtime, name);
+        let folder = folder(&format!("{name}-{}", runtime.name()));
         let state = Arc::new(Mutex::new(State { now, service: None }));
         let mut config: Value = serde_json::from_str(configuration).expect("a configuration");
+        // Isolates count each for itself; what may be used once is in the store that they share.
+        let counts = config["guardrails"].is_object() || config["anonymous"].is_object();
         let mut base = Value::Null;
         if is_live {
-            // Records are kept by no gate at the edge: an operator must say that none are wanted.
-            config["attest"] = json!({"policy": "off"});
+            // No gate at the edge keeps records: an operator must say that it may go without.
+            config["attest"] = json!({"policy": "best_effort"});
             let mut service = Service::new(config.to_string());
             service.gate = config["gate"]["id"].as_str().expect("a gate's id").to_owned();
             let keys = json!([{"key_id": "k1", "public_key": base64::encode(&key(9).public_key())}]);
@@ -79,20 +104,26 @@ impl Edge {
         }
         let settings = json!({
             "config": config,
+            "isolates": if runtime == Runtime::Workerd && !counts { 2 } else { 1 },
+            "process": base64::encode(&[5; 32]),
             "gateKey": base64::encode(&[3; 32]),
             "service": base,
-            "store": if runtime == Runtime::Node { "memory" } else { "shared" },
         });
         std::fs::write(folder.join("settings.json"), settings.to_string()).expect("the settings");
         let [address] = net::free().expect("a free port");
-        let mut process = command(runtime, &folder, address).spawn().expect("the runtime starts");
-        let ready = wait_for(&mut process, address);
-        let edge = Edge { process, address, state };
-        ready.map(|()| edge)
+        Running::start(&mut command(runtime, &folder, address), address)
+            .map(|running| Edge { running, state })
     }
 }
 
-impl Drop for Edge {
+impl Edge {
+    /// Changes what the service of a live gate answers from; takes it away with `None`.
+    pub fn change_service(&self, change: impl FnOnce(&mut Option<Service>)) {
+        change(&mut self.state.lock().expect("a state").service);
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -119,8 +150,8 @@ impl Gate for Edge {
     fn send(&mut self, sent: &Sent) -> Answer {
         let now = self.state.lock().expect("a state").now.as_millis();
         let bytes = sent.to_bytes(AUTHORITY, &[("x-test-now", now.to_string())]);
-        let response =
-            http::exchange(self.address, &bytes).unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
+        let response = http::exchange(self.running.address, &bytes)
+            .unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
         let body = String::from_utf8_lossy(&response.body).into_owned();
         let has_arrived = response.headers.iter().any(|(name, _)| name == "x-arrived");
         Answer {
@@ -145,14 +176,14 @@ fn arrived(body: &str) -> Arrived {
 }
 
 /// A folder with the package's gate and what runs it.
-fn folder(runtime: Runtime, name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = tests.join("../target/edge").join(format!("{name}-{}", runtime.name()));
+    let folder = tests.join("../target/edge").join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     let package = given("PORTCULLIS_WEB_PACKAGE");
-    let files = ["gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
-    let own =
-        ["node.mjs", "played.mjs", "worker.mjs", "workerd.capnp"].map(|file| tests.join("edge").join(file));
+    let files = ["durable.js", "gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
+    let own = ["node.mjs", "played.mjs", "promises.test.mjs", "worker.mjs", "workerd.capnp"]
+        .map(|file| tests.join("edge").join(file));
     for file in files.iter().chain(&own) {
         let to = folder.join(file.file_name().expect("a name"));
         std::fs::copy(file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -164,18 +195,26 @@ fn command(runtime: Runtime, folder: &Path, address: SocketAddr) -> Command {
     let mut command = match runtime {
         Runtime::Node => {
             let mut command = Command::new(given("PORTCULLIS_NODE"));
+            // As Envoy's limit; by itself it is 16 KiB.
+            command.arg("--max-http-header-size=61440");
             command.args(["node.mjs", "settings.json", &address.port().to_string()]);
             command
         }
         Runtime::Workerd => {
-            let packages = given("PORTCULLIS_NODE_PACKAGES");
-            let mut command = Command::new(packages.join("@cloudflare/workerd-linux-64/bin/workerd"));
+            let mut command = Command::new(workerd().expect("a workerd"));
             command.args(["serve", "workerd.capnp", &format!("--socket-addr=http={address}")]);
             command
         }
     };
-    command.current_dir(folder).stderr(Stdio::piped());
+    command.current_dir(folder);
     command
+}
+
+/// The workerd of this machine, where npm has one for it.
+pub fn workerd() -> Option<PathBuf> {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
+    let program = format!("@cloudflare/workerd-linux-{architecture}/bin/workerd");
+    Some(given("PORTCULLIS_NODE_PACKAGES").join(program)).filter(|program| program.is_file())
 }
 
 /// Waits until a gate answers, or has ended; what it says then is the error.
@@ -221,7 +260,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let number = |name| member(name).map_or(0, |text| text.parse().expect("a number"));
     let State { now, service } = &*state.lock().expect("a state");
-    let service = service.as_ref().expect("a live gate has a service");
+    let Some(service) = service else {
+        return write!(stream, "HTTP/1.1 503 Away\r\ncontent-length: 0\r\n\r\n");
+    };
     let body = match member("from") {
         Some(from) => {
             let from = u64::from_str_radix(&from, 16).expect("a fingerprint");
@@ -239,7 +280,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 /// What `cargo xtask test` provides.
-fn given(variable: &str) -> PathBuf {
+pub fn given(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable);
     PathBuf::from(value.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`")))
 }
