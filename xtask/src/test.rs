@@ -37,7 +37,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
     let control =
         build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
-    let web = web::build(workspace)?;
     let postgres = postgres()?;
     let chromium = chromium();
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
@@ -74,7 +73,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_NODE", node.program())
             .env("PORTCULLIS_NODE_PACKAGES", node.packages())
-            .env("PORTCULLIS_WEB_PACKAGE", &web)
             .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")

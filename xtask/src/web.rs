@@ -71,6 +71,32 @@ const COPIED: [(&str, &str); 9] = [
 /// 180 KiB.
 const MAX_GZIPPED: u64 = 180 << 10;
 
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Build each part by itself instead, and say its size
+    #[arg(long)]
+    pub(crate) parts: bool,
+}
+
+/// What of the crate `web/` can be had by itself.
+const PARTS: [&str; 5] = ["verify", "log", "catalog", "agent", "verify,log,catalog,agent"];
+
+/// Builds the crate `web/` with one of its features each time, and says how large it is.
+pub(crate) fn measure_parts(workspace: &Workspace) -> Result<()> {
+    let (node, module) = (node::node(workspace)?, &MODULES[0]);
+    println!("{:<26} {:>9} {:>9}", "WebAssembly of", "bytes", "gzipped");
+    for part in PARTS {
+        let compiled = compile(workspace, module, &["--no-default-features", "--features", part])?;
+        let folder = workspace.target_folder("web/parts")?.join(part.replace(',', "-"));
+        std::fs::create_dir_all(&folder)?;
+        let wasm = folder.join("part.wasm");
+        bind(&node, module, &compiled, &folder, &wasm)?;
+        let bytes = std::fs::read(&wasm)?;
+        println!("{part:<26} {:>9} {:>9}", bytes.len(), gzipped(&bytes)?);
+    }
+    Ok(())
+}
+
 /// The crates that are in the package.
 pub(crate) fn packages() -> impl Iterator<Item = &'static str> {
     MODULES.iter().map(|module| module.package)
@@ -117,7 +143,8 @@ fn gzipped(bytes: &[u8]) -> Result<u64> {
 
 /// Builds the package; gives its folder.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let compiled: Vec<_> = MODULES.iter().map(|module| compile(workspace, module)).collect::<Result<_>>()?;
+    let compiled: Vec<_> =
+        MODULES.iter().map(|module| compile(workspace, module, &[])).collect::<Result<_>>()?;
     // Two commands at once must not write the same files.
     let lock = File::create(workspace.target.join("web.lock"))?;
     lock.lock().context("cannot lock target/web.lock")?;
@@ -136,16 +163,16 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(package)
 }
 
-fn compile(workspace: &Workspace, module: &Module) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, module: &Module, features: &[&str]) -> Result<PathBuf> {
     tools::wasm_target(workspace, TARGET)?;
     let package = format!("--package={}", module.package);
     progress::step(&format!("build {} (wasm32-unknown-unknown)", module.package), |step| {
-        step.command(workspace.cargo().args([
-            "build",
-            &package,
-            "--target=wasm32-unknown-unknown",
-            "--profile=web",
-        ]))
+        step.command(
+            workspace
+                .cargo()
+                .args(["build", &package, "--target=wasm32-unknown-unknown", "--profile=web"])
+                .args(features),
+        )
     })?;
     Ok(workspace.target.join(TARGET).join("web").join(module.compiled))
 }
