@@ -3,6 +3,8 @@
 
 mod web_stand;
 
+use portcullis_core::catalog::{Catalog, draft};
+use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use serde_json::{Value, json};
 use web_stand::{Package, command_line};
@@ -72,4 +74,39 @@ fn every_vector_gets_its_verdict_in_javascript_and_the_answer_of_the_command_lin
     }
     assert!(judged > 300, "only {judged} vectors were judged");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_catalog_is_judged_in_javascript_as_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut package = Package::start();
+    let permissions = br#"{"permissions":[{"permission_key":"flights:search","display_name":"Search",
+        "description":"","constraints":{"core:pricing:per_call_cents":5}}]}"#;
+    let catalog = Catalog {
+        gate_id: "gate_a".into(),
+        version: 3,
+        published_at: UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap(),
+        permissions: draft(permissions).unwrap(),
+    };
+    let key = SecretKey::from_seed([1; 32]);
+    let public = |key: &SecretKey| base64::encode(&key.public_key());
+    let signed = catalog.sign(&key).unwrap();
+    let published = json!({
+        "gate_id": "gate_a", "version": 3, "content_hash": signed.content_hash,
+        "catalog_snapshot": serde_json::from_str::<Value>(&signed.snapshot).unwrap(),
+        "signature": signed.signature, "public_key": public(&key), "signing_key_id": "k1", "changes": [],
+    });
+    let cheaper = published.to_string().replace("per_call_cents\":5", "per_call_cents\":4");
+    let other = public(&SecretKey::from_seed([2; 32]));
+    for (text, by, valid) in [
+        (published.to_string(), public(&key), true),
+        (published.to_string(), other, false),
+        (cheaper, public(&key), false),
+        ("{".into(), public(&key), false),
+    ] {
+        let (_, told) = command_line(folder.path(), &["catalog", "verify", "-", "--key", &by], &text);
+        assert_eq!(told["valid"], valid, "{told}");
+        let found = package.call("verifyCatalog", &[text.into(), json!({"key": by})]).unwrap();
+        assert_eq!(found, told);
+    }
 }
