@@ -238,7 +238,8 @@ mod backend {
     pub(super) type Key = PublicKey;
 
     pub(super) fn key(bytes: &[u8; 32]) -> Option<Key> {
-        PublicKey::from_slice(bytes).ok()
+        // By itself it takes any 32 bytes.
+        Some(PublicKey::new(*bytes)).filter(|key| key.validate().is_ok())
     }
 
     pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {

@@ -350,8 +350,11 @@ impl Carried {
 }
 
 fn secret(seed: &[u8]) -> Result<SecretKey, Unusable> {
-    let seed = seed.try_into().map_err(|_| Unusable::argument("the private key", "a seed of 32 bytes"))?;
-    Ok(SecretKey::from_seed(seed))
+    let seed: Option<[u8; 32]> = seed.try_into().ok();
+    // One of zeros was never random, and the compact backend panics over it.
+    let seed = seed.filter(|seed| *seed != [0; 32]);
+    seed.map(SecretKey::from_seed)
+        .ok_or_else(|| Unusable::argument("the private key", "a random seed of 32 bytes"))
 }
 
 fn public_of(bytes: &[u8]) -> Result<[u8; 32], Unusable> {

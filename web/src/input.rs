@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::json::{Limits, Object, ParseError, Value, parse};
-use portcullis_core::{Denial, KeyConfig};
+use portcullis_core::{Denial, KeyConfig, UnixTime};
 
 /// A text of the caller's own: as large as the largest body that a request may have, and no
 /// deeper than the core's own documents.
@@ -99,6 +99,26 @@ impl<'v, 'a> Given<'v, 'a> {
     pub(crate) fn count(&self, name: &str) -> Result<u64, Unusable> {
         let number = self.number(name)?.and_then(|number| u64::try_from(number).ok());
         number.ok_or_else(|| self.fault(name, "a whole number, from 0"))
+    }
+
+    /// A time: milliseconds since 1970, or RFC 3339 in UTC.
+    pub(crate) fn time(&self, name: &str) -> Result<UnixTime, Unusable> {
+        self.optional(name)
+            .and_then(|value| match value {
+                Value::String(text) => UnixTime::from_rfc3339(text),
+                value => value.as_integer().map(UnixTime::from_millis),
+            })
+            .ok_or_else(|| self.fault(name, "a time: RFC 3339 in UTC, or whole milliseconds since 1970"))
+    }
+
+    /// A list of strings, if it is there.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Unusable> {
+        if self.optional(name).is_none() {
+            return Ok(None);
+        }
+        let read = |value: &Value<'_>| value.as_str().map(Into::into);
+        let texts: Option<Vec<String>> = self.list(name)?.iter().map(read).collect();
+        texts.map(Some).ok_or_else(|| self.fault(name, "a list of strings"))
     }
 
     /// An error about a member.

@@ -9,26 +9,43 @@
 
 extern crate alloc;
 
+#[cfg(feature = "agent")]
 mod agent;
 mod answer;
+#[cfg(feature = "log")]
 mod audit;
+#[cfg(feature = "verify")]
 mod capiscio;
+#[cfg(feature = "catalog")]
 mod catalog;
+#[cfg(any(feature = "agent", feature = "verify"))]
 mod credential;
 mod input;
+#[cfg(feature = "log")]
 mod log;
+#[cfg(feature = "verify")]
 mod material;
+#[cfg(feature = "verify")]
 mod passport;
+#[cfg(feature = "verify")]
 mod proof;
+#[cfg(feature = "verify")]
 mod verify;
 mod vm;
 
+#[cfg(feature = "agent")]
 pub use agent::{names, passport, proof, public_key, sign};
+#[cfg(feature = "log")]
 pub use audit::LogAudit;
+#[cfg(feature = "catalog")]
 pub use catalog::catalog;
+#[cfg(feature = "log")]
 pub use log::{checkpoint, consistency, inclusion};
+#[cfg(feature = "verify")]
 pub use material::TrustMaterial;
+#[cfg(feature = "verify")]
 pub use proof::verify_request;
+#[cfg(feature = "verify")]
 pub use verify::verify;
 
 use answer::thrown;

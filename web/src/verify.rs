@@ -7,10 +7,8 @@ use crate::input::{Given, Unusable, json};
 use crate::material::{Material, TrustMaterial};
 use crate::passport;
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::vec::Vec;
-use portcullis_core::json::{Object, Value};
-use portcullis_core::{Kind, UnixTime};
+use portcullis_core::Kind;
+use portcullis_core::json::Object;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Judges a credential, in the words of `portcullis verify --json`. `options` is JSON: `at`,
@@ -60,26 +58,4 @@ fn judge(
             report_signature(&credential, &judge_signature(&credential, body, material, now), now)
         }
     })
-}
-
-impl Given<'_, '_> {
-    /// A time: milliseconds since 1970, or RFC 3339 in UTC.
-    pub(crate) fn time(&self, name: &str) -> Result<UnixTime, Unusable> {
-        self.optional(name)
-            .and_then(|value| match value {
-                Value::String(text) => UnixTime::from_rfc3339(text),
-                value => value.as_integer().map(UnixTime::from_millis),
-            })
-            .ok_or_else(|| self.fault(name, "a time: RFC 3339 in UTC, or whole milliseconds since 1970"))
-    }
-
-    /// A list of strings, if it is there.
-    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Unusable> {
-        if self.optional(name).is_none() {
-            return Ok(None);
-        }
-        let read = |value: &Value<'_>| value.as_str().map(Into::into);
-        let texts: Option<Vec<String>> = self.list(name)?.iter().map(read).collect();
-        texts.map(Some).ok_or_else(|| self.fault(name, "a list of strings"))
-    }
 }

@@ -46,7 +46,7 @@ enum Command {
     /// Run everything that a change must pass
     Ci,
     /// Build the package for JavaScript into target/web/package
-    Web,
+    Web(web::Options),
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -85,9 +85,10 @@ fn run(command: Command) -> Result<bool> {
         Command::BenchAuthz(options) => bench::serve_authz(&options),
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
-        Command::Web => {
+        Command::Web(options) if options.parts => web::measure_parts(&workspace).map(|()| true),
+        Command::Web(_) => {
             println!("{}", web::build(&workspace)?.display());
-            Ok(true)
+            web::check(&workspace).map(|()| true)
         }
         Command::Plugin => {
             let plugin = plugin::build(&workspace)?;

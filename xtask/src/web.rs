@@ -5,9 +5,11 @@
 //! in one file, so that a page can also carry the package inside itself.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::node::{self, Node};
@@ -15,7 +17,8 @@ use crate::progress;
 use crate::tools;
 use crate::workspace::Workspace;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What the package is compiled for.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A module of the package, with WebAssembly of its own.
 struct Module {
@@ -64,9 +67,84 @@ const COPIED: [(&str, &str); 9] = [
     ("LICENSE", "LICENSE"),
 ];
 
+/// What a module, its script and its WebAssembly, may be when it is compressed as servers do:
+/// 180 KiB.
+const MAX_GZIPPED: u64 = 180 << 10;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Build each part by itself instead, and say its size
+    #[arg(long)]
+    pub(crate) parts: bool,
+}
+
+/// What of the crate `web/` can be had by itself.
+const PARTS: [&str; 5] = ["verify", "log", "catalog", "agent", "verify,log,catalog,agent"];
+
+/// Builds the crate `web/` with one of its features each time, and says how large it is.
+pub(crate) fn measure_parts(workspace: &Workspace) -> Result<()> {
+    let (node, module) = (node::node(workspace)?, &MODULES[0]);
+    println!("{:<26} {:>9} {:>9}", "WebAssembly of", "bytes", "gzipped");
+    for part in PARTS {
+        let compiled = compile(workspace, module, &["--no-default-features", "--features", part])?;
+        let folder = workspace.target_folder("web/parts")?.join(part.replace(',', "-"));
+        std::fs::create_dir_all(&folder)?;
+        let wasm = folder.join("part.wasm");
+        bind(&node, module, &compiled, &folder, &wasm)?;
+        let bytes = std::fs::read(&wasm)?;
+        println!("{part:<26} {:>9} {:>9}", bytes.len(), gzipped(&bytes)?);
+    }
+    Ok(())
+}
+
+/// The crates that are in the package.
+pub(crate) fn packages() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|module| module.package)
+}
+
+/// Checks the size of each module, and says it.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let package = workspace.target.join("web/package");
+    let mut too_large = Vec::new();
+    println!("{:<22} {:>9} {:>9}", "", "bytes", "gzipped");
+    for module in &MODULES {
+        let mut whole = 0_u64;
+        for file in [module.script, module.wasm] {
+            let bytes = std::fs::read(package.join(file)).with_context(|| format!("cannot read {file}"))?;
+            let gzipped = gzipped(&bytes)?;
+            println!("{file:<22} {:>9} {gzipped:>9}", bytes.len());
+            whole = whole.saturating_add(gzipped);
+        }
+        println!("{:<22} {:>9} {whole:>9}", module.name, "");
+        if whole > MAX_GZIPPED {
+            too_large.push(format!("{} has {whole} bytes gzipped", module.name));
+        }
+    }
+    ensure!(too_large.is_empty(), "{}: more than the {MAX_GZIPPED} allowed", too_large.join(", "));
+    Ok(())
+}
+
+/// As `gzip -9` has it.
+fn gzipped(bytes: &[u8]) -> Result<u64> {
+    let mut child = Command::new("gzip")
+        .args(["-9", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run gzip")?;
+    let mut input = child.stdin.take().context("gzip has an input")?;
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let output = child.wait_with_output()?;
+    writer.join().map_err(|_| anyhow!("gzip was not fed"))??;
+    ensure!(output.status.success(), "gzip failed");
+    Ok(u64::try_from(output.stdout.len())?)
+}
+
 /// Builds the package; gives its folder.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let compiled: Vec<_> = MODULES.iter().map(|module| compile(workspace, module)).collect::<Result<_>>()?;
+    let compiled: Vec<_> =
+        MODULES.iter().map(|module| compile(workspace, module, &[])).collect::<Result<_>>()?;
     // Two commands at once must not write the same files.
     let lock = File::create(workspace.target.join("web.lock"))?;
     lock.lock().context("cannot lock target/web.lock")?;
@@ -85,16 +163,16 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(package)
 }
 
-fn compile(workspace: &Workspace, module: &Module) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, module: &Module, features: &[&str]) -> Result<PathBuf> {
     tools::wasm_target(workspace, TARGET)?;
     let package = format!("--package={}", module.package);
     progress::step(&format!("build {} (wasm32-unknown-unknown)", module.package), |step| {
-        step.command(workspace.cargo().args([
-            "build",
-            &package,
-            "--target=wasm32-unknown-unknown",
-            "--profile=web",
-        ]))
+        step.command(
+            workspace
+                .cargo()
+                .args(["build", &package, "--target=wasm32-unknown-unknown", "--profile=web"])
+                .args(features),
+        )
     })?;
     Ok(workspace.target.join(TARGET).join("web").join(module.compiled))
 }
