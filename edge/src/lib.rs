@@ -103,7 +103,8 @@ impl EdgeGate {
         Ok(())
     }
 
-    /// Judges a request at `now`, in milliseconds since 1970. `head` is as [`Head`] reads it;
+    /// Judges a request at `now`, in milliseconds since 1970. `head` are method, authority, target,
+    /// source, and names and values of headers, with a zero byte between any two;
     /// `body` what was read of the body, `ends` whether there is none; `known` what the store
     /// answered so far; `random` are 16 random bytes.
     pub fn judge(
