@@ -18,6 +18,7 @@ mod test;
 mod tools;
 mod tour;
 mod up;
+mod web;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ enum Command {
     Bench(bench::Options),
     /// Run everything that a change must pass
     Ci,
+    /// Build the package for JavaScript into target/web/package
+    Web,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -82,6 +85,10 @@ fn run(command: Command) -> Result<bool> {
         Command::BenchAuthz(options) => bench::serve_authz(&options),
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Web => {
+            println!("{}", web::build(&workspace)?.display());
+            Ok(true)
+        }
         Command::Plugin => {
             let plugin = plugin::build(&workspace)?;
             plugin::check(&workspace, &plugin)?;
