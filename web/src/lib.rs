@@ -9,10 +9,14 @@
 
 extern crate alloc;
 
+mod answer;
+mod audit;
 mod input;
 mod vm;
 
-use alloc::string::String;
+pub use audit::LogAudit;
+
+use answer::thrown;
 use portcullis_core::json::canonical_text;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -21,6 +25,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// # Errors
 /// What is wrong with the text, and where, as JSON of an error.
 #[wasm_bindgen]
-pub fn canonicalize(text: &[u8]) -> Result<String, String> {
-    input::json(text).map(|value| canonical_text(&value))
+pub fn canonicalize(text: &[u8]) -> answer::Answer {
+    input::json(text).map(|value| canonical_text(&value)).map_err(|unusable| thrown(&unusable))
 }
