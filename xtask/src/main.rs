@@ -5,6 +5,7 @@
 //! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
 //! [`mod@bench`] measures it.
 
+mod audit_page;
 mod bench;
 mod capabilities;
 mod ci;
@@ -47,6 +48,8 @@ enum Command {
     Ci,
     /// Build the package for JavaScript into target/web/package
     Web,
+    /// Build the audit page as one file, for browsers without a network
+    AuditPage,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -87,6 +90,10 @@ fn run(command: Command) -> Result<bool> {
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Web => {
             println!("{}", web::build(&workspace)?.display());
+            Ok(true)
+        }
+        Command::AuditPage => {
+            println!("{}", audit_page::build(&workspace)?.display());
             Ok(true)
         }
         Command::Plugin => {

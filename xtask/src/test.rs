@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::children::Running;
 use crate::workspace::Workspace;
-use crate::{node, plugin, progress, tools};
+use crate::{audit_page, node, plugin, progress, tools};
 use xtask::chromium;
 use xtask::postgres::Postgres;
 
@@ -38,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
     let postgres = postgres()?;
     let chromium = chromium();
+    let audit_page = audit_page::build(workspace)?;
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
     // A test that finds itself unable to run says so here: one line, its name,
@@ -71,6 +72,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_NODE", node.program())
             .env("PORTCULLIS_NODE_PACKAGES", node.packages())
+            .env("PORTCULLIS_AUDIT_PAGE", &audit_page)
             .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")

@@ -62,7 +62,7 @@ class Run {
   }
 
   async through(keys, older, isCancelled) {
-    const audit = new LogAudit(keys, older ? { checkpoint: older } : {});
+    const audit = new LogAudit({ keys, checkpoint: older || undefined });
     let told = this.began;
     for await (const list of lines(this.file)) {
       for (const line of list) {

@@ -5,5 +5,7 @@ import { begin } from "./page.js";
 import wasm from "./portcullis_bg.wasm";
 import worker from "./worker.bundle.txt";
 
+// There is no console beside it.
+document.getElementById("home").removeAttribute("href");
 const address = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
 begin({ makeWorker: () => new Worker(address), wasm: () => wasm });
