@@ -44,7 +44,7 @@ export async function judge(page, credential) {
 /** Nothing of what strangers wrote has become an element. */
 export async function hasNoStrangers(page) {
   const strange = await page.evaluate(() => {
-    const added = document.querySelectorAll("img, script:not([src]):not(body > script:last-of-type), iframe, svg, object, embed, [onerror], [onload], [style]");
+    const added = document.querySelectorAll("img, script:not([src]):not(body > script:last-of-type), iframe, svg, object, embed, [onerror], [onload], [style]:not([style=\"\"])");
     return [...added].map((element) => element.outerHTML.slice(0, 200));
   });
   assert.deepEqual(strange, []);

@@ -72,7 +72,10 @@ export async function pictures(page, name) {
     await page.setViewportSize(viewport);
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
-      await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+      // Long pages go on as they began.
+      const height = Math.min(await page.evaluate(() => document.documentElement.scrollHeight), 3 * viewport.height);
+      const clip = { x: 0, y: 0, width: viewport.width, height };
+      await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true, clip });
     }
   }
   await page.setViewportSize(DESK);
