@@ -6,6 +6,7 @@
 
 use crate::answer::{Answer, answer, count, optional, owned, thrown};
 use crate::input::{Given, Unusable, json, keys};
+use crate::log::facts;
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -278,15 +279,7 @@ fn whole(gate: String, complete: bool, verdict: &Verdict) -> Object<'static> {
     for (name, number) in &verdict.decisions {
         decisions.set(name, count(*number));
     }
-    let checkpoint = verdict.checkpoint.as_ref().map_or(Value::Null, |checkpoint| {
-        let members = [
-            ("origin", owned(checkpoint.origin.clone())),
-            ("root", owned(base64::encode(&checkpoint.root))),
-            ("size", count(checkpoint.size)),
-            ("time", owned(checkpoint.time.to_iso())),
-        ];
-        Object::from(members).into()
-    });
+    let checkpoint = verdict.checkpoint.as_ref().map_or(Value::Null, |last| facts(last).into());
     Object::from([
         ("checkpoint", checkpoint),
         ("complete", complete.into()),

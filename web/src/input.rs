@@ -2,8 +2,8 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use portcullis_core::KeyConfig;
 use portcullis_core::json::{Limits, Object, ParseError, Value, parse};
+use portcullis_core::{Denial, KeyConfig};
 
 /// A text of the caller's own: as large as the largest body that a request may have, and no
 /// deeper than the core's own documents.
@@ -29,6 +29,13 @@ impl Unusable {
 impl From<ParseError> for Unusable {
     fn from(fault: ParseError) -> Self {
         Unusable { code: "INVALID_JSON", detail: fault.to_string() }
+    }
+}
+
+/// What a verifier would say to something that was to be made.
+impl From<Denial> for Unusable {
+    fn from(denial: Denial) -> Self {
+        Unusable { code: denial.reason.code(), detail: denial.detail.to_string() }
     }
 }
 
@@ -80,6 +87,18 @@ impl<'v, 'a> Given<'v, 'a> {
     pub(crate) fn list(&self, name: &str) -> Result<&'v [Value<'a>], Unusable> {
         let list = self.optional(name).and_then(Value::as_array);
         list.ok_or_else(|| self.fault(name, "a list"))
+    }
+
+    /// A whole number, if it is there.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Unusable> {
+        let read = |value: &Value<'_>| value.as_integer().ok_or_else(|| self.fault(name, "a whole number"));
+        self.optional(name).map(read).transpose()
+    }
+
+    /// A number of things.
+    pub(crate) fn count(&self, name: &str) -> Result<u64, Unusable> {
+        let number = self.number(name)?.and_then(|number| u64::try_from(number).ok());
+        number.ok_or_else(|| self.fault(name, "a whole number, from 0"))
     }
 
     /// An error about a member.

@@ -9,12 +9,27 @@
 
 extern crate alloc;
 
+mod agent;
 mod answer;
 mod audit;
+mod capiscio;
+mod catalog;
+mod credential;
 mod input;
+mod log;
+mod material;
+mod passport;
+mod proof;
+mod verify;
 mod vm;
 
+pub use agent::{names, passport, proof, public_key, sign};
 pub use audit::LogAudit;
+pub use catalog::catalog;
+pub use log::{checkpoint, consistency, inclusion};
+pub use material::TrustMaterial;
+pub use proof::verify_request;
+pub use verify::verify;
 
 use answer::thrown;
 use portcullis_core::json::canonical_text;

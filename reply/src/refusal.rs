@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use portcullis_core::json::{Value, canonical_text};
-use portcullis_core::{Denial, Profile, Reason};
+use portcullis_core::{Denial, Profile, Reason, Refused};
 
 /// An answer in the upstream's stead.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,6 +47,18 @@ impl Default for Told {
             approval_id: None,
             message_id: None,
         }
+    }
+}
+
+impl Told {
+    /// What a refusal tells by itself.
+    #[inline]
+    pub fn of(refused: &Refused) -> Self {
+        let mut told = Told { retry_after_s: refused.retry_after_s, ..Told::default() };
+        if refused.route.as_ref().is_some_and(|route| route.is_mcp()) {
+            told.message_id = Some(refused.message_id.clone().unwrap_or_else(|| "null".into()));
+        }
+        told
     }
 }
 
@@ -241,6 +253,7 @@ fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::borrow::ToOwned;
     use serde_json::Value;
 
     fn refusing(denial: &Denial) -> Reply {

@@ -1,4 +1,6 @@
-/* The package's public functions. The glue above defines `wasm_bindgen`; nothing of it leaves. */
+/* Getting ready, and what all functions share. The files of this folder follow the glue in one
+   module, in the order that xtask/src/web.rs gives: they need no imports of each other. The glue
+   defines `wasm_bindgen`, of which nothing leaves this module. */
 
 const utf8 = new TextEncoder();
 
@@ -14,11 +16,12 @@ export class PortcullisError extends Error {
   }
 }
 
-/** Makes the package ready. `module` is where its WebAssembly is; without it, beside this file. */
+/** Makes the package ready. `module` is its WebAssembly; without it, the file beside this one. */
 export async function init({ module } = {}) {
   if (isReady) return;
-  let source = module ?? new URL("portcullis_bg.wasm", import.meta.url);
+  let source = await (module ?? new URL("portcullis_bg.wasm", import.meta.url));
   if (source instanceof URL && source.protocol === "file:" && globalThis.process?.versions?.node) {
+    // Node's fetch reads no files.
     const { readFile } = await import("node:fs/promises");
     source = await readFile(source);
   }
@@ -38,61 +41,54 @@ export function canonicalize(text) {
   return call("canonicalize", bytes("text", text));
 }
 
-/** The judgement of an export of a gate's records, while it is read. */
-export class LogAudit {
-  #audit;
-  #ended = false;
-
-  /** `keys` are the auditor's own; `checkpoint` is one kept from an earlier audit. */
-  constructor({ keys, checkpoint }) {
-    ready();
-    this.#audit = caught(() => new wasm_bindgen.LogAudit(json("keys", keys), checkpoint));
-  }
-
-  /** Takes the next line; gives what is wrong with it, or null. */
-  push(line) {
-    const found = this.#call("push", bytes("line", line));
-    return found === undefined ? null : JSON.parse(found);
-  }
-
-  /** Takes the next bytes of the file, wherever they end; gives what is wrong in them. */
-  write(chunk) {
-    return JSON.parse(this.#call("write", bytes("chunk", chunk)));
-  }
-
-  /** How far it is. */
-  get progress() {
-    return { lines: this.#audit.lines, records: this.#audit.records };
-  }
-
-  /** Ends the audit; gives the verdict on the whole. */
-  finish() {
-    const verdict = this.#call("finish");
-    this.#ended = true;
-    return JSON.parse(verdict);
-  }
-
-  #call(name, ...given) {
-    if (this.#ended) throw new PortcullisError("ALREADY_FINISHED", "this audit has ended");
-    return caught(() => this.#audit[name](...given));
-  }
-}
-
 function bytes(name, text) {
   if (typeof text === "string") return utf8.encode(text);
   if (text instanceof Uint8Array) return text;
-  throw new PortcullisError("INVALID_ARGUMENT", `${name} must be a string or a Uint8Array`);
+  if (text instanceof ArrayBuffer) return new Uint8Array(text);
+  throw invalid(`${name} must be a string, a Uint8Array or an ArrayBuffer`);
 }
 
 /* A document: its text, or the object that it is. */
 function json(name, document) {
   const isText = typeof document === "string" || document instanceof Uint8Array;
+  if (!isText && (document === null || typeof document !== "object")) {
+    throw invalid(`${name} must be an object, or its JSON`);
+  }
   return bytes(name, isText ? document : JSON.stringify(document));
+}
+
+function optional(name, text) {
+  return text === undefined || text === null ? undefined : bytes(name, text);
+}
+
+/* A time as the core reads it. */
+function time(name, value) {
+  const when = value ?? Date.now();
+  const millis = when instanceof Date ? when.getTime() : when;
+  if (typeof millis !== "string" && !Number.isSafeInteger(millis)) {
+    throw invalid(`${name} must be a Date, RFC 3339 in UTC, or whole milliseconds since 1970`);
+  }
+  return millis;
+}
+
+function invalid(detail) {
+  return new PortcullisError("INVALID_ARGUMENT", detail);
+}
+
+/* What the caller meant to say must not be lost for a slip of the pen. */
+function known(options, names) {
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw invalid(`there is no option ${unknown}`);
+  return options;
 }
 
 function call(name, ...given) {
   ready();
   return caught(() => wasm_bindgen[name](...given));
+}
+
+function ask(name, ...given) {
+  return JSON.parse(call(name, ...given));
 }
 
 function ready() {

@@ -1,0 +1,16 @@
+/* The gate of the scenario tests in workerd. */
+
+import { initSync } from "./gate.js";
+import { make } from "./played.mjs";
+import settings from "./settings.json";
+import module from "./gate_bg.wasm";
+
+initSync({ module });
+const { gated, tell } = make(settings);
+
+export default {
+  fetch(request, env, ctx) {
+    tell((name) => request.headers.get(name));
+    return gated(request, env, ctx);
+  },
+};
