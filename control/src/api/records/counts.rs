@@ -30,16 +30,16 @@ struct Steps {
 
 /// Decisions over time.
 #[derive(Debug, Serialize, ToSchema)]
-struct Counts {
+struct DecisionCounts {
     /// Seconds of a step.
     step_seconds: i64,
     /// The steps in which there were any, the oldest first.
-    steps: Vec<Step>,
+    steps: Vec<DecisionStep>,
 }
 
 /// The decisions of a step.
 #[derive(Debug, Serialize, ToSchema)]
-struct Step {
+struct DecisionStep {
     /// When it begins.
     at: String,
     /// How many of each decision.
@@ -56,7 +56,7 @@ const DECISIONS: i64 = 6;
 /// the last 60 steps.
 #[utoipa::path(get, path = "/api/v1/decisions/counts", tag = "records", security(("api_key" = ["audit"])),
     params(Steps, Wanted), responses(
-    (status = 200, description = "The numbers", body = Counts),
+    (status = 200, description = "The numbers", body = DecisionCounts),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 422, description = "A parameter is wrong", body = ErrorBody),
@@ -67,7 +67,7 @@ async fn counts(
     State(app): State<App>,
     Query(steps): Query<Steps>,
     Query(mut wanted): Query<Wanted>,
-) -> ApiResult<Json<Counts>> {
+) -> ApiResult<Json<DecisionCounts>> {
     let step_seconds = steps.step_seconds.unwrap_or(60);
     if !(1..=86_400).contains(&step_seconds) {
         return Err(ApiError::invalid("step_seconds", "must be 1 to 86400"));
@@ -91,6 +91,6 @@ async fn counts(
     for (at, decision, count) in rows {
         by_step.entry(at).or_default().insert(decision, count);
     }
-    let steps = by_step.into_iter().map(|(at, decisions)| Step { at: iso(at), decisions }).collect();
-    Ok(Json(Counts { step_seconds, steps }))
+    let steps = by_step.into_iter().map(|(at, decisions)| DecisionStep { at: iso(at), decisions }).collect();
+    Ok(Json(DecisionCounts { step_seconds, steps }))
 }
