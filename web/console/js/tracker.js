@@ -76,7 +76,7 @@ function follow(what, number, began) {
       put(list, asked.map((gate) => {
         const [kind, word] = WORDS[gate.state];
         const after = reachedAt.get(gate.gate_id);
-        return h("li", null, h("span", null, gate.name), badge(kind, after === undefined ? word : `${word}, after ${(after / 1000).toFixed(1)} s`));
+        return h("li", null, h("span", null, gate.name), badge(kind, after === undefined ? word : `${word}, after ${written(after)}`));
       }));
       if (sum(line, asked, took)) return;
     } catch (error) {
@@ -88,16 +88,18 @@ function follow(what, number, began) {
   turn();
 }
 
+const written = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
 function sum(line, gates, took) {
   const connected = gates.filter((gate) => gate.state !== "silent");
   const silent = gates.length - connected.length;
-  const away = silent === 0 ? "" : ` ${silent === 1 ? "One gate is" : `${silent} gates are`} not connected: such a gate refuses by itself once its material is too old for its profile.`;
+  const away = silent === 0 ? "" : ` ${silent === 1 ? "One gate is" : `${silent} gates are`} not connected: it goes on by what it has, and at L2 and L3 refuses once that is too old.`;
   if (gates.length === 0) {
     line.textContent = "No gate takes its trust from this service yet.";
     return true;
   }
   if (connected.every((gate) => gate.state === "reached") && connected.length > 0) {
-    const text = `Every gate that is connected has it, after ${(took / 1000).toFixed(1)} s.${away}`;
+    const text = `Every gate that is connected has it, after ${written(took)}.${away}`;
     if (line.textContent !== text) {
       line.textContent = text;
       announce(text);

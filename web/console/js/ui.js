@@ -66,8 +66,8 @@ export function id(text, most) {
 }
 
 /** A button that copies a text. */
-export function copy(text, what) {
-  const made = button("Copy", async () => {
+export function copy(text, what, { label = "Copy", kind = "small" } = {}) {
+  const made = button(label, async () => {
     try {
       await navigator.clipboard.writeText(text);
       made.textContent = "Copied";
@@ -75,8 +75,8 @@ export function copy(text, what) {
     } catch {
       made.textContent = "Select and copy by hand";
     }
-    setTimeout(() => (made.textContent = "Copy"), 2000);
-  }, { class: "small", "aria-label": `Copy ${what}` });
+    setTimeout(() => (made.textContent = label), 2000);
+  }, { class: kind, "aria-label": `Copy ${what}` });
   return made;
 }
 
@@ -183,7 +183,7 @@ export function form(label, fields, { submit, send, cancel, sent }) {
   const made = h("form", { "aria-label": label, novalidate: true, on: { submit: async (event) => {
     event.preventDefault();
     if (go.disabled) return;
-    for (const place of made.querySelectorAll(".field")) mark(place, "");
+    for (const place of made.querySelectorAll(".field[data-field]")) mark(place, "");
     put(fault);
     const missing = [...made.querySelectorAll("[required]")].find((control) => control.value.trim() === "");
     if (missing) {
@@ -213,7 +213,7 @@ function mark(place, text) {
 
 function show(made, fault, error) {
   const name = String(error.field ?? "").split(/[.[]/)[0];
-  const place = name && made.querySelector(`[data-field="${CSS.escape(name)}"]`);
+  const place = name && made.querySelector(`.field[data-field="${CSS.escape(name)}"]`);
   if (place) {
     mark(place, error.message);
     place.querySelector("input, select, textarea").focus();

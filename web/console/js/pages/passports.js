@@ -135,7 +135,7 @@ function one({ place, heading, aside, may, go, signal }, passportId) {
           } catch (error) {
             dialog("It is not issued again", failed(error));
           }
-        }), copy(whole, "the signed passport"), link(`/console/decisions?period=7d&passport_id=${part(passportId)}`, "Decisions about it")),
+        }), copy(whole, "the signed passport", { label: "Copy the signed passport", kind: "" }), link(`/console/decisions?period=7d&passport_id=${part(passportId)}`, "Decisions about it")),
       h("details", { class: "more" }, h("summary", null, "As it was signed"), h("pre", { class: "record", tabindex: "0" }, JSON.stringify(JSON.parse(passport.passport_json), null, 2))));
   }, { signal });
   usage(state, passportId, may, signal);
