@@ -21,7 +21,7 @@ fn main() -> Result<()> {
             let message = format!("{PACKAGE}: {} has no portcullis_bg.wasm", folder.display());
             return Err(Error::other(message));
         }
-        embed(&mut table, &folder, "pkg/")?;
+        embed(&mut table, &folder, "package/")?;
     }
     table.push_str("];\n\n/// Whether the verifier of the audit page is among them.\n");
     let _ = writeln!(table, "pub(super) const HAS_PACKAGE: bool = {};", package.is_some());

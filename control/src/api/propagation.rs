@@ -91,7 +91,8 @@ struct ProxyReach {
 }
 
 /// How far a change has come: which proxies of which gates have it. A proxy counts as having
-/// what it says that it has when it asks for more; its workers read that within 0.2 s.
+/// what it says that it has when it asks for more; its workers read that within 0.2 s. Where
+/// something else was changed since, it counts once it has that too.
 #[utoipa::path(get, path = "/api/v1/propagation", tag = "gates", security(("api_key" = ["gates:read"])),
     params(Asked), responses(
     (status = 200, description = "How far it has come", body = Propagation),

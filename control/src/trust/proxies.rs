@@ -171,7 +171,8 @@ impl Proxies {
 
 impl Numbers {
     /// Whether whoever has this has every change up to `number`, at a gate whose newest snapshot
-    /// has the number `snapshot`.
+    /// has the number `snapshot`. Where something was changed after `number`, that is asked for
+    /// too: what a gate is told goes by its newest number alone.
     pub fn reach(&self, number: i64, snapshot: i64, state: &State) -> bool {
         let revocations = i64::try_from(state.revocations.number).unwrap_or(i64::MAX);
         self.revocations >= revocations.min(number) && self.snapshot >= snapshot.min(number)

@@ -52,7 +52,7 @@ const LONGEST_MS = 300_000;
 function follow(what, number, began) {
   const list = h("ul", { class: "reach" });
   const line = h("p", { class: "reach-line" }, "Telling the gates…");
-  const box = h("article", { class: "tracked", "aria-label": `${what}: revoked` },
+  const box = h("article", { class: "tracked", tabindex: "-1", "aria-label": `${what}: revoked` },
     h("div", { class: "tracked-head" }, h("h2", null, `${what} is revoked`),
       button("Dismiss", () => {
         box.remove();
@@ -61,6 +61,8 @@ function follow(what, number, began) {
     line, list);
   shown.unshift(box);
   region?.prepend(box);
+  // What was clicked is likely gone with its row.
+  box.focus();
   announce(`${what} is revoked. Telling the gates.`);
   const reachedAt = new Map();
   const turn = async () => {

@@ -118,10 +118,13 @@ export function loading(what, lines = 5) {
 /** Shows what is loaded, or that it is loading, or why not. Answers what loads it again. */
 export function load(place, what, fetched, show, { signal, lines } = {}) {
   const again = async () => {
+    const held = heldIn(place);
     put(place, loading(what, lines));
     try {
       const value = await fetched();
-      if (!signal?.aborted) put(place, show(value, again));
+      if (signal?.aborted) return;
+      put(place, show(value, again));
+      if (held) hold(place, held);
     } catch (error) {
       if (error.name !== "AbortError" && !signal?.aborted) put(place, failed(error, again));
     }
@@ -129,6 +132,22 @@ export function load(place, what, fetched, show, { signal, lines } = {}) {
   again();
   return again;
 }
+
+/** The name of what has the focus in there. */
+function heldIn(place) {
+  const active = document.activeElement;
+  return place.contains(active) && active !== place ? nameOf(active) : null;
+}
+
+/** Gives the focus back to what has that name now, or to the place itself. */
+function hold(place, name) {
+  if (document.activeElement && document.activeElement !== document.body) return;
+  const same = [...place.querySelectorAll("a, button, input, select, summary")].find((element) => nameOf(element) === name);
+  if (!same) place.tabIndex = -1;
+  (same ?? place).focus({ preventScroll: true });
+}
+
+const nameOf = (element) => element.getAttribute("aria-label") || element.name || element.textContent;
 
 /** A table. Columns: `[title, row => cell, class]`; the first names the row. */
 export function table(caption, columns, rows, attributes = {}) {

@@ -66,7 +66,7 @@ export function render({ place, may, signal }) {
       const shown = all.filter(([, state]) => state);
       return h("div", { class: "page" }, h("h2", { id: "used" }, "What passports have used"),
         h("p", { class: "fine" }, "Of the passports that were shown last. What gates hold is granted to them, and not reported as spent yet."),
-        shown.length === 0 ? empty("No passport was shown", "As soon as agents come with passports, what they use of their limits stands here.") : table("Use of passports", [
+        shown.length === 0 ? empty(all.length === 0 ? "No passport was shown" : "Nothing is known of their use", all.length === 0 ? "As soon as agents come with passports, what they use of their limits stands here." : "The passports that were shown were issued elsewhere, and have spent nothing under a cap.") : table("Use of passports", [
           ["Passport", ([passport]) => link(`/console/passports/${part(passport)}`, id(passport, 22))],
           ["Let through today", ([, state]) => Object.entries(state.action_counts ?? {}).map(([action, count]) => `${action} ${number(count)}`).join(", ") || "nothing"],
           ["Spent today", ([, state]) => cents(state.cost_cumulative_cents), "n"],
