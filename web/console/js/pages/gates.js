@@ -4,7 +4,9 @@ import { get, part, patch, post, put as send, remove } from "../api.js";
 import { h, put } from "../dom.js";
 import { duration, number, plural } from "../format.js";
 import { announce, badge, button, copy, dialog, empty, facts, failed, field, form, id, link, load, loading, since, table, time } from "../ui.js";
+import { constraints } from "../constraints.js";
 import { routes } from "../routes.js";
+import { rules } from "./gate-rules.js";
 
 export const PROFILES = [["L1", "L1 – baseline: the credential itself"], ["L2", "L2 – with a proof of each request, and fresh trust material"], ["L3", "L3 – with a challenge, and material of seconds"]];
 const STATES = { reached: ["good", "Up to date"], under_way: ["wait", "Catching up"], silent: ["quiet", "Not connected"], not_configured: ["quiet", "Not configured"] };
@@ -101,7 +103,7 @@ function one({ place, heading, aside, may, go, signal, every }, gateId) {
   const config = h("section", { class: "panel", "aria-labelledby": "config" });
   const enrol = h("section", { class: "panel", "aria-labelledby": "enrol" });
   const keys = h("section", { class: "panel", "aria-labelledby": "keys" });
-  put(place, h("p", null, link("/console/gates", "All gates")), health_, about, config, h("div", { class: "panels" }, enrol, keys));
+  put(place, h("p", null, link("/console/gates", "All gates")), health_, about, config, rules(own, path, may, signal), h("div", { class: "panels" }, enrol, keys));
 
   load(about, "the gate", () => get(own, {}, signal), (gate, again) => {
     heading.textContent = gate.name;
@@ -149,7 +151,7 @@ function one({ place, heading, aside, may, go, signal, every }, gateId) {
   });
 
   load(config, "what it decides by", () => get(`${path}/config`, {}, signal), (value, again) => h("div", { class: "page" },
-    h("div", { class: "panel-head" }, h("h2", { id: "config" }, "What it decides by"), may("gates:write") && button(value ? "Change" : "Configure", () => configure(`${path}/config`, value, again), { "aria-label": "Change what it decides by" })),
+    h("div", { class: "panel-head" }, h("h2", { id: "config" }, "What it decides by"), may("gates:write") && button(value ? "Change" : "Configure", () => configure(`${path}/config`, value, may, again), { "aria-label": "Change what it decides by" })),
     value ? summary(value) : h("p", null, "Nothing yet. A gate without routes refuses everything; say which requests are which actions.")), { signal });
 
   put(enrol, h("h2", { id: "enrol" }, "Enrol a proxy"), may("gates:write") ? token(path) : h("p", null, "Your key may not enrol proxies."));
@@ -189,7 +191,7 @@ function summary(value) {
   return h("div", { class: "page" },
     facts(["Hosts", (value.authorities ?? []).join(", ")], ["Mode", value.mode === "report" ? "report: decides and counts, and lets through" : "enforce"],
       ["Trusted beside", Object.keys(trust).length > 0 ? Object.keys(trust).map((name) => name.replaceAll("_", " ")).join(", ") : undefined],
-      ["Guardrails", value.guardrails && Object.keys(value.guardrails).length > 0 ? "of its own, see the JSON" : undefined]),
+      ["Guardrails", value.guardrails && Object.keys(value.guardrails).join(", ")]),
     table("Routes", [
       ["Path", (route) => h("code", null, route.path ?? `${route.path_prefix ?? ""}…`)],
       ["Methods", (route) => (route.methods ?? []).join(", ")],
@@ -200,14 +202,16 @@ function summary(value) {
     h("details", { class: "more" }, h("summary", null, "As JSON"), h("pre", { class: "record", tabindex: "0" }, JSON.stringify(value, null, 2))));
 }
 
-function configure(path, value, again) {
+async function configure(path, value, may, again) {
+  const types = may("passports:read") ? await get("/api/constraints/types").catch(() => []) : [];
+  const limits = constraints(value?.guardrails ?? {}, types);
   const editor = routes(value?.routes ?? [{ path: "/", methods: ["GET"], action: "" }]);
   const whole = field("whole", "The whole configuration, as JSON", { kind: "textarea", rows: 14, value: JSON.stringify(value ?? {}, null, 2), hint: "It is taken instead of the fields above when the box is ticked: for what they have no place for." });
   const use = field("use", "Use this JSON instead", { kind: "check" });
   const window = dialog("What the gate decides by", form("What the gate decides by", [
     field("authorities", "Hosts that it stands before", { kind: "textarea", rows: 2, value: (value?.authorities ?? []).join("\n"), placeholder: "api.example", hint: "One on each line, as clients write them in Host." }),
     field("mode", "Mode", { kind: "select", options: [["enforce", "Enforce"], ["report", "Report: decide and count, and let everything through"]], value: value?.mode ?? "enforce" }),
-    editor, h("details", { class: "more" }, h("summary", null, "More than that"), whole, use),
+    editor, types.length > 0 && limits, h("details", { class: "more" }, h("summary", null, "More than that"), whole, use),
   ], {
     submit: "Save and send to the gate", cancel: () => window.close(),
     send: (data) => {
@@ -215,6 +219,8 @@ function configure(path, value, again) {
       const made = { ...value, authorities: data.get("authorities").split(/\s+/).filter(Boolean), routes: editor.read() };
       if (data.get("mode") === "report") made.mode = "report";
       else delete made.mode;
+      if (types.length > 0) made.guardrails = limits.read();
+      if (made.guardrails && Object.keys(made.guardrails).length === 0) delete made.guardrails;
       return send(path, made);
     },
     sent: (done) => {
