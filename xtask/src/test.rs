@@ -10,7 +10,8 @@ use clap::Args;
 
 use crate::children::Running;
 use crate::workspace::Workspace;
-use crate::{node, plugin, progress, tools};
+use crate::{audit_page, node, plugin, progress, tools};
+use xtask::chromium;
 use xtask::postgres::Postgres;
 
 #[derive(Args)]
@@ -36,6 +37,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let control =
         build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
     let postgres = postgres()?;
+    let chromium = chromium();
+    let audit_page = audit_page::build(workspace)?;
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
     // A test that finds itself unable to run says so here: one line, its name,
@@ -68,6 +71,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_PYTHON", &python.python)
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_NODE", node.program())
+            .env("PORTCULLIS_NODE_PACKAGES", node.packages())
+            .env("PORTCULLIS_AUDIT_PAGE", &audit_page)
+            .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")
             .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));
@@ -102,6 +108,19 @@ fn postgres() -> Result<Option<Postgres>> {
     let postgres =
         progress::step("start a private PostgreSQL for the tests", |_| Postgres::start(&programs))?;
     Ok(Some(postgres))
+}
+
+/// The system's Chromium, installed where it may be. Without one the tests of pages are skipped,
+/// each counted.
+fn chromium() -> Option<PathBuf> {
+    if chromium::program().is_none() {
+        let installed =
+            progress::step("install Chromium from the system's packages", |_| chromium::install());
+        if let Err(error) = installed {
+            println!("NO Chromium, and none can be installed ({error:#}): the tests of pages are skipped");
+        }
+    }
+    chromium::program()
 }
 
 /// Builds one of the workspace's programs; gives its path.
