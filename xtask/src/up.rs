@@ -14,7 +14,7 @@ use crate::gate::{Embedded, Gate};
 use crate::tools::Python;
 use crate::tour::{self, Wallet};
 use crate::workspace::Workspace;
-use crate::{net, plugin, progress, test, tools};
+use crate::{net, plugin, progress, test, tools, web};
 use xtask::control::{Control, Service};
 use xtask::live_gate;
 use xtask::trust_folder::TrustFolder;
@@ -71,12 +71,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     };
     // Before there are credentials, of which one is good for a minute only.
     let control = match python.is_some() && options.trust.is_none() {
-        true => Some(test::build_program(
-            workspace,
-            "portcullis-control",
-            "portcullis-control",
-            "build the control service",
-        )?),
+        true => Some(test::build_control(workspace, &web::build(workspace)?)?),
         false => None,
     };
     let wallet =

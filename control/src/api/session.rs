@@ -44,7 +44,7 @@ struct Who {
 }
 
 /// Who calls: by an API key, or by a console's session.
-#[utoipa::path(get, path = "/api/v1/session", tag = "console", security(("api_key" = [])), responses(
+#[utoipa::path(get, path = "/api/v1/session", tag = "console", responses(
     (status = 200, description = "Who it is", body = Who),
     (status = 401, description = "Nobody is signed in", body = ErrorBody),
     (status = 403, description = "Another page sent it", body = ErrorBody),
@@ -90,7 +90,7 @@ struct SignedIn {
 /// Begins a session of a console, as a cookie: with an API key, or with the token of a link
 /// that `portcullis-control console-link` made, either as `Authorization: Bearer`. For pages of
 /// this service only: with its `Origin` and the header `x-portcullis-console`.
-#[utoipa::path(post, path = "/api/v1/session", tag = "console", security(("api_key" = [])), responses(
+#[utoipa::path(post, path = "/api/v1/session", tag = "console", responses(
     (status = 201, description = "Signed in; the cookie is in Set-Cookie", body = SignedIn),
     (status = 401, description = "The key or the link is not good", body = ErrorBody),
     (status = 403, description = "Another page sent it", body = ErrorBody),
@@ -130,7 +130,7 @@ struct SignedOut {
 }
 
 /// Ends the session that the request's cookie stands for.
-#[utoipa::path(delete, path = "/api/v1/session", tag = "console", security(("api_key" = [])), responses(
+#[utoipa::path(delete, path = "/api/v1/session", tag = "console", responses(
     (status = 200, description = "Signed out", body = SignedOut),
     (status = 401, description = "Nobody is signed in", body = ErrorBody),
     (status = 403, description = "Another page sent it", body = ErrorBody),
