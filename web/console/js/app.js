@@ -142,13 +142,16 @@ async function show({ first }) {
 function every(seconds, work, signal) {
   let timer;
   let running = false;
+  let asked = false;
   const turn = async () => {
     clearTimeout(timer);
+    asked = running;
     if (signal.aborted || running) return;
     running = true;
     if (!document.hidden) await work();
     running = false;
-    if (!signal.aborted) timer = setTimeout(turn, seconds * 1000);
+    // What was asked for meanwhile is done now.
+    if (!signal.aborted) timer = setTimeout(turn, asked ? 0 : seconds * 1000);
   };
   document.addEventListener("visibilitychange", () => document.hidden || turn(), { signal });
   signal.addEventListener("abort", () => clearTimeout(timer));

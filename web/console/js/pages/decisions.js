@@ -12,13 +12,18 @@ const PERIODS = { "15m": ["Last 15 minutes", 900, 15], "1h": ["Last hour", 3600,
 const DECISIONS = [["", "Any decision"], ["allow", "Allowed"], ["block", "Blocked"], ["request_hold", "Held"], ["approved", "Approved"], ["denied", "Denied"], ["gap", "Gap"]];
 const SERIES = [["block", "Blocked", "block"], ["held", "Held", "hold"], ["allow", "Allowed", "allow"]];
 
-/** Rows of one page. */
-const SHOWN = 100;
+/** Rows at first, and at most: what is older is found by the filters. */
+const [SHOWN, MOST_SHOWN] = [50, 400];
 
 export function render({ place, aside, signal, may, every }) {
   const wanted = Object.fromEntries(new URLSearchParams(location.search));
   let paused = false;
   let loaded = null;
+  let shown = SHOWN;
+  let body = null;
+  let known = new Map();
+  // What was counted when the list was last read.
+  let counted = "";
   const live = h("span", { class: "live" });
   const pause = button("Pause", () => {
     paused = !paused;
@@ -36,7 +41,7 @@ export function render({ place, aside, signal, may, every }) {
   const controls = filters(wanted, may, signal, () => {
     const query = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
     history.replaceState(null, "", `/console/decisions${query.size > 0 ? `?${query}` : ""}`);
-    loaded = null;
+    [loaded, body, known, shown, counted] = [null, null, new Map(), SHOWN, ""];
     put(list, loading("decisions", 8));
     look();
   });
@@ -53,8 +58,6 @@ export function render({ place, aside, signal, may, every }) {
     ["", (one) => button("Details", () => details(one, may), { class: "small", "aria-label": `Details of ${one.action ?? one.decision} at ${moment(one.created_at)}` }), "end"],
   ];
 
-  let body = null;
-  let known = new Map();
   const refresh = (page) => {
     if (page.items.length === 0) {
       [body, known] = [null, new Map()];
@@ -68,7 +71,7 @@ export function render({ place, aside, signal, may, every }) {
       const made = table("Decisions, the newest first", columns, []);
       body = made.querySelector("tbody");
       known = new Map();
-      put(list, made, h("p", { class: "fine", id: "decisions-total" }));
+      put(list, made, h("div", { class: "pages" }, h("span", { class: "fine", id: "decisions-total" }), more));
     }
     const fresh = page.items.filter((one) => !known.has(one.attestation_id));
     const kept = new Set(page.items.map((one) => one.attestation_id));
@@ -88,8 +91,14 @@ export function render({ place, aside, signal, may, every }) {
     }
     list.querySelector("#decisions-total").textContent = page.total > page.items.length
       ? `The newest ${page.items.length} of ${plural(page.total, "decision")}.` : plural(page.total, "decision");
+    more.hidden = page.total <= page.items.length || shown >= MOST_SHOWN;
     if (loaded && fresh.length > 0) say(fresh.length);
   };
+  const more = button("Show more", () => {
+    shown = Math.min(shown * 2, MOST_SHOWN);
+    counted = "";
+    look();
+  }, { class: "small" });
 
   // Once in ten seconds, so that a reader is not talked over.
   let unsaid = 0;
@@ -106,14 +115,18 @@ export function render({ place, aside, signal, may, every }) {
     const [, length, step] = PERIODS[wanted.period] ?? PERIODS["1h"];
     const after = new Date(Math.floor((Date.now() / 1000 - length) / step) * step * 1000).toISOString();
     const { period, ...query } = wanted;
+    const asked = JSON.stringify(wanted);
     try {
-      const [page, counts] = await Promise.all([
-        get("/api/v1/attestations", { ...query, after, limit: SHOWN }, signal),
-        get("/api/v1/decisions/counts", { ...query, after, step_seconds: step }, signal),
-      ]);
-      refresh(page);
+      const counts = await get("/api/v1/decisions/counts", { ...query, after, step_seconds: step }, signal);
+      const now = JSON.stringify(counts);
+      // Where nothing was decided, there is nothing to read.
+      const page = loaded && now === counted ? null : await get("/api/v1/attestations", { ...query, after, limit: shown }, signal);
+      if (asked !== JSON.stringify(wanted)) return;
       draw(chart, counts, after, step);
-      loaded = page;
+      if (page) {
+        refresh(page);
+        [loaded, counted] = [page, now];
+      }
       tell();
     } catch (error) {
       if (error.name === "AbortError") return;
