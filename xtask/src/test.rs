@@ -2,7 +2,7 @@
 //! could not.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::children::Running;
 use crate::workspace::Workspace;
-use crate::{audit_page, node, plugin, progress, tools};
+use crate::{audit_page, node, plugin, progress, tools, web};
 use xtask::chromium;
 use xtask::postgres::Postgres;
 
@@ -34,8 +34,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wasm = plugin::build(workspace)?;
     let reference = plugin::build_reference(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
-    let control =
-        build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
+    let package = web::build(workspace)?;
+    let control = build_control(workspace, &package)?;
     let postgres = postgres()?;
     let chromium = chromium();
     let audit_page = audit_page::build(workspace)?;
@@ -66,6 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
+            .env(WEB_PACKAGE, &package)
             .env("PORTCULLIS_COMPILED", workspace.target_folder("compiled")?)
             .env("PORTCULLIS_VENV", &python.root)
             .env("PORTCULLIS_PYTHON", &python.python)
@@ -135,6 +136,19 @@ pub(crate) fn build_program(
     })?;
     Ok(workspace.target.join("debug").join(program))
 }
+
+/// Builds the control service, with the web package inside it.
+pub(crate) fn build_control(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
+    progress::step("build the control service", |step| {
+        let mut command = workspace.cargo();
+        command.args(["build", "--package=portcullis-control", "--bin=portcullis-control"]);
+        step.command(command.env(WEB_PACKAGE, package))
+    })?;
+    Ok(workspace.target.join("debug/portcullis-control"))
+}
+
+/// Where `control/build.rs` finds what the audit page runs.
+const WEB_PACKAGE: &str = "PORTCULLIS_WEB_PACKAGE";
 
 /// A program that runs tests, and says so in its own way.
 #[derive(Clone, Copy)]
