@@ -7,7 +7,8 @@ mod browser;
 mod live_stand;
 
 use browser::Browser;
-use live_stand::given;
+use live_stand::{agent, given, passport};
+use portcullis_core::json::canonical_text;
 use serde_json::json;
 use xtask::made_log;
 
@@ -23,7 +24,7 @@ fn the_audit_page_judges_an_export_from_one_file_with_the_network_cut() {
     let (exported, keys) = made_log::write(folder.path(), records, made_log::decision).unwrap();
     let scene = json!({
         "page": given("PORTCULLIS_AUDIT_PAGE"), "folder": folder.path(), "exported": exported, "keys": keys,
-        "records": "1,000",
+        "records": "1,000", "passport": canonical_text(passport(&agent(1), "pp_shown").envelope()),
     });
     browser.run("audit_offline.mjs", &scene);
 }

@@ -30,7 +30,6 @@ pub enum Runtime {
 }
 
 impl Runtime {
-
     pub fn name(self) -> &'static str {
         match self {
             Runtime::Node => "node",

@@ -1,6 +1,6 @@
 // What is verified is verified here, away from the page: it stays usable whatever is judged.
 
-import * as portcullis from "../package/index.js";
+import { PortcullisError, init, initSync, verifyCredential } from "../package/index.js";
 import { Auditor } from "./audit.js";
 
 const auditor = new Auditor(postMessage.bind(globalThis));
@@ -20,8 +20,8 @@ addEventListener("message", ({ data }) => {
 
 /** `wasm` is the package's WebAssembly, or null where it lies beside the package. */
 async function begin(wasm) {
-  if (wasm) portcullis.initSync({ module: wasm });
-  else await portcullis.init();
+  if (wasm) initSync({ module: wasm });
+  else await init();
   postMessage({ says: "ready" });
 }
 
@@ -38,10 +38,10 @@ async function answer(data) {
 
 function judge({ text, trust }) {
   try {
-    const answer = portcullis.verifyCredential(text, trust ? { trust } : {});
+    const answer = verifyCredential(text, trust ? { trust } : {});
     postMessage({ says: "judgement", answer });
   } catch (error) {
-    if (!(error instanceof portcullis.PortcullisError)) throw error;
+    if (!(error instanceof PortcullisError)) throw error;
     postMessage({ says: "judgement", error: { code: error.code, detail: error.detail } });
   }
 }
