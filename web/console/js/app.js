@@ -51,27 +51,57 @@ function ask(message) {
 onSignedOut((refused) => session && ask(refused.message));
 
 function frame() {
-  const links = PAGES.map(([name, title, scope]) => may(scope) && h("li", null,
-    h("a", { href: `/console/${name}`, id: `nav-${name}` }, title)));
-  const menu = h("nav", { class: "rail-nav", id: "menu", "aria-label": "Console" }, h("ul", null, links,
-    h("li", { class: "apart" }, h("a", { href: "/console/audit/", "data-whole": true }, "Audit an export"))));
-  const toggle = button("Menu", () => {
-    const open = menu.classList.toggle("open");
-    toggle.setAttribute("aria-expanded", String(open));
-  }, { class: "menu-button", "aria-expanded": "false", "aria-controls": "menu" });
-  put(root,
+  const links = PAGES.map(
+    ([name, title, scope]) =>
+      may(scope) && h("li", null, h("a", { href: `/console/${name}`, id: `nav-${name}` }, title)),
+  );
+  const menu = h(
+    "nav",
+    { class: "rail-nav", id: "menu", "aria-label": "Console" },
+    h(
+      "ul",
+      null,
+      links,
+      h("li", { class: "apart" }, h("a", { href: "/console/audit/", "data-whole": true }, "Audit an export")),
+    ),
+  );
+  const toggle = button(
+    "Menu",
+    () => {
+      const open = menu.classList.toggle("open");
+      toggle.setAttribute("aria-expanded", String(open));
+    },
+    { class: "menu-button", "aria-expanded": "false", "aria-controls": "menu" },
+  );
+  put(
+    root,
     h("a", { class: "skip", href: "#main" }, "Skip to content"),
-    h("header", { class: "rail" },
-      h("div", { class: "rail-head" }, h("a", { class: "brand", href: "/console/" }, logo(), h("span", null, "Portcullis")), toggle),
+    h(
+      "header",
+      { class: "rail" },
+      h(
+        "div",
+        { class: "rail-head" },
+        h("a", { class: "brand", href: "/console/" }, logo(), h("span", null, "Portcullis")),
+        toggle,
+      ),
       menu,
-      h("div", { class: "who" },
+      h(
+        "div",
+        { class: "who" },
         h("p", null, h("span", { class: "unseen" }, "Signed in as "), h("b", null, session.key_name ?? session.key_id)),
         h("p", { class: "fine" }, `version ${session.version}`),
-        button("Sign out", signOut, { class: "quiet-button" }))),
-    h("div", { class: "body" },
+        button("Sign out", signOut, { class: "quiet-button" }),
+      ),
+    ),
+    h(
+      "div",
+      { class: "body" },
       h("section", { id: "tracked", "aria-label": "Revocations under way" }),
-      h("main", { id: "main", tabindex: "-1" })),
-    h("div", { id: "announcements", class: "unseen", role: "status", "aria-live": "polite" }));
+      h("main", { id: "main", tabindex: "-1" }),
+    ),
+    h("div", { id: "announcements", class: "unseen", role: "status", "aria-live": "polite" }),
+  );
   tracker.place(document.getElementById("tracked"));
 }
 
@@ -106,7 +136,11 @@ async function show({ first }) {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [name = "", ...rest] = location.pathname.replace(/^\/console\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const [name = "", ...rest] = location.pathname
+    .replace(/^\/console\/?/, "")
+    .split("/")
+    .filter(Boolean)
+    .map(decodeURIComponent);
   const main = document.getElementById("main");
   const page = PAGES.find(([own, , scope]) => (name === "" ? may(scope) : own === name));
   for (const link of document.querySelectorAll(".rail-nav a")) {
@@ -131,9 +165,23 @@ async function show({ first }) {
     const { render } = await page[3]();
     if (signal.aborted) return;
     put(place);
-    render({ place, heading, aside, rest, signal, may, session, go, every: (seconds, work) => every(seconds, work, signal) });
+    render({
+      place,
+      heading,
+      aside,
+      rest,
+      signal,
+      may,
+      session,
+      go,
+      every: (seconds, work) => every(seconds, work, signal),
+    });
   } catch (error) {
-    if (!signal.aborted) put(place, failed(error, () => show({})));
+    if (!signal.aborted)
+      put(
+        place,
+        failed(error, () => show({})),
+      );
   }
   if (!first) announce(title);
 }
