@@ -17,6 +17,7 @@ const PAGES = [
   ["catalogs", "Catalogs", "gates:read", () => import("./pages/catalogs.js")],
   ["guardrails", "Guardrails", "audit", () => import("./pages/guardrails.js")],
   ["settlements", "Settlements", "billing:read", () => import("./pages/settlements.js")],
+  ["activity", "Activity", "audit:read", () => import("./pages/activity.js")],
 ];
 
 const root = document.getElementById("console");
@@ -29,6 +30,8 @@ function may(scope) {
 }
 
 async function begin() {
+  // A link signs in anew, whoever was signed in here.
+  if (location.hash.startsWith("#link=")) return ask();
   put(root, h("div", { class: "alone" }, loading("the console", 3)));
   try {
     session = await get("/api/v1/session");
@@ -122,7 +125,7 @@ export function go(address, { replace } = {}) {
 }
 
 addEventListener("popstate", () => session && show({}));
-addEventListener("hashchange", () => !session && begin());
+addEventListener("hashchange", () => location.hash.startsWith("#link=") && begin());
 
 document.addEventListener("click", (event) => {
   const to = event.target.closest?.("a[href^='/console/']");
@@ -196,7 +199,11 @@ function every(seconds, work, signal) {
     asked = running;
     if (signal.aborted || running) return;
     running = true;
-    if (!document.hidden) await work();
+    try {
+      if (!document.hidden) await work();
+    } catch (error) {
+      console.error(error);
+    }
     running = false;
     // What was asked for meanwhile is done now.
     if (!signal.aborted) timer = setTimeout(turn, asked ? 0 : seconds * 1000);
