@@ -1,12 +1,12 @@
 // What a gate does beside its routes: callers without a credential, and how long records stay.
 
-import { get, put as send } from "../api.js";
+import { get, part, put as send } from "../api.js";
 import { h } from "../dom.js";
 import { number } from "../format.js";
 import { announce, badge, button, dialog, facts, field, form, load } from "../ui.js";
 
-/** Panels for a gate's path, as `/api/gates/…` and `/api/v1/gates/…`. */
-export function rules(own, path, may, signal) {
+/** Panels for a gate, of whose paths one is `/api/gates/…` and one `/api/v1/gates/…`. */
+export function rules(gate, own, path, may, signal) {
   const anybody = h("section", { class: "panel", "aria-labelledby": "anybody" });
   const kept = h("section", { class: "panel", "aria-labelledby": "kept" });
   load(
@@ -61,6 +61,18 @@ export function rules(own, path, may, signal) {
             ? `Kept for ${number(retention.retention_days)} days.`
             : "Kept as long as the service's settings say.",
         ),
+        may("audit") &&
+          h(
+            "p",
+            { class: "form-end" },
+            h(
+              "a",
+              { href: `/api/v1/attestations/export?format=jsonl&gate_id=${part(gate)}`, download: `${gate}.jsonl` },
+              "Export for an audit",
+            ),
+            h("a", { href: `${own}/attestation-keys`, download: `${gate}-keys.json` }, "The keys for it"),
+            h("a", { href: "/console/audit/", "data-whole": true }, "Audit"),
+          ),
         may("gates:write") &&
           form(
             "How long records are kept",

@@ -38,7 +38,7 @@ export function one({ place, heading, aside, may, go, signal, every }, gateId) {
     health_,
     about,
     config,
-    rules(own, path, may, signal),
+    rules(gateId, own, path, may, signal),
     h("div", { class: "panels" }, enrol, keys),
   );
 
