@@ -36,7 +36,12 @@ export async function call(method, path, { body, query, signal, headers, text } 
   let answer;
   try {
     answer = await fetch(address, {
-      method, signal, headers: all, credentials: "same-origin", cache: "no-store", redirect: "error",
+      method,
+      signal,
+      headers: all,
+      credentials: "same-origin",
+      cache: "no-store",
+      redirect: "error",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {

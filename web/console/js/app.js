@@ -17,6 +17,7 @@ const PAGES = [
   ["catalogs", "Catalogs", "gates:read", () => import("./pages/catalogs.js")],
   ["guardrails", "Guardrails", "audit", () => import("./pages/guardrails.js")],
   ["settlements", "Settlements", "billing:read", () => import("./pages/settlements.js")],
+  ["activity", "Activity", "audit:read", () => import("./pages/activity.js")],
 ];
 
 const root = document.getElementById("console");
@@ -29,6 +30,8 @@ function may(scope) {
 }
 
 async function begin() {
+  // A link signs in anew, whoever was signed in here.
+  if (location.hash.startsWith("#link=")) return ask();
   put(root, h("div", { class: "alone" }, loading("the console", 3)));
   try {
     session = await get("/api/v1/session");
@@ -51,27 +54,57 @@ function ask(message) {
 onSignedOut((refused) => session && ask(refused.message));
 
 function frame() {
-  const links = PAGES.map(([name, title, scope]) => may(scope) && h("li", null,
-    h("a", { href: `/console/${name}`, id: `nav-${name}` }, title)));
-  const menu = h("nav", { class: "rail-nav", id: "menu", "aria-label": "Console" }, h("ul", null, links,
-    h("li", { class: "apart" }, h("a", { href: "/console/audit/", "data-whole": true }, "Audit an export"))));
-  const toggle = button("Menu", () => {
-    const open = menu.classList.toggle("open");
-    toggle.setAttribute("aria-expanded", String(open));
-  }, { class: "menu-button", "aria-expanded": "false", "aria-controls": "menu" });
-  put(root,
+  const links = PAGES.map(
+    ([name, title, scope]) =>
+      may(scope) && h("li", null, h("a", { href: `/console/${name}`, id: `nav-${name}` }, title)),
+  );
+  const menu = h(
+    "nav",
+    { class: "rail-nav", id: "menu", "aria-label": "Console" },
+    h(
+      "ul",
+      null,
+      links,
+      h("li", { class: "apart" }, h("a", { href: "/console/audit/", "data-whole": true }, "Audit an export")),
+    ),
+  );
+  const toggle = button(
+    "Menu",
+    () => {
+      const open = menu.classList.toggle("open");
+      toggle.setAttribute("aria-expanded", String(open));
+    },
+    { class: "menu-button", "aria-expanded": "false", "aria-controls": "menu" },
+  );
+  put(
+    root,
     h("a", { class: "skip", href: "#main" }, "Skip to content"),
-    h("header", { class: "rail" },
-      h("div", { class: "rail-head" }, h("a", { class: "brand", href: "/console/" }, logo(), h("span", null, "Portcullis")), toggle),
+    h(
+      "header",
+      { class: "rail" },
+      h(
+        "div",
+        { class: "rail-head" },
+        h("a", { class: "brand", href: "/console/" }, logo(), h("span", null, "Portcullis")),
+        toggle,
+      ),
       menu,
-      h("div", { class: "who" },
+      h(
+        "div",
+        { class: "who" },
         h("p", null, h("span", { class: "unseen" }, "Signed in as "), h("b", null, session.key_name ?? session.key_id)),
         h("p", { class: "fine" }, `version ${session.version}`),
-        button("Sign out", signOut, { class: "quiet-button" }))),
-    h("div", { class: "body" },
+        button("Sign out", signOut, { class: "quiet-button" }),
+      ),
+    ),
+    h(
+      "div",
+      { class: "body" },
       h("section", { id: "tracked", "aria-label": "Revocations under way" }),
-      h("main", { id: "main", tabindex: "-1" })),
-    h("div", { id: "announcements", class: "unseen", role: "status", "aria-live": "polite" }));
+      h("main", { id: "main", tabindex: "-1" }),
+    ),
+    h("div", { id: "announcements", class: "unseen", role: "status", "aria-live": "polite" }),
+  );
   tracker.place(document.getElementById("tracked"));
 }
 
@@ -92,7 +125,7 @@ export function go(address, { replace } = {}) {
 }
 
 addEventListener("popstate", () => session && show({}));
-addEventListener("hashchange", () => !session && begin());
+addEventListener("hashchange", () => location.hash.startsWith("#link=") && begin());
 
 document.addEventListener("click", (event) => {
   const to = event.target.closest?.("a[href^='/console/']");
@@ -106,7 +139,11 @@ async function show({ first }) {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [name = "", ...rest] = location.pathname.replace(/^\/console\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const [name = "", ...rest] = location.pathname
+    .replace(/^\/console\/?/, "")
+    .split("/")
+    .filter(Boolean)
+    .map(decodeURIComponent);
   const main = document.getElementById("main");
   const page = PAGES.find(([own, , scope]) => (name === "" ? may(scope) : own === name));
   for (const link of document.querySelectorAll(".rail-nav a")) {
@@ -131,9 +168,23 @@ async function show({ first }) {
     const { render } = await page[3]();
     if (signal.aborted) return;
     put(place);
-    render({ place, heading, aside, rest, signal, may, session, go, every: (seconds, work) => every(seconds, work, signal) });
+    render({
+      place,
+      heading,
+      aside,
+      rest,
+      signal,
+      may,
+      session,
+      go,
+      every: (seconds, work) => every(seconds, work, signal),
+    });
   } catch (error) {
-    if (!signal.aborted) put(place, failed(error, () => show({})));
+    if (!signal.aborted)
+      put(
+        place,
+        failed(error, () => show({})),
+      );
   }
   if (!first) announce(title);
 }
@@ -148,7 +199,11 @@ function every(seconds, work, signal) {
     asked = running;
     if (signal.aborted || running) return;
     running = true;
-    if (!document.hidden) await work();
+    try {
+      if (!document.hidden) await work();
+    } catch (error) {
+      console.error(error);
+    }
     running = false;
     // What was asked for meanwhile is done now.
     if (!signal.aborted) timer = setTimeout(turn, asked ? 0 : seconds * 1000);

@@ -14,7 +14,11 @@ export function constraints(set, types) {
   const lines = h("div", { class: "page" });
   const add = (key, value) => {
     const own = unique("limit");
-    const kind = h("select", { id: own }, offered.map((one) => h("option", { value: one.constraint_key, selected: one.constraint_key === key }, one.name)));
+    const kind = h(
+      "select",
+      { id: own },
+      offered.map((one) => h("option", { value: one.constraint_key, selected: one.constraint_key === key }, one.name)),
+    );
     const place = h("div", { class: "field" });
     const about = h("p", { class: "hint" });
     let control;
@@ -27,17 +31,37 @@ export function constraints(set, types) {
     };
     kind.addEventListener("change", () => shape(undefined));
     shape(value);
-    const line = h("div", { class: "line", role: "group", "aria-label": "Limit" }, h("div", { class: "field" }, h("label", { for: own }, "Limit"), kind), place,
-      button("Remove", () => line.remove(), { class: "small danger" }), about);
+    const line = h(
+      "div",
+      { class: "line", role: "group", "aria-label": "Limit" },
+      h("div", { class: "field" }, h("label", { for: own }, "Limit"), kind),
+      place,
+      button("Remove", () => line.remove(), { class: "small danger" }),
+      about,
+    );
     line.read = () => [kind.value, control.read()];
     lines.append(line);
     return kind;
   };
   for (const [key, value] of Object.entries(set ?? {})) if (known.has(key)) add(key, value);
   const others = Object.keys(kept).length;
-  const made = h("fieldset", { "data-field": "constraints" }, h("legend", null, "Limits"), lines,
-    h("p", null, button("Add a limit", () => add("core:rate:max_per_minute").focus(), { class: "small" })),
-    others > 0 && h("p", { class: "hint" }, `${others} more ${others === 1 ? "stays as it is: it has" : "stay as they are: they have"} a form of their own.`));
+  const made = h(
+    "fieldset",
+    { "data-field": "constraints" },
+    h("legend", null, "Limits"),
+    lines,
+    h(
+      "p",
+      null,
+      button("Add a limit", () => add("core:rate:max_per_minute").focus(), { class: "small" }),
+    ),
+    others > 0 &&
+      h(
+        "p",
+        { class: "hint" },
+        `${others} more ${others === 1 ? "stays as it is: it has" : "stay as they are: they have"} a form of their own.`,
+      ),
+  );
   made.read = () => {
     const all = { ...kept };
     for (const line of lines.children) {
@@ -51,7 +75,12 @@ export function constraints(set, types) {
 
 function input(type, own, given) {
   if (type.value_type === "boolean") {
-    const made = h("select", { id: own }, h("option", { value: "true" }, "yes"), h("option", { value: "false", selected: given === false }, "no"));
+    const made = h(
+      "select",
+      { id: own },
+      h("option", { value: "true" }, "yes"),
+      h("option", { value: "false", selected: given === false }, "no"),
+    );
     made.read = () => made.value === "true";
     return made;
   }
@@ -61,7 +90,14 @@ function input(type, own, given) {
     return made;
   }
   if (type.value_type === "list") {
-    const made = h("input", { id: own, type: "text", autocomplete: "off", spellcheck: "false", placeholder: "with spaces between", value: Array.isArray(given) ? given.join(" ") : "" });
+    const made = h("input", {
+      id: own,
+      type: "text",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: "with spaces between",
+      value: Array.isArray(given) ? given.join(" ") : "",
+    });
     made.read = () => {
       const all = made.value.split(/[\s,]+/).filter(Boolean);
       return all.length > 0 ? all : undefined;
@@ -69,7 +105,15 @@ function input(type, own, given) {
     return made;
   }
   if (type.value_type === "object") {
-    const made = h("input", { id: own, type: "text", class: "code", placeholder: '{"start": "09:00", "end": "17:00"}', autocomplete: "off", spellcheck: "false", value: given === undefined ? "" : JSON.stringify(given) });
+    const made = h("input", {
+      id: own,
+      type: "text",
+      class: "code",
+      placeholder: '{"start": "09:00", "end": "17:00"}',
+      autocomplete: "off",
+      spellcheck: "false",
+      value: given === undefined ? "" : JSON.stringify(given),
+    });
     made.read = () => {
       if (made.value.trim() === "") return undefined;
       try {

@@ -52,13 +52,25 @@ const LONGEST_MS = 300_000;
 function follow(what, number, began) {
   const list = h("ul", { class: "reach" });
   const line = h("p", { class: "reach-line" }, "Telling the gates…");
-  const box = h("article", { class: "tracked", tabindex: "-1", "aria-label": `${what}: revoked` },
-    h("div", { class: "tracked-head" }, h("h2", null, `${what} is revoked`),
-      button("Dismiss", () => {
-        box.remove();
-        shown.splice(shown.indexOf(box), 1);
-      }, { class: "quiet-button" })),
-    line, list);
+  const box = h(
+    "article",
+    { class: "tracked", tabindex: "-1", "aria-label": `${what}: revoked` },
+    h(
+      "div",
+      { class: "tracked-head" },
+      h("h2", null, `${what} is revoked`),
+      button(
+        "Dismiss",
+        () => {
+          box.remove();
+          shown.splice(shown.indexOf(box), 1);
+        },
+        { class: "quiet-button" },
+      ),
+    ),
+    line,
+    list,
+  );
   shown.unshift(box);
   region?.prepend(box);
   // What was clicked is likely gone with its row.
@@ -75,11 +87,19 @@ function follow(what, number, began) {
       for (const gate of asked) {
         if (gate.state === "reached" && !reachedAt.has(gate.gate_id)) reachedAt.set(gate.gate_id, took);
       }
-      put(list, asked.map((gate) => {
-        const [kind, word] = WORDS[gate.state];
-        const after = reachedAt.get(gate.gate_id);
-        return h("li", null, h("span", null, gate.name), badge(kind, after === undefined ? word : `${word}, after ${written(after)}`));
-      }));
+      put(
+        list,
+        asked.map((gate) => {
+          const [kind, word] = WORDS[gate.state];
+          const after = reachedAt.get(gate.gate_id);
+          return h(
+            "li",
+            null,
+            h("span", null, gate.name),
+            badge(kind, after === undefined ? word : `${word}, after ${written(after)}`),
+          );
+        }),
+      );
       if (sum(line, asked, took)) return;
     } catch (error) {
       line.textContent = error.message;
@@ -95,7 +115,10 @@ const written = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toF
 function sum(line, gates, took) {
   const connected = gates.filter((gate) => gate.state !== "silent");
   const silent = gates.length - connected.length;
-  const away = silent === 0 ? "" : ` ${silent === 1 ? "One gate is" : `${silent} gates are`} not connected: it goes on by what it has, and at L2 and L3 refuses once that is too old.`;
+  const away =
+    silent === 0
+      ? ""
+      : ` ${silent === 1 ? "One gate is" : `${silent} gates are`} not connected: what is away goes on by what it has, and at L2 and L3 refuses once that is too old.`;
   if (gates.length === 0) {
     line.textContent = "No gate takes its trust from this service yet.";
     return true;

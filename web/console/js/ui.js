@@ -67,22 +67,29 @@ export function id(text, most) {
 
 /** A button that copies a text. */
 export function copy(text, what, { label = "Copy", kind = "small" } = {}) {
-  const made = button(label, async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      made.textContent = "Copied";
-      announce(`${what} copied`);
-    } catch {
-      made.textContent = "Select and copy by hand";
-    }
-    setTimeout(() => (made.textContent = label), 2000);
-  }, { class: kind, "aria-label": `Copy ${what}` });
+  const made = button(
+    label,
+    async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        made.textContent = "Copied";
+        announce(`${what} copied`);
+      } catch {
+        made.textContent = "Select and copy by hand";
+      }
+      setTimeout(() => (made.textContent = label), 2000);
+    },
+    { class: kind, "aria-label": `Copy ${what}` },
+  );
   return made;
 }
 
 const DRAWINGS = {
   empty: ["M14 58V30a26 26 0 0 1 52 0v28", "M27 12v26M40 6v26M53 12v26M14 24h52", "M8 58h18M54 58h18"],
-  error: ["M14 58V30a26 26 0 0 1 52 0v28", "M27 12v42M40 6v14l-6 8 10 6-5 8v14M53 12v42M14 30h16M50 30h16M14 44h20M46 44h20"],
+  error: [
+    "M14 58V30a26 26 0 0 1 52 0v28",
+    "M27 12v42M40 6v14l-6 8 10 6-5 8v14M53 12v42M14 30h16M50 30h16M14 44h20M46 44h20",
+  ],
   done: ["M14 58V30a26 26 0 0 1 52 0v28", "M28 36l9 9 16-18"],
 };
 
@@ -93,26 +100,45 @@ function drawing(name) {
 
 /** That there is nothing, and what to do about it. */
 export function empty(title, text, ...actions) {
-  return h("div", { class: "state" }, drawing("empty"), h("p", { class: "state-title" }, title),
-    text && h("p", null, text), actions.length > 0 && h("p", { class: "actions" }, actions));
+  return h(
+    "div",
+    { class: "state" },
+    drawing("empty"),
+    h("p", { class: "state-title" }, title),
+    text && h("p", null, text),
+    actions.length > 0 && h("p", { class: "actions" }, actions),
+  );
 }
 
 /** That something failed: what, why, and what can be done. */
 export function failed(error, again) {
   const refused = error instanceof Refused;
-  const title = refused && error.status === 403 ? "Your key may not see this"
-    : refused && error.status === 0 ? "No answer" : "This could not be loaded";
-  return h("div", { class: "state fault", role: "alert" }, drawing("error"), h("p", { class: "state-title" }, title),
+  const title =
+    refused && error.status === 403
+      ? "Your key may not see this"
+      : refused && error.status === 0
+        ? "No answer"
+        : "This could not be loaded";
+  return h(
+    "div",
+    { class: "state fault", role: "alert" },
+    drawing("error"),
+    h("p", { class: "state-title" }, title),
     h("p", null, error.message),
     refused && error.requestId && h("p", { class: "fine" }, "In the service's log: ", h("code", null, error.requestId)),
-    again && h("p", { class: "actions" }, button("Try again", again)));
+    again && h("p", { class: "actions" }, button("Try again", again)),
+  );
 }
 
 /** Lines in place of what is on its way. */
 export function loading(what, lines = 5) {
   const bars = Array.from({ length: lines }, (_, index) => h("div", { class: `bar bar-${index % 4}` }));
-  return h("div", { class: "loading", role: "status" }, h("span", { class: "unseen" }, `Loading ${what}…`),
-    h("div", { "aria-hidden": "true" }, bars));
+  return h(
+    "div",
+    { class: "loading", role: "status" },
+    h("span", { class: "unseen" }, `Loading ${what}…`),
+    h("div", { "aria-hidden": "true" }, bars),
+  );
 }
 
 /** Shows what is loaded, or that it is loading, or why not. Answers what loads it again. */
@@ -142,7 +168,9 @@ function heldIn(place) {
 /** Gives the focus back to what has that name now, or to the place itself. */
 function hold(place, name) {
   if (document.activeElement && document.activeElement !== document.body) return;
-  const same = [...place.querySelectorAll("a, button, input, select, summary")].find((element) => nameOf(element) === name);
+  const same = [...place.querySelectorAll("a, button, input, select, summary")].find(
+    (element) => nameOf(element) === name,
+  );
   if (!same) place.tabIndex = -1;
   (same ?? place).focus({ preventScroll: true });
 }
@@ -151,23 +179,46 @@ const nameOf = (element) => element.getAttribute("aria-label") || element.name |
 
 /** A table. Columns: `[title, row => cell, class]`; the first names the row. */
 export function table(caption, columns, rows, attributes = {}) {
-  const head = columns.map(([title, , kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, title || h("span", { class: "unseen" }, "Actions")));
-  return h("div", { class: "table-wrap" }, h("table", { role: "table", ...attributes },
-    h("caption", { class: "unseen" }, caption),
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
-    h("tbody", { role: "rowgroup" }, rows.map((one) => row(columns, one)))));
+  const head = columns.map(([title, , kind]) =>
+    h("th", { scope: "col", role: "columnheader", class: kind }, title || h("span", { class: "unseen" }, "Actions")),
+  );
+  return h(
+    "div",
+    { class: "table-wrap" },
+    h(
+      "table",
+      { role: "table", ...attributes },
+      h("caption", { class: "unseen" }, caption),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h(
+        "tbody",
+        { role: "rowgroup" },
+        rows.map((one) => row(columns, one)),
+      ),
+    ),
+  );
 }
 
 export function row(columns, one, attributes = {}) {
-  return h("tr", { role: "row", ...attributes }, columns.map(([title, cell, kind], index) => index === 0
-    ? h("th", { scope: "row", role: "rowheader", class: kind, "data-label": title }, cell(one))
-    : h("td", { role: "cell", class: kind, "data-label": title }, cell(one))));
+  return h(
+    "tr",
+    { role: "row", ...attributes },
+    columns.map(([title, cell, kind], index) =>
+      index === 0
+        ? h("th", { scope: "row", role: "rowheader", class: kind, "data-label": title }, cell(one))
+        : h("td", { role: "cell", class: kind, "data-label": title }, cell(one)),
+    ),
+  );
 }
 
 /** Terms with what they are. What is nothing is left out. */
 export function facts(...pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+  );
 }
 
 /** A field of a form: `kind` is an input's type, `select`, `textarea` or `check`. */
@@ -177,7 +228,11 @@ export function field(name, label, { kind = "text", hint, options, value, ...res
   const common = { id: own, name, "aria-describedby": described, ...rest };
   let control;
   if (kind === "select") {
-    control = h("select", common, options.map(([given, text]) => h("option", { value: given, selected: given === value }, text)));
+    control = h(
+      "select",
+      common,
+      options.map(([given, text]) => h("option", { value: given, selected: given === value }, text)),
+    );
   } else if (kind === "textarea") {
     control = h("textarea", { rows: 4, spellcheck: "false", ...common });
     control.value = value ?? "";
@@ -187,10 +242,20 @@ export function field(name, label, { kind = "text", hint, options, value, ...res
     control = h("input", { type: kind, autocomplete: "off", spellcheck: "false", ...common });
     control.value = value ?? "";
   }
-  const title = h("label", { for: own }, label, rest.required && h("span", { class: "must", "aria-hidden": "true" }, " *"));
+  const title = h(
+    "label",
+    { for: own },
+    label,
+    rest.required && h("span", { class: "must", "aria-hidden": "true" }, " *"),
+  );
   const parts = kind === "check" ? [h("div", { class: "check" }, control, title)] : [title, control];
-  const place = h("div", { class: "field", "data-field": name }, parts,
-    hint && h("p", { class: "hint", id: `${own}-hint` }, hint), h("p", { class: "fault-text", id: `${own}-fault` }));
+  const place = h(
+    "div",
+    { class: "field", "data-field": name },
+    parts,
+    hint && h("p", { class: "hint", id: `${own}-hint` }, hint),
+    h("p", { class: "fault-text", id: `${own}-fault` }),
+  );
   place.control = control;
   return place;
 }
@@ -199,27 +264,39 @@ export function field(name, label, { kind = "text", hint, options, value, ...res
 export function form(label, fields, { submit, send, cancel, sent }) {
   const fault = h("div", { class: "form-fault", role: "alert" });
   const go = h("button", { type: "submit", class: "primary" }, submit);
-  const made = h("form", { "aria-label": label, novalidate: true, on: { submit: async (event) => {
-    event.preventDefault();
-    if (go.disabled) return;
-    for (const place of made.querySelectorAll(".field[data-field]")) mark(place, "");
-    put(fault);
-    const missing = [...made.querySelectorAll("[required]")].find((control) => control.value.trim() === "");
-    if (missing) {
-      mark(missing.closest(".field"), "This is needed.");
-      missing.focus();
-      return;
-    }
-    go.disabled = true;
-    try {
-      const answer = await send(new FormData(made));
-      sent?.(answer);
-    } catch (error) {
-      show(made, fault, error);
-    } finally {
-      go.disabled = false;
-    }
-  } } }, fields, fault, h("div", { class: "form-end" }, go, cancel && button("Cancel", cancel)));
+  const made = h(
+    "form",
+    {
+      "aria-label": label,
+      novalidate: true,
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          if (go.disabled) return;
+          for (const place of made.querySelectorAll(".field[data-field]")) mark(place, "");
+          put(fault);
+          const missing = [...made.querySelectorAll("[required]")].find((control) => control.value.trim() === "");
+          if (missing) {
+            mark(missing.closest(".field"), "This is needed.");
+            missing.focus();
+            return;
+          }
+          go.disabled = true;
+          try {
+            const answer = await send(new FormData(made));
+            sent?.(answer);
+          } catch (error) {
+            show(made, fault, error);
+          } finally {
+            go.disabled = false;
+          }
+        },
+      },
+    },
+    fields,
+    fault,
+    h("div", { class: "form-end" }, go, cancel && button("Cancel", cancel)),
+  );
   return made;
 }
 
@@ -244,8 +321,17 @@ function show(made, fault, error) {
 /** A window over the page. Answers it, so that it can be closed. */
 export function dialog(title, ...children) {
   const own = unique("dialog");
-  const made = h("dialog", { "aria-labelledby": own }, h("div", { class: "dialog-head" },
-    h("h2", { id: own }, title), button("Close", () => made.close(), { class: "quiet-button" })), children);
+  const made = h(
+    "dialog",
+    { "aria-labelledby": own },
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", { id: own }, title),
+      button("Close", () => made.close(), { class: "quiet-button" }),
+    ),
+    children,
+  );
   made.addEventListener("close", () => made.remove());
   document.body.append(made);
   made.showModal();
@@ -256,8 +342,11 @@ export function dialog(title, ...children) {
 export function pages(page, turn) {
   if (page.total <= page.limit && page.offset === 0) return null;
   const end = Math.min(page.offset + page.limit, page.total);
-  return h("nav", { class: "pages", "aria-label": "Pages of this list" },
+  return h(
+    "nav",
+    { class: "pages", "aria-label": "Pages of this list" },
     button("Newer", () => turn(Math.max(0, page.offset - page.limit)), { disabled: page.offset === 0 }),
     h("span", null, `${number(page.offset + 1)} to ${number(end)} of ${number(page.total)}`),
-    button("Older", () => turn(page.offset + page.limit), { disabled: end >= page.total }));
+    button("Older", () => turn(page.offset + page.limit), { disabled: end >= page.total }),
+  );
 }

@@ -1,16 +1,34 @@
 // What gates decide, as it is recorded.
 
-import { get, part } from "../api.js";
+import { get } from "../api.js";
 import { bars } from "../chart.js";
 import { h, put } from "../dom.js";
-import { cents, moment, plural } from "../format.js";
-import { announce, badge, button, dialog, empty, facts, failed, id, load, loading, row, since, table, time, verdict } from "../ui.js";
-import { revoke, revokePassport } from "../tracker.js";
-import { post } from "../api.js";
+import { moment, plural } from "../format.js";
+import { announce, button, empty, failed, id, loading, row, table, time, verdict } from "../ui.js";
+import { details } from "./decision.js";
 
-const PERIODS = { "15m": ["Last 15 minutes", 900, 15], "1h": ["Last hour", 3600, 60], "24h": ["Last 24 hours", 86_400, 1800], "7d": ["Last 7 days", 604_800, 10_800] };
-const DECISIONS = [["", "Any decision"], ["allow", "Allowed"], ["block", "Blocked"], ["request_hold", "Held"], ["approved", "Approved"], ["denied", "Denied"], ["gap", "Gap"]];
-const SERIES = [["block", "Blocked", "block"], ["held", "Held", "hold"], ["allow", "Allowed", "allow"]];
+const PERIODS = {
+  "15m": ["Last 15 minutes", 900, 15],
+  "1h": ["Last hour", 3600, 60],
+  "24h": ["Last 24 hours", 86_400, 1800],
+  "7d": ["Last 7 days", 604_800, 10_800],
+};
+
+const DECISIONS = [
+  ["", "Any decision"],
+  ["allow", "Allowed"],
+  ["block", "Blocked"],
+  ["request_hold", "Held"],
+  ["approved", "Approved"],
+  ["denied", "Denied"],
+  ["gap", "Gap"],
+];
+
+const SERIES = [
+  ["block", "Blocked", "block"],
+  ["held", "Held", "hold"],
+  ["allow", "Allowed", "allow"],
+];
 
 /** Rows at first, and at most: what is older is found by the filters. */
 const [SHOWN, MOST_SHOWN] = [50, 400];
@@ -33,8 +51,12 @@ export function render({ place, aside, signal, may, every }) {
     tell();
   });
   put(aside, live, pause);
-  const tell = (error) => put(live, h("i", { class: paused || error ? "pulse still" : "pulse" }),
-    error ? "No answer; trying again" : paused ? "Paused" : "Live");
+  const tell = (error) =>
+    put(
+      live,
+      h("i", { class: paused || error ? "pulse still" : "pulse" }),
+      error ? "No answer; trying again" : paused ? "Paused" : "Live",
+    );
 
   const chart = h("div", { class: "chart-place" });
   const list = h("div");
@@ -53,18 +75,32 @@ export function render({ place, aside, signal, may, every }) {
     ["Decision", (one) => verdict(one.decision)],
     ["Action", (one) => h("span", { class: "action" }, one.action ?? "–")],
     ["Agent", (one) => id(one.agent_id, 30)],
-    ["Why", (one) => one.reason_code ? h("code", null, one.reason_code) : ""],
+    ["Why", (one) => (one.reason_code ? h("code", null, one.reason_code) : "")],
     ["Gate", (one) => id(one.gate_id, 22), "wide-only"],
-    ["", (one) => button("Details", () => details(one, may), { class: "small", "aria-label": `Details of ${one.action ?? one.decision} at ${moment(one.created_at)}` }), "end"],
+    [
+      "",
+      (one) =>
+        button("Details", () => details(one, may), {
+          class: "small",
+          "aria-label": `Details of ${one.action ?? one.decision} at ${moment(one.created_at)}`,
+        }),
+      "end",
+    ],
   ];
 
   const refresh = (page) => {
     if (page.items.length === 0) {
       [body, known] = [null, new Map()];
       const narrowed = Object.values(wanted).some(Boolean);
-      put(list, narrowed
-        ? empty("Nothing matches", "No decision of this time fits the filters. Take one away, or look further back.")
-        : empty("No decisions yet", "Once a gate that is enrolled here lets a request through or refuses one, it stands here within a second."));
+      put(
+        list,
+        narrowed
+          ? empty("Nothing matches", "No decision of this time fits the filters. Take one away, or look further back.")
+          : empty(
+              "No decisions yet",
+              "Once a gate that is enrolled here lets a request through or refuses one, it stands here within a second.",
+            ),
+      );
       return;
     }
     if (!body) {
@@ -89,16 +125,22 @@ export function render({ place, aside, signal, may, every }) {
       if (element === before) before = before.nextSibling;
       else body.insertBefore(element, before);
     }
-    list.querySelector("#decisions-total").textContent = page.total > page.items.length
-      ? `The newest ${page.items.length} of ${plural(page.total, "decision")}.` : plural(page.total, "decision");
+    list.querySelector("#decisions-total").textContent =
+      page.total > page.items.length
+        ? `The newest ${page.items.length} of ${plural(page.total, "decision")}.`
+        : plural(page.total, "decision");
     more.hidden = page.total <= page.items.length || shown >= MOST_SHOWN;
     if (loaded && fresh.length > 0) say(fresh.length);
   };
-  const more = button("Show more", () => {
-    shown = Math.min(shown * 2, MOST_SHOWN);
-    counted = "";
-    look();
-  }, { class: "small" });
+  const more = button(
+    "Show more",
+    () => {
+      shown = Math.min(shown * 2, MOST_SHOWN);
+      counted = "";
+      look();
+    },
+    { class: "small" },
+  );
 
   // Once in ten seconds, so that a reader is not talked over.
   let unsaid = 0;
@@ -114,13 +156,14 @@ export function render({ place, aside, signal, may, every }) {
     if (paused && loaded) return;
     const [, length, step] = PERIODS[wanted.period] ?? PERIODS["1h"];
     const after = new Date(Math.floor((Date.now() / 1000 - length) / step) * step * 1000).toISOString();
-    const { period, ...query } = wanted;
+    const query = { ...wanted, period: undefined };
     const asked = JSON.stringify(wanted);
     try {
       const counts = await get("/api/v1/decisions/counts", { ...query, after, step_seconds: step }, signal);
       const now = JSON.stringify(counts);
       // Where nothing was decided, there is nothing to read.
-      const page = loaded && now === counted ? null : await get("/api/v1/attestations", { ...query, after, limit: shown }, signal);
+      const page =
+        loaded && now === counted ? null : await get("/api/v1/attestations", { ...query, after, limit: shown }, signal);
       if (asked !== JSON.stringify(wanted)) return;
       draw(chart, counts, after, step);
       if (page) {
@@ -130,7 +173,11 @@ export function render({ place, aside, signal, may, every }) {
       tell();
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (!loaded) put(list, failed(error, () => look()));
+      if (!loaded)
+        put(
+          list,
+          failed(error, () => look()),
+        );
       tell(error);
     }
   });
@@ -147,7 +194,9 @@ function draw(place, counts, after, step) {
       held: decisions.request_hold ?? 0,
     });
   }
-  const all = [...steps].sort(([a], [b]) => a - b).map(([at, values]) => ({ label: moment(new Date(at).toISOString()), values }));
+  const all = [...steps]
+    .sort(([a], [b]) => a - b)
+    .map(([at, values]) => ({ label: moment(new Date(at).toISOString()), values }));
   const open = place.querySelector("details")?.open;
   put(place, bars("Decisions over time", SERIES, all));
   const details = place.querySelector("details");
@@ -157,85 +206,73 @@ function draw(place, counts, after, step) {
 function filters(wanted, may, signal, changed) {
   const select = (name, label, options) => {
     const own = `filter-${name}`;
-    const control = h("select", { id: own, name, on: { change: () => {
-      wanted[name] = control.value;
-      changed();
-    } } }, options.map(([value, text]) => h("option", { value, selected: value === (wanted[name] ?? "") }, text)));
+    const control = h(
+      "select",
+      {
+        id: own,
+        name,
+        on: {
+          change: () => {
+            wanted[name] = control.value;
+            changed();
+          },
+        },
+      },
+      options.map(([value, text]) => h("option", { value, selected: value === (wanted[name] ?? "") }, text)),
+    );
     return h("div", { class: "filter" }, h("label", { for: own }, label), control);
   };
   const text = (name, label) => {
     const own = `filter-${name}`;
     let timer;
-    const control = h("input", { id: own, name, type: "search", autocomplete: "off", spellcheck: "false", maxlength: 256, value: wanted[name] ?? "",
-      on: { input: () => {
-        clearTimeout(timer);
-        timer = setTimeout(() => {
-          wanted[name] = control.value.trim();
-          changed();
-        }, 350);
-      } } });
+    const control = h("input", {
+      id: own,
+      name,
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: 256,
+      value: wanted[name] ?? "",
+      on: {
+        input: () => {
+          clearTimeout(timer);
+          timer = setTimeout(() => {
+            wanted[name] = control.value.trim();
+            changed();
+          }, 350);
+        },
+      },
+    });
     return h("div", { class: "filter" }, h("label", { for: own }, label), control);
   };
   wanted.period ??= "1h";
   const gate = select("gate_id", "Gate", [["", "All gates"]]);
   if (may("gates:read")) {
-    get("/api/gates", {}, signal).then((gates) => {
-      const control = gate.querySelector("select");
-      put(control, h("option", { value: "" }, "All gates"), gates.map((one) => h("option", { value: one.gate_id, selected: one.gate_id === wanted.gate_id }, one.name)));
-    }, () => {});
+    get("/api/gates", {}, signal).then(
+      (gates) => {
+        const control = gate.querySelector("select");
+        put(
+          control,
+          h("option", { value: "" }, "All gates"),
+          gates.map((one) => h("option", { value: one.gate_id, selected: one.gate_id === wanted.gate_id }, one.name)),
+        );
+      },
+      () => {},
+    );
   }
-  return h("search", { class: "filters", "aria-label": "Filter decisions" },
-    select("decision", "Decision", DECISIONS), gate,
-    select("period", "Time", Object.entries(PERIODS).map(([key, [name]]) => [key, name])),
-    text("action", "Action"), text("agent_id", "Agent"), text("issuer_id", "Issuer"), text("passport_id", "Passport"));
-}
-
-const GUARDS = { pass: ["good", "passed"], block: ["bad", "blocked"], hold: ["wait", "held"], recorded: ["quiet", "recorded"] };
-
-function details(one, may) {
-  const request = one.request ?? {};
-  const place = h("div", { class: "checked" });
-  const guards = one.guardrails_evaluated ?? [];
-  const window = dialog("A decision", 
-    h("p", { class: "lead" }, verdict(one.decision), " ", h("span", { class: "action" }, one.action ?? "")),
-    facts(
-      ["When", h("span", null, time(one.created_at), " · ", since(one.created_at))],
-      ["Why", one.reason_code && h("code", null, one.reason_code)],
-      ["Request", request.path && h("code", null, `${request.method ?? ""} ${request.path}`)],
-      ["Target", one.target], ["Cost", request.cost_cents > 0 ? cents(request.cost_cents) : undefined],
-      ["Agent", one.agent_id && id(one.agent_id, 60)], ["Issuer", one.issuer_id && id(one.issuer_id, 60)],
-      ["Passport", one.passport_id && id(one.passport_id, 60)], ["Gate", id(one.gate_id, 60)],
-      ["Mode", one.mode ?? one.enforcement_mode], ["Access", one.access_mode],
-      ["Place in the log", String(one.log_index)], ["Record", id(one.attestation_id, 60)], ["Reached the service", time(one.received_at)]),
-    guards.length > 0 && h("section", null, h("h3", null, "Guardrails"), h("ul", { class: "plain" }, guards.map((guard) => {
-      const [kind, word] = GUARDS[guard.result] ?? ["quiet", guard.result];
-      return h("li", null, badge(kind, word), " ", h("code", null, guard.name), " ", h("span", { class: "fine" }, guard.detail));
-    }))),
-    place,
-    h("div", { class: "form-end" },
-      button("Check signature and log", () => load(place, "the check", () => post(`/api/enforcement/${part(one.attestation_id)}/verify`, {}), (found) => found.valid
-        ? h("p", null, badge("good", "Signed by the gate, and in its log"))
-        : h("p", null, badge("bad", "Not what was signed"), " ", h("code", null, found.reason)), { lines: 1 })),
-      one.passport_id && may("passports:write") && button("Revoke this passport", () => doing(place, window, () => revokePassport(one.passport_id, one.issuer_id)), { class: "danger" }),
-      one.agent_id && one.issuer_id && may("revocations") && button("Disable this agent", () => doing(place, window, () =>
-        revoke(`Agent ${one.agent_id}`, () => post("/api/v1/revocations", { kind: "agent", issuer: one.issuer_id, ids: [one.agent_id] }))), { class: "danger" })),
-    h("details", { class: "more" }, h("summary", null, "The record as it was signed"), h("pre", { class: "record", tabindex: "0" }, pretty(one.attestation_json))));
-}
-
-async function doing(place, window, work) {
-  put(place, loading("", 1));
-  try {
-    await work();
-    window.close();
-  } catch (error) {
-    put(place, failed(error));
-  }
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text ?? "It cannot be read.";
-  }
+  return h(
+    "search",
+    { class: "filters", "aria-label": "Filter decisions" },
+    select("decision", "Decision", DECISIONS),
+    gate,
+    select(
+      "period",
+      "Time",
+      Object.entries(PERIODS).map(([key, [name]]) => [key, name]),
+    ),
+    text("action", "Action"),
+    text("agent_id", "Agent"),
+    text("issuer_id", "Issuer"),
+    text("passport_id", "Passport"),
+  );
 }

@@ -22,19 +22,35 @@ function send(token) {
 }
 
 function shown(root, message, done) {
-  const key = field("key", "API key", { kind: "password", required: true, autocomplete: "off", placeholder: "mod_live_…", maxlength: 200 });
-  put(root, h("main", { class: "alone signin" },
-    h("div", { class: "signin-brand" }, logo(), h("span", null, "Portcullis")),
-    h("h1", null, "Sign in"),
-    h("p", { class: "said", role: "status" }, message ?? ""),
-    form("Sign in", [key], {
-      submit: "Sign in",
-      send: (data) => send(String(data.get("key")).trim()),
-      sent: done,
-    }),
-    h("details", { class: "more" }, h("summary", null, "No key at hand?"),
-      h("p", null, "Whoever runs the service makes a link that signs in once, within ten minutes:"),
-      h("pre", null, "portcullis-control console-link")),
-    h("p", { class: "fine" }, "The key is exchanged for a session of this browser, and is not kept here.")));
+  const key = field("key", "API key", {
+    kind: "password",
+    required: true,
+    autocomplete: "off",
+    placeholder: "mod_live_…",
+    maxlength: 200,
+  });
+  put(
+    root,
+    h(
+      "main",
+      { class: "alone signin" },
+      h("div", { class: "signin-brand" }, logo(), h("span", null, "Portcullis")),
+      h("h1", null, "Sign in"),
+      h("p", { class: "said", role: "status" }, message ?? ""),
+      form("Sign in", [key], {
+        submit: "Sign in",
+        send: (data) => send(String(data.get("key")).trim()),
+        sent: done,
+      }),
+      h(
+        "details",
+        { class: "more" },
+        h("summary", null, "No key at hand?"),
+        h("p", null, "Whoever runs the service makes a link that signs in once, within ten minutes:"),
+        h("pre", null, "portcullis-control console-link"),
+      ),
+      h("p", { class: "fine" }, "The key is exchanged for a session of this browser, and is not kept here."),
+    ),
+  );
   key.control.focus();
 }
