@@ -2,6 +2,7 @@
 
 use crate::live_stand::given;
 use serde_json::Value;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,17 +27,10 @@ impl Browser {
         let folder = self.workspace.target_folder("browser").unwrap();
         let log = folder.join(script).with_extension("log");
         let output = std::fs::File::create(&log).unwrap();
-        let mut child = Command::new(given("PORTCULLIS_NODE"))
-            .arg(self.workspace.root.join("tests/browser").join(script))
-            .env("PORTCULLIS_CHROMIUM", &self.chromium)
-            .env("PORTCULLIS_NODE_PACKAGES", given("PORTCULLIS_NODE_PACKAGES"))
-            .env("PORTCULLIS_SCREENSHOTS", &folder)
-            .env("PORTCULLIS_SCENE", scene.to_string())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(given("PORTCULLIS_NODE"));
+        command.arg(self.script(script)).envs(self.environment(scene));
+        let mut child =
+            command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         let began = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -52,6 +46,29 @@ impl Browser {
         };
         let said = std::fs::read_to_string(&log).unwrap();
         assert!(status.is_some_and(|status| status.success()), "{script} ended with {status:?}:\n{said}");
+    }
+
+    /// The text of a program that runs a script on this scene, with arguments of its own.
+    pub fn program(&self, script: &str, scene: &Value) -> String {
+        let quoted = |text: &OsStr| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
+        let environment = self.environment(scene).map(|(name, value)| format!("{name}={}", quoted(&value)));
+        let node = given("PORTCULLIS_NODE");
+        let script = self.script(script);
+        let (node, script) = (quoted(node.as_os_str()), quoted(script.as_os_str()));
+        format!("#!/bin/sh\n{} exec {node} {script} \"$@\"\n", environment.join(" "))
+    }
+
+    fn script(&self, script: &str) -> PathBuf {
+        self.workspace.root.join("tests/browser").join(script)
+    }
+
+    fn environment(&self, scene: &Value) -> [(&'static str, OsString); 4] {
+        [
+            (chromium::VARIABLE, self.chromium.clone().into()),
+            ("PORTCULLIS_NODE_PACKAGES", given("PORTCULLIS_NODE_PACKAGES").into()),
+            ("PORTCULLIS_SCREENSHOTS", self.workspace.target_folder("browser").unwrap().into()),
+            ("PORTCULLIS_SCENE", scene.to_string().into()),
+        ]
     }
 }
 
