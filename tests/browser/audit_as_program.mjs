@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { audit, open } from "./audit_page.mjs";
 import { inChromium, scene } from "./browser.mjs";
 
-const [, , , keys, exported, , checkpoint] = process.argv.slice(2);
+const [keys, exported, , checkpoint] = process.argv.slice(6);
 
 await inChromium({ offline: true }, async (page) => {
   await open(page, scene.page);

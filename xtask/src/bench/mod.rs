@@ -19,6 +19,7 @@ mod settlement;
 mod side_by_side;
 mod statistics;
 mod tampering;
+mod web;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -71,6 +72,8 @@ enum Part {
     Tampering,
     /// A million receipts settled, both signatures of each verified
     Settlement,
+    /// The package for JavaScript, beside jose and WebCrypto, in Node.js
+    Web,
     /// The plugin file's size
     Size,
 }
@@ -80,7 +83,11 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if !matches!(options.only, Some(Part::Audit | Part::AuditPage | Part::Core | Part::Settlement)) {
+    let is_without_plugin = matches!(
+        options.only,
+        Some(Part::Audit | Part::AuditPage | Part::Core | Part::Settlement | Part::Web)
+    );
+    if !is_without_plugin {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
@@ -112,6 +119,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     if wanted(Part::AuditPage) {
         audit_page::measure(workspace, &mut report)?;
+    }
+    if wanted(Part::Web) {
+        web::measure(workspace, &mut report)?;
     }
     if wanted(Part::Settlement) {
         settlement::measure(workspace, options.receipts, &mut report)?;
