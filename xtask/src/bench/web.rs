@@ -41,7 +41,7 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
         [("portcullis", "web.verify"), ("jose", "web.jose"), ("webcrypto", "web.webcrypto")]
     {
         let times = found.get(variant).and_then(Value::as_array).context("a variant is missing")?;
-        let median = Spread::of(times.iter().filter_map(Value::as_f64).collect()).median;
+        let median = Spread::of(times.iter().filter_map(Value::as_f64)).median;
         println!("{variant}: {median:.0} us");
         report.add(Row::new(name, median, "us"));
     }
