@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod envoy_config;
 pub mod http;
 pub mod live_gate;
+pub mod made_log;
 pub mod net;
 pub mod postgres;
 pub mod skipped;

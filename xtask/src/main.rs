@@ -5,6 +5,7 @@
 //! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
 //! [`mod@bench`] measures it.
 
+mod audit_page;
 mod bench;
 mod capabilities;
 mod ci;
@@ -47,6 +48,8 @@ enum Command {
     Ci,
     /// Build the package for JavaScript into target/web/package
     Web(web::Options),
+    /// Build the audit page as one file, for browsers without a network
+    AuditPage,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -89,6 +92,10 @@ fn run(command: Command) -> Result<bool> {
         Command::Web(_) => {
             println!("{}", web::build(&workspace)?.display());
             web::check(&workspace).map(|()| true)
+        }
+        Command::AuditPage => {
+            println!("{}", audit_page::build(&workspace)?.display());
+            Ok(true)
         }
         Command::Plugin => {
             let plugin = plugin::build(&workspace)?;
