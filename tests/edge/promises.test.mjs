@@ -203,6 +203,16 @@ test("decisions are told, and whoever fails to hear them changes nothing", async
   }
 });
 
+test("after a failure in the midst of a judgement nothing is judged again", async () => {
+  let at = now;
+  const gated = gateOf({ now: () => at, onDecision: undefined }, () => assert.fail("the handler saw it"));
+  assert.deepEqual(await told(await gated(new Request(url))), [401, "credential_missing"]);
+  at = 1n;
+  assert.deepEqual(await told(await gated(signed(tokens.empty))), [503, "host_fault"]);
+  at = now;
+  assert.deepEqual(await told(await gated(signed(tokens.empty))), [503, "host_fault"]);
+});
+
 test("a handler's own failure is its own", async () => {
   const gated = gateOf({}, () => Promise.reject(new Error("the database is away")));
   await assert.rejects(() => gated(signed(tokens.empty)), /the database is away/);
