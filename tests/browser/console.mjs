@@ -1,6 +1,7 @@
 // The console with what a real gate decides: signing in, each page, a revocation, an approval.
 
 import assert from "node:assert/strict";
+import { hasNoStrangers } from "./audit_page.mjs";
 import { inChromium, isAccessible, pictures, scene } from "./browser.mjs";
 
 const PAGES = ["decisions", "approvals", "gates", "issuers", "passports", "catalogs", "guardrails", "settlements", "activity"];
@@ -54,6 +55,16 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await decisions.first().waitFor();
   assert.equal((await ask(scene.revoked)).status, 200);
   await page.waitForSelector("tr.fresh:has-text('Allowed')", { timeout: 10_000 });
+
+  // What a credential says is text.
+  assert.equal((await ask(scene.marked)).status, 200);
+  await page.waitForFunction(() => document.querySelectorAll("tr.fresh").length >= 2);
+  await decisions.first().locator("button").last().click();
+  await page.waitForSelector("dialog[open]");
+  assert.ok((await page.locator("dialog[open]").innerText()).includes(scene.markup));
+  await hasNoStrangers(page);
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog[open]", { state: "detached" });
 
   // One click revokes, and the gate in Envoy refuses.
   await page.fill("input[name=passport_id]", scene.passport);

@@ -125,12 +125,13 @@ fn an_operator_signs_in_sees_decisions_revokes_a_passport_and_approves_what_wait
     let stand = stand("console", "required");
     let revoked = passport(&agent(1), "pp_revoked");
     let held = passport_with(&agent(2), "pp_held", &json!({"core:approval:required": true}));
+    let marked = passport(&agent(3), MARKUP);
     let never = AtomicBool::new(false);
     let authority = stand.envoy.listen.to_string();
     let seen = load_for(&authority, stand.envoy.listen, &revoked.to_header(), 10, &never);
     stand.wait_for_records(&seen);
     let scene = json!({
-        "console": stand.service().url(), "key": stand.service().key,
+        "marked": marked.to_header(), "markup": MARKUP, "console": stand.service().url(), "key": stand.service().key,
         "link": stand.control.console_link(10).unwrap(), "gate": format!("http://{}/flights", stand.envoy.listen),
         "revoked": revoked.to_header(), "held": held.to_header(), "passport": "pp_revoked",
     });

@@ -114,7 +114,7 @@ function pairs(said, line) {
     ["Issuer", agent && `${agent.issuer_id}, tier ${agent.trust_tier}`],
     ["Request", request && `${request.method} ${request.target_domain ?? ""}${request.path}`],
     ["Action", request && (request.action ?? "none")],
-    ["Cost", request?.cost_cents > 0 ? `${number(request.cost_cents)} cents` : null],
+    ["Cost", request?.cost_cents > 0 ? `${number(request.cost_cents)} ${request.cost_cents === 1 ? "cent" : "cents"}` : null],
     ["Reason", said.reason_code],
     ["Detail", said.detail],
   ];
