@@ -61,7 +61,9 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await page.waitForFunction(() => document.querySelectorAll("tr.fresh").length >= 2);
   await decisions.first().locator("button").last().click();
   await page.waitForSelector("dialog[open]");
-  assert.ok((await page.locator("dialog[open]").innerText()).includes(scene.markup));
+  await page.click("dialog[open] summary");
+  const record = JSON.parse(await page.locator("dialog[open] pre").innerText());
+  assert.equal(record.agent.agent_name, scene.markup);
   await hasNoStrangers(page);
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog[open]", { state: "detached" });

@@ -10,13 +10,15 @@ mod live_stand;
 use browser::Browser;
 use live_records::{load_for, stand};
 use live_stand::{GATE, LiveStand, agent, given, passport, passport_with};
-use portcullis_core::UnixTime;
 use portcullis_core::attestation::{Draft, Evaluation, Outcome};
+use portcullis_core::json::Object;
+use portcullis_core::modei::{self, Signed};
+use portcullis_core::{SecretKey, UnixTime};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use xtask::made_log;
 use xtask::tampering::{self, Log};
 
@@ -125,7 +127,7 @@ fn an_operator_signs_in_sees_decisions_revokes_a_passport_and_approves_what_wait
     let stand = stand("console", "required");
     let revoked = passport(&agent(1), "pp_revoked");
     let held = passport_with(&agent(2), "pp_held", &json!({"core:approval:required": true}));
-    let marked = passport(&agent(3), MARKUP);
+    let marked = named(&agent(3), MARKUP);
     let never = AtomicBool::new(false);
     let authority = stand.envoy.listen.to_string();
     let seen = load_for(&authority, stand.envoy.listen, &revoked.to_header(), 10, &never);
@@ -139,6 +141,21 @@ fn an_operator_signs_in_sees_decisions_revokes_a_passport_and_approves_what_wait
     let record = wait_for_decision(&stand, "pp_held", "allow");
     // Its guardrail held it, and the approval let it through.
     assert_eq!(record["guardrails_evaluated"][0]["result"], "hold", "{record}");
+}
+
+/// A passport of an agent that calls itself so.
+fn named(agent: &SecretKey, name: &str) -> Signed {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = UnixTime::from_millis(i64::try_from(now.as_millis()).unwrap());
+    let draft = modei::Draft {
+        passport_id: "pp_named".to_owned(),
+        agent_name: Some(name.to_owned()),
+        permissions: vec![("flights:search".to_owned(), Object::default())],
+        issued_at: now,
+        expires_at: now.plus_millis(3_600_000),
+        delegation_authority: false,
+    };
+    modei::self_issue(agent, &draft)
 }
 
 /// The record of a decision about a passport, once it is in the log.
