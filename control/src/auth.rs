@@ -1,7 +1,8 @@
-//! Who calls, and what it may do: API keys with scopes. A handler that takes a
-//! [`Caller`] is called by nobody else.
+//! Who calls, and what it may do: API keys with scopes, and sessions of the console that
+//! have those of their key. A handler that takes a [`Caller`] is called by nobody else.
 
 use crate::App;
+use crate::console::session;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::time::now_ms;
@@ -118,22 +119,30 @@ pub struct KnownKey {
     pub scopes: BTreeSet<String>,
 }
 
-/// The API key of a request, in `X-Capiscio-Registry-Key` or else `Authorization: Bearer`;
-/// `None` where there is none.
+/// The API key of a request, in `X-Capiscio-Registry-Key` or else `Authorization: Bearer`, or
+/// the one in whose name a console's session is; `None` where there is none.
 ///
 /// # Errors
-/// 401 for a key that is unknown or revoked, 429 for too many requests.
+/// 401 for a key that is unknown or revoked and for a session that is over, 403 for a session's
+/// request that another page may have sent, 429 for too many requests.
 pub async fn identify(parts: &Parts, app: &App) -> ApiResult<Option<KnownKey>> {
+    let Some(token) = presented(parts) else {
+        return Ok(session::of_request(parts, app).await?.map(|session| session.key));
+    };
+    let known = find(app, token).await?;
+    app.limits.check(&known.id)?;
+    Ok(Some(known))
+}
+
+/// The token that a request's headers bring as an API key.
+pub(crate) fn presented(parts: &Parts) -> Option<&str> {
     let bearer = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let registry = parts.headers.get(REGISTRY_KEY).and_then(|value| value.to_str().ok());
     // Where a request has both, the other is a badge (RFC-003 section 3.1).
-    let Some(token) = registry.or(bearer) else { return Ok(None) };
-    let known = find(app, token).await?;
-    app.limits.check(&known.id)?;
-    Ok(Some(known))
+    registry.or(bearer)
 }
 
 async fn find(app: &App, token: &str) -> ApiResult<KnownKey> {

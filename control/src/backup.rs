@@ -58,10 +58,12 @@ const TABLES: &[&str] = &[
     "audit",
 ];
 
-/// Tables that no backup has. What was used once at a gate matters for minutes, changes
-/// with every request, and would be old by the time that anybody restores it: after a
-/// restore there are minutes in which it is not known, with or without these rows.
-const LEFT_OUT: &[&str] = &["gate_nonces", "consumption_nonces"];
+/// Tables that no backup has. What was used once at a gate, or what its proxies have taken up,
+/// matters for minutes, changes with every request, and would be old by the time that anybody
+/// restores it: after a restore there are minutes in which it is not known, with or without
+/// these rows. Whoever was signed in at the console signs in again.
+const LEFT_OUT: &[&str] =
+    &["gate_nonces", "consumption_nonces", "gate_proxies", "console_links", "console_sessions"];
 
 /// The numbers of changes go on from this far behind the backup's last. Gates take no
 /// number that is lower than one they have seen, and what was changed after the backup had

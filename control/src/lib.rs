@@ -11,6 +11,7 @@ pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod catalog;
+pub mod console;
 pub mod constraints;
 pub mod db;
 pub mod enforcement;

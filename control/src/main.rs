@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use portcullis_control::settings::{ApiKeyArgs, Cli, Command, LogFormat};
-use portcullis_control::{auth, backup, db, mcp, reseal, server};
+use portcullis_control::{auth, backup, console, db, mcp, reseal, server};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
         Command::Serve(settings) => settings.log_format,
         Command::ApiKey(_)
         | Command::Backup(_)
+        | Command::ConsoleLink(_)
         | Command::Mcp(_)
         | Command::Restore(_)
         | Command::Reseal(_) => LogFormat::Text,
@@ -37,6 +38,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve(settings) => server::serve(*settings).await,
         Command::ApiKey(args) => make_api_key(&args).await,
         Command::Backup(args) => backup::backup(&args).await,
+        Command::ConsoleLink(args) => {
+            println!("{}", console::link::make(&args).await?);
+            Ok(())
+        }
         Command::Mcp(args) => mcp::stdio::serve(&args).await,
         Command::Reseal(args) => reseal::reseal(&args).await,
         Command::Restore(args) => backup::restore(&args).await,

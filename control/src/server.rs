@@ -5,7 +5,7 @@ use crate::auth::REGISTRY_KEY;
 use crate::error::{ApiError, ApiResult};
 use crate::follow;
 use crate::limits::Credential;
-use crate::{App, Settings, approvals, mcp, trust};
+use crate::{App, Settings, approvals, console, mcp, trust};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
@@ -37,6 +37,7 @@ pub fn router(app: App) -> Router {
     let document = move || async move { ([("content-type", "application/json")], document) };
     let rest = router
         .route("/openapi.json", get(document))
+        .merge(console::assets::routes())
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(
@@ -157,6 +158,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
         async move { app.followers.watch_database(&app).await }
     });
     let upkeep = tokio::spawn(trust::upkeep::run(app.clone()));
+    let proxies = tokio::spawn(trust::proxies::run(app.clone()));
     let waiting = tokio::spawn(approvals::run(app.clone()));
     announce(handle.clone());
     let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -182,6 +184,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
     following.abort();
     records.abort();
     upkeep.abort();
+    proxies.abort();
     waiting.abort();
     ender.abort();
     app.db.close().await;

@@ -20,6 +20,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// Make an API key without one, for the first of them
     ApiKey(ApiKeyArgs),
+    /// Make a link that signs in at the console, once and soon
+    ConsoleLink(ConsoleLinkArgs),
     /// Write everything but the master key into a file; the service may go on meanwhile
     Backup(BackupArgs),
     /// Read a backup into an empty database, of either kind
@@ -61,6 +63,30 @@ pub struct ApiKeyArgs {
     /// What it may do; left out: everything
     #[arg(long = "scope")]
     pub scopes: Vec<String>,
+}
+
+/// `portcullis-control console-link`.
+#[derive(Args, Debug)]
+pub struct ConsoleLinkArgs {
+    /// Where everything is kept
+    #[command(flatten)]
+    pub storage: Storage,
+    /// The origin by which the browser reaches the service
+    #[arg(long, env = "PORTCULLIS_CONSOLE_URL", default_value = "http://127.0.0.1:8700")]
+    pub url: String,
+    /// The id of the API key whose scopes the session has, and with which it ends. Left out:
+    /// one is made that nobody holds, and revoked when the session is over
+    #[arg(long, conflicts_with_all = ["name", "scopes"])]
+    pub key: Option<String>,
+    /// Who will use the link, as the audit shows it
+    #[arg(long, default_value = "console")]
+    pub name: String,
+    /// What the session may do; left out: everything
+    #[arg(long = "scope")]
+    pub scopes: Vec<String>,
+    /// Minutes until the link is good for nothing
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub minutes: u32,
 }
 
 /// `portcullis-control backup`.

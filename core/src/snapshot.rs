@@ -150,7 +150,7 @@ impl Snapshot {
     }
 
     /// The longest body that is read where a signature covers it.
-    pub(crate) fn max_body_bytes(&self) -> u32 {
+    pub fn max_body_bytes(&self) -> u32 {
         self.max_body_bytes
     }
 

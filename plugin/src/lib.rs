@@ -11,9 +11,7 @@
 
 extern crate alloc;
 
-pub mod headers;
 pub mod pairs;
-pub mod reply;
 
 mod allocator;
 mod body;

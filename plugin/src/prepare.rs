@@ -1,12 +1,12 @@
 //! A request's headers, made ready for the upstream.
 
 use crate::fault::{HostFault, Place, Problem};
-use crate::headers;
 use crate::host::{self, Map};
 use crate::pairs::{self, Pair};
 use crate::root::Gate;
 use alloc::vec::Vec;
-use portcullis_core::{Denial, Permit, Reason, ReservedHeaders};
+use portcullis_core::{Denial, Permit};
+use portcullis_reply::headers;
 
 /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
 pub(crate) fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
@@ -15,31 +15,17 @@ pub(crate) fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
     if trailers.is_empty() && count > 0 {
         return Err(HostFault::new(Place::GetHeaderMapPairs, Problem::NoTrailers).into());
     }
-    check_reserved(gate, &trailers)?;
+    headers::check_reserved(&gate.snapshot, &trailers)?;
     // A credential in a trailer was never looked at, so no route keeps it.
     clean(Map::RequestTrailers, &trailers, false)
-}
-
-/// Refuses reserved headers where the configuration says that the host cannot be
-/// trusted to take them out.
-pub(crate) fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {
-    let is_refused = gate.snapshot.reserved_headers() == ReservedHeaders::Refuse
-        && headers.iter().any(|(name, _)| headers::is_reserved(name));
-    if is_refused {
-        let detail = "the request carries a header that only the gate may set";
-        return Err(Denial::new(Reason::HeaderAmbiguous, detail));
-    }
-    Ok(())
 }
 
 /// Takes out what a client may not send, and its credential unless the route keeps it.
 pub(crate) fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Denial> {
     let mut gone = Vec::new();
     for (name, value) in headers {
-        let must_go =
-            headers::is_reserved(name) || (!keeps_credential && headers::is_credential(name, value));
         // A call takes out all headers of a name.
-        if must_go && !gone.contains(name) {
+        if headers::is_stripped(name, value, keeps_credential) && !gone.contains(name) {
             host::remove_header(map, name)?;
             gone.push(*name);
         }

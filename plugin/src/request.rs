@@ -9,9 +9,8 @@ use crate::meter::{self, Meter};
 use crate::metrics::Outcome;
 use crate::nonce::Asked;
 use crate::pairs::{self, Head};
-use crate::prepare::{check_reserved, clean, clean_trailers, malformed, set_identity};
+use crate::prepare::{clean, clean_trailers, malformed, set_identity};
 use crate::records::{Kept, Target};
-use crate::reply::{Reply, Told};
 use crate::root::{Entrance, Gate};
 use alloc::boxed::Box;
 use alloc::format;
@@ -21,6 +20,7 @@ use portcullis_core::{
     AttestPolicy, Denial, Held, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault,
     RequestHead, Step, UnixTime, Verifier, Wanted,
 };
+use portcullis_reply::{Reply, Told, headers};
 
 /// One request.
 #[derive(Debug)]
@@ -260,7 +260,7 @@ impl Request {
     fn judge(gate: &Gate, ends: bool) -> Result<State, Refusal> {
         let mut map = host::headers(Map::RequestHeaders)?;
         let head = pairs::head(&mut map).map_err(malformed)?;
-        check_reserved(gate, &head.headers)?;
+        headers::check_reserved(&gate.snapshot, &head.headers)?;
         let now = host::now()?;
         let outcome = {
             let mut cache = gate.works.cache.try_borrow_mut().map_err(|_| REENTERED)?;
@@ -395,13 +395,10 @@ impl Request {
     }
 
     fn refuse(&self, refusal: &Refusal) {
-        let Refused { denial, wanted, retry_after_s, route, message_id, .. } = refusal.refused();
+        let Refused { denial, wanted, .. } = refusal.refused();
         let unasked = Denial::new(Reason::ApprovalUnavailable, denial.detail.clone());
         let mut denial = denial;
-        let mut told = Told { retry_after_s: *retry_after_s, ..Told::default() };
-        if route.as_ref().is_some_and(|route| route.is_mcp()) {
-            told.message_id = Some(message_id.clone().unwrap_or_else(|| "null".into()));
-        }
+        let mut told = Told::of(refusal.refused());
         if let Entrance::Open(gate) = &self.entrance {
             told.profile = gate.snapshot.profile();
             if let Some(wanted) = wanted {

@@ -48,6 +48,10 @@ const PUBLIC: &[&str] = &[
     "GET /api/approvals/{id}",
     // likewise: what the agent was charged, as the gate has signed it
     "GET /api/receipts/{receipt_id}",
+    // by the cookie that is begun or ended there, or a link's token: no scope is asked for
+    "GET /api/v1/session",
+    "POST /api/v1/session",
+    "DELETE /api/v1/session",
     // for load balancers: `ok`, `ready`
     "GET /healthz",
     "GET /readyz",

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::envoy_config::EnvoyConfig;
 use crate::workspace::Workspace;
-use crate::{capabilities, envoy, named_paths, plugin, progress, test, tools, up};
+use crate::{capabilities, envoy, named_paths, plugin, progress, test, tools, up, web};
 
 /// Runs every check, even after one has failed, and lists what did.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
@@ -43,6 +43,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
         let target = "--target=wasm32v1-none";
         succeed(&mut cargo(&["build", "--package=portcullis-core", target]))
     });
+    checks.run("the core's tests with the compact signatures", || {
+        let features = ["--no-default-features", "--features=compact"];
+        succeed(cargo(&["test", "--quiet", "--package=portcullis-core"]).args(features))
+    });
     checks.run("lints", || {
         succeed(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny=warnings"]))
     });
@@ -56,6 +60,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
             "--deny=warnings",
         ]))
     });
+    checks.run("lints of the web package as it is built", || {
+        tools::wasm_target(workspace, web::TARGET)?;
+        let packages = web::packages().map(|package| format!("--package={package}"));
+        let target = format!("--target={}", web::TARGET);
+        succeed(cargo(&["clippy"]).args(packages).args([&target, "--", "--deny=warnings"]))
+    });
     checks.run("documentation", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
         succeed(command.env("RUSTDOCFLAGS", "--deny=warnings"))
@@ -64,6 +74,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
         let wasm = plugin::build(workspace)?;
         plugin::check(workspace, &wasm)?;
         capabilities::check(workspace, &wasm)
+    });
+    checks.run("the web package's size", || {
+        web::build(workspace)?;
+        web::check(workspace)
     });
     checks.run("Envoy accepts envoy/envoy.yaml", || {
         let wasm = plugin::build(workspace)?;

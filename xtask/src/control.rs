@@ -99,6 +99,20 @@ impl Control {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Makes a link that signs in at the console of the service at [`Control::address`], once.
+    ///
+    /// # Errors
+    /// What the program said.
+    pub fn console_link(&self, minutes: u32) -> Result<String> {
+        let mut command = self.command("console-link");
+        command.args(["--url", &format!("http://{}", self.address), "--minutes", &minutes.to_string()]);
+        let output = command.output().context("cannot run the control service")?;
+        if !output.status.success() {
+            bail!("no link could be made: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// Makes an API key, starts the service, and waits until it is ready.
     ///
     /// # Errors

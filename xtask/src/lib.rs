@@ -2,6 +2,7 @@
 //! upstream that tells what it saw.
 
 pub mod children;
+pub mod chromium;
 pub mod control;
 pub mod ecds;
 pub mod echo;
@@ -9,8 +10,11 @@ pub mod envoy;
 pub mod envoy_config;
 pub mod http;
 pub mod live_gate;
+pub mod made_log;
 pub mod net;
 pub mod postgres;
+pub mod skipped;
+pub mod system_packages;
 pub mod tampering;
 pub mod trust_folder;
 pub mod workspace;

@@ -5,6 +5,7 @@
 //! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
 //! [`mod@bench`] measures it.
 
+mod audit_page;
 mod bench;
 mod capabilities;
 mod ci;
@@ -18,6 +19,7 @@ mod test;
 mod tools;
 mod tour;
 mod up;
+mod web;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,10 @@ enum Command {
     Bench(bench::Options),
     /// Run everything that a change must pass
     Ci,
+    /// Build the package for JavaScript into target/web/package
+    Web(web::Options),
+    /// Build the audit page as one file, for browsers without a network
+    AuditPage,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -82,6 +88,15 @@ fn run(command: Command) -> Result<bool> {
         Command::BenchAuthz(options) => bench::serve_authz(&options),
         Command::Ci => ci::run(&workspace),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Web(options) if options.parts => web::measure_parts(&workspace).map(|()| true),
+        Command::Web(_) => {
+            println!("{}", web::build(&workspace)?.display());
+            web::check(&workspace).map(|()| true)
+        }
+        Command::AuditPage => {
+            println!("{}", audit_page::build(&workspace)?.display());
+            Ok(true)
+        }
         Command::Plugin => {
             let plugin = plugin::build(&workspace)?;
             plugin::check(&workspace, &plugin)?;

@@ -69,6 +69,11 @@ impl Node {
         &self.program
     }
 
+    /// The folder `node_modules`.
+    pub(crate) fn packages(&self) -> &Path {
+        &self.packages
+    }
+
     /// An invocation of a program that is part of a package.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(&self.program);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::children::Running;
-use crate::net;
+use crate::{net, skipped, system_packages};
 
 /// A running server with a database for tests to begin from.
 pub struct Postgres {
@@ -32,22 +32,7 @@ impl Postgres {
     /// # Errors
     /// No `apt-get`, or no right to use it.
     pub fn install() -> Result<()> {
-        for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", "postgresql"]] {
-            let output = Command::new("apt-get")
-                .args(arguments)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .stdin(Stdio::null())
-                .output()
-                .context("cannot run apt-get")?;
-            if !output.status.success() {
-                bail!(
-                    "apt-get {} failed: {}",
-                    arguments.join(" "),
-                    String::from_utf8_lossy(&output.stderr).trim_end()
-                );
-            }
-        }
-        Ok(())
+        system_packages::install("postgresql")
     }
 
     /// Makes a server's folder, starts it, and waits until it answers.
@@ -123,14 +108,7 @@ impl Drop for Postgres {
 /// There is a server, and it makes no database: that is a failed test.
 pub fn for_test(name: &str) -> Option<String> {
     let Ok(url) = std::env::var("DATABASE_URL") else {
-        let reason = "no PostgreSQL: DATABASE_URL is not set (`cargo xtask test` starts one)";
-        println!("SKIPPED {name}: {reason}");
-        if let Some(file) = std::env::var_os("PORTCULLIS_SKIPPED") {
-            use std::io::Write;
-            let file = std::fs::File::options().append(true).open(file);
-            // Whoever counts made the file.
-            let _ = file.and_then(|mut file| writeln!(file, "{name}: {reason}"));
-        }
+        skipped::tell(name, "no PostgreSQL: DATABASE_URL is not set (`cargo xtask test` starts one)");
         return None;
     };
     match create_database(&url) {

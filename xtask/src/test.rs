@@ -2,7 +2,7 @@
 //! could not.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -10,7 +10,8 @@ use clap::Args;
 
 use crate::children::Running;
 use crate::workspace::Workspace;
-use crate::{node, plugin, progress, tools};
+use crate::{audit_page, node, plugin, progress, tools, web};
+use xtask::chromium;
 use xtask::postgres::Postgres;
 
 #[derive(Args)]
@@ -33,9 +34,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wasm = plugin::build(workspace)?;
     let reference = plugin::build_reference(workspace)?;
     let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
-    let control =
-        build_program(workspace, "portcullis-control", "portcullis-control", "build the control service")?;
+    let package = web::build(workspace)?;
+    let control = build_control(workspace, &package)?;
     let postgres = postgres()?;
+    let chromium = chromium();
+    let audit_page = audit_page::build(workspace)?;
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
     // A test that finds itself unable to run says so here: one line, its name,
@@ -63,11 +66,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)
             .env("PORTCULLIS_CONTROL", &control)
+            .env(WEB_PACKAGE, &package)
             .env("PORTCULLIS_COMPILED", workspace.target_folder("compiled")?)
             .env("PORTCULLIS_VENV", &python.root)
             .env("PORTCULLIS_PYTHON", &python.python)
             .env("PORTCULLIS_ENVOY", &python.envoy)
             .env("PORTCULLIS_NODE", node.program())
+            .env("PORTCULLIS_NODE_PACKAGES", node.packages())
+            .env("PORTCULLIS_AUDIT_PAGE", &audit_page)
+            .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")
             .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));
@@ -104,6 +111,19 @@ fn postgres() -> Result<Option<Postgres>> {
     Ok(Some(postgres))
 }
 
+/// The system's Chromium, installed where it may be. Without one the tests of pages are skipped,
+/// each counted.
+fn chromium() -> Option<PathBuf> {
+    if chromium::program().is_none() {
+        let installed =
+            progress::step("install Chromium from the system's packages", |_| chromium::install());
+        if let Err(error) = installed {
+            println!("NO Chromium, and none can be installed ({error:#}): the tests of pages are skipped");
+        }
+    }
+    chromium::program()
+}
+
 /// Builds one of the workspace's programs; gives its path.
 pub(crate) fn build_program(
     workspace: &Workspace,
@@ -116,6 +136,19 @@ pub(crate) fn build_program(
     })?;
     Ok(workspace.target.join("debug").join(program))
 }
+
+/// Builds the control service, with the web package inside it.
+pub(crate) fn build_control(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
+    progress::step("build the control service", |step| {
+        let mut command = workspace.cargo();
+        command.args(["build", "--package=portcullis-control", "--bin=portcullis-control"]);
+        step.command(command.env(WEB_PACKAGE, package))
+    })?;
+    Ok(workspace.target.join("debug/portcullis-control"))
+}
+
+/// Where `control/build.rs` finds what the audit page runs.
+const WEB_PACKAGE: &str = "PORTCULLIS_WEB_PACKAGE";
 
 /// A program that runs tests, and says so in its own way.
 #[derive(Clone, Copy)]

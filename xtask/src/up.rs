@@ -14,7 +14,7 @@ use crate::gate::{Embedded, Gate};
 use crate::tools::Python;
 use crate::tour::{self, Wallet};
 use crate::workspace::Workspace;
-use crate::{net, plugin, progress, test, tools};
+use crate::{net, plugin, progress, test, tools, web};
 use xtask::control::{Control, Service};
 use xtask::live_gate;
 use xtask::trust_folder::TrustFolder;
@@ -71,12 +71,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     };
     // Before there are credentials, of which one is good for a minute only.
     let control = match python.is_some() && options.trust.is_none() {
-        true => Some(test::build_program(
-            workspace,
-            "portcullis-control",
-            "portcullis-control",
-            "build the control service",
-        )?),
+        true => Some(test::build_control(workspace, &web::build(workspace)?)?),
         false => None,
     };
     let wallet =
@@ -103,10 +98,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             (config, Some(TrustFolder::open(&cli, store, &options.trust_actions, gate)?))
         }
     };
-    let mut service = None;
+    let (mut service, mut console) = (None, None);
     let gate = match (&python, &control) {
         (Some(python), Some(control)) => {
-            let started = start_service(workspace, control, options.once)?;
+            let (started, link) = start_service(workspace, control, options.once)?;
+            console = link;
             let gate = start_live(workspace, python, (&started, &cli), config, &addresses)?;
             service = Some(started);
             gate
@@ -121,6 +117,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     print_screen(workspace, &gate, &upstream, &wallet);
     if let Some(service) = &service {
         print_service(workspace, service, &wallet)?;
+    }
+    if let (Some(service), Some(link)) = (&service, &console) {
+        print_console(service, link);
     }
     if let (Some(folder), Some(store)) = (&folder, &options.trust) {
         println!("\nThe gate trusts what is in {}, whenever that changes:", store.display());
@@ -145,8 +144,8 @@ fn start_envoy(
     })
 }
 
-/// A control service with an empty database.
-fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<Service> {
+/// A control service with an empty database, and a link that signs in at its console.
+fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<(Service, Option<String>)> {
     let folder = workspace.target_folder("demo/control")?;
     // What an earlier one kept knows nothing of this one's keys.
     std::fs::remove_dir_all(&folder)?;
@@ -156,7 +155,8 @@ fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<Se
         if !once {
             control.address = net::free_or(8700)?;
         }
-        control.start()
+        let link = if once { None } else { Some(control.console_link(UP_LINK_MINUTES)?) };
+        Ok((control.start()?, link))
     })
 }
 
@@ -238,6 +238,12 @@ fn print_service(workspace: &Workspace, service: &Service, wallet: &Wallet) -> R
     Ok(())
 }
 
+fn print_console(service: &Service, link: &str) {
+    println!("\nThe console:\n");
+    println!("  {}/console/   asks for the key above", service.url());
+    println!("  {link}   signs in, once and within {UP_LINK_MINUTES} minutes");
+}
+
 /// Waits until the host ends, which it should not, and keeps it to the trust store.
 fn serve(gate: &Gate, mut folder: Option<&mut TrustFolder>) -> Result<bool> {
     while gate.runs()? {
@@ -255,6 +261,9 @@ fn print_lines(lines: &[String]) {
         println!("  {line}");
     }
 }
+
+/// Whoever starts it reads on first, and tries requests.
+const UP_LINK_MINUTES: u32 = 60;
 
 /// Two, because what workers share is where a gate can go wrong.
 const WORKERS: u32 = 2;

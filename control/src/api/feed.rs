@@ -9,6 +9,7 @@ use crate::time::{iso, now, now_ms};
 use crate::trust::documents::{self, Asked};
 use crate::trust::enrolment::{self, KEY_OVERLAP_MS};
 use crate::trust::gate_caller::GateCaller;
+use crate::trust::proxies::Numbers;
 use crate::trust::signature::Signature;
 use crate::trust::snapshot;
 use axum::Json;
@@ -94,6 +95,9 @@ async fn trust(
         return Err(ApiError::invalid("random", "must be base64url of 16 bytes, without padding"));
     }
     let asked = Asked { snapshot: query.snapshot, revocations: query.revocations, random: query.random };
+    let has =
+        Numbers { snapshot: query.snapshot.cast_signed(), revocations: query.revocations.cast_signed() };
+    app.trust.proxies.asked(&gate, &caller.key_id, caller.address, has);
     let until = Instant::now().checked_add(Duration::from_secs(query.wait));
     // Before the state is looked at, so that no change falls between.
     let mut newest = app.trust.subscribe();
@@ -110,6 +114,7 @@ async fn trust(
     }
     let answer = documents::answer(&app, &gate, &asked).await?;
     let state = app.trust.state();
+    app.trust.proxies.answered(&gate, &caller.key_id, caller.address, state.read_at.as_millis());
     let since = |time: UnixTime| {
         let millis = now().as_millis().saturating_sub(time.as_millis());
         Duration::from_millis(u64::try_from(millis).unwrap_or_default())

@@ -21,9 +21,11 @@ pub mod issuers;
 pub mod metrics;
 pub mod nonces;
 pub mod passports;
+pub mod propagation;
 pub mod receipts;
 pub mod records;
 pub mod registry;
+pub mod session;
 mod shapes;
 pub mod signing_keys;
 pub mod sla;
@@ -58,10 +60,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(issuers::routes())
         .merge(nonces::routes())
         .merge(passports::routes())
+        .merge(propagation::routes())
         .merge(receipts::routes())
         .merge(records::routes())
         .merge(registry::routes())
         .merge(metrics::routes())
+        .merge(session::routes())
         .merge(signing_keys::routes())
         .merge(sla::routes())
         .merge(spend::routes())

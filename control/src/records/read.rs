@@ -149,6 +149,27 @@ impl Conditions {
         Ok(count)
     }
 
+    /// How many records meet them, by decision, in each step of so many milliseconds: when the
+    /// step begins, the decision, and the number. Steps without any are left out.
+    ///
+    /// # Errors
+    /// No database.
+    pub async fn counts(&self, tx: &mut Tx, step_ms: i64, limit: i64) -> ApiResult<Vec<(i64, String, i64)>> {
+        let text = format!(
+            "SELECT at / {step_ms} * {step_ms}, decision, COUNT(*) FROM records{} \
+             GROUP BY at / {step_ms} * {step_ms}, decision ORDER BY 1 DESC, 2 LIMIT {limit}",
+            self.text
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(text));
+        for bound in self.bound.clone() {
+            query = match bound {
+                Bound::Text(text) => query.bind(text),
+                Bound::Number(number) => query.bind(number),
+            };
+        }
+        Ok(query.fetch_all(&mut **tx).await?)
+    }
+
     /// The records that meet them, the newest first.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::time::{now, now_ms};
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{ConnectInfo, FromRequest, Request};
 use portcullis_core::{PublicKey, base64};
 use sqlx::Row;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct GateCaller {
     pub key_id: String,
     /// The request's body.
     pub body: Bytes,
+    /// The address that it comes from.
+    pub address: Option<IpAddr>,
 }
 
 impl GateCaller {
@@ -102,7 +105,8 @@ impl GateCaller {
             ApiError::new(rejection.status(), "unreadable", "the body is too large or did not come whole")
         })?;
         signature.verify(&parts, &body, &known.key, now()).map_err(ApiError::unauthorized)?;
-        Ok(GateCaller { gate: known.gate, key_id: signature.key_id, body })
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Ok(GateCaller { gate: known.gate, key_id: signature.key_id, body, address })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod documents;
 pub mod enrolment;
 pub mod gate_caller;
 pub mod nonces;
+pub mod proxies;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
@@ -20,6 +21,7 @@ use anyhow::{Result, anyhow};
 use gate_caller::KnownGates;
 use portcullis_core::base64;
 use portcullis_core::live::FingerprintKey;
+use proxies::Proxies;
 use snapshot::Snapshots;
 use state::State;
 use std::fmt;
@@ -36,6 +38,7 @@ pub struct TrustFeed {
     ending: watch::Sender<bool>,
     pub(crate) snapshots: Snapshots,
     pub(crate) gates: KnownGates,
+    pub(crate) proxies: Proxies,
 }
 
 /// How often an instance looks for what other instances changed. A revocation must be at
@@ -60,6 +63,7 @@ impl TrustFeed {
             ending: watch::Sender::new(false),
             snapshots: Snapshots::default(),
             gates: KnownGates::default(),
+            proxies: Proxies::default(),
         })
     }
 

@@ -1,12 +1,12 @@
 //! What is done now and then: what can matter to nobody any more is forgotten.
 
-use super::changes;
+use super::{changes, proxies};
 use crate::App;
 use crate::enforcement::counts;
 use crate::receipts::nonces;
 use crate::records::retention;
 use crate::time::now_ms;
-use crate::{approvals, constraints, settlement};
+use crate::{approvals, console, constraints, settlement};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ async fn once(app: &App) -> Result<()> {
     app.spend.upkeep(&app.db).await?;
     approvals::forget(app).await?;
     constraints::forget(app).await?;
+    console::forget(app).await?;
+    proxies::forget(app).await?;
     counts::forget(app).await?;
     nonces::forget(app).await?;
     settlement::forget(app).await?;

@@ -99,8 +99,8 @@ pub(super) fn order(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// RFC 8785 section 3.2.2.2: the shortest of the allowed escapes.
-pub(crate) fn write_string(text: &str, out: &mut String) {
+/// Writes a string as JSON; RFC 8785 section 3.2.2.2: the shortest of the allowed escapes.
+pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

@@ -8,8 +8,7 @@ mod canonical;
 mod double;
 mod parse;
 
-pub(crate) use canonical::write_string;
-pub use canonical::{Canonical, canonical_text};
+pub use canonical::{Canonical, canonical_text, write_string};
 pub use parse::{Fault, Limits, ParseError, parse};
 
 use alloc::borrow::Cow;

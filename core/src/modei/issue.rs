@@ -52,12 +52,19 @@ pub struct Signed {
     signature: [u8; 64],
 }
 
+/// What signs in the place of a key that is not at hand: bytes, and their Ed25519 signature.
+pub type Sign<'s> = &'s dyn Fn(&[u8]) -> [u8; 64];
+
 /// Issues a passport that the agent signs for itself.
 pub fn self_issue(key: &SecretKey, draft: &Draft) -> Signed {
-    let public_key = key.public_key();
-    let issuer = issuer("self", &self_issuer_id(&public_key), "self");
+    self_issue_with(&key.public_key(), draft, &|bytes| key.sign(bytes))
+}
+
+/// The same, where somebody else holds the key.
+pub fn self_issue_with(public_key: &[u8; 32], draft: &Draft, with: Sign<'_>) -> Signed {
+    let issuer = issuer("self", &self_issuer_id(public_key), "self");
     let provenance = provenance(issuer, Value::Null, None, draft);
-    sign(key, envelope(draft, &self_agent_id(&public_key), &public_key, provenance))
+    sign(with, envelope(draft, &self_agent_id(public_key), public_key, provenance))
 }
 
 /// Issues a passport to an agent with this id and key, signed by `issuer`'s key.
@@ -80,7 +87,7 @@ pub fn issue_pinned(
         provenance.set("catalog_content_hash", owned(&pin.content_hash));
         provenance.set("catalog_version", Value::integer(pin.version));
     }
-    sign(key, envelope(draft, agent_id, agent_key, provenance))
+    sign(&|bytes| key.sign(bytes), envelope(draft, agent_id, agent_key, provenance))
 }
 
 /// Delegates a passport to the agent with `agent_key`, signed with the key of the
@@ -95,13 +102,27 @@ pub fn delegate(
     agent_key: &[u8; 32],
     draft: &Draft,
 ) -> Result<Signed, Denial> {
+    delegate_with(parent, &key.public_key(), agent_key, draft, &|bytes| key.sign(bytes))
+}
+
+/// The same, where somebody else holds the key of the passport's holder.
+///
+/// # Errors
+/// As [`delegate`].
+pub fn delegate_with(
+    parent: &Signed,
+    holder_key: &[u8; 32],
+    agent_key: &[u8; 32],
+    draft: &Draft,
+    with: Sign<'_>,
+) -> Result<Signed, Denial> {
     let member = |path: &[&str]| {
         path.iter()
             .try_fold(&parent.envelope, |value, name| value.as_object()?.get(name))
             .cloned()
             .unwrap_or(Value::Null)
     };
-    if member(&["identity", "public_key"]).as_str() != Some(&base64::encode(&key.public_key())) {
+    if member(&["identity", "public_key"]).as_str() != Some(&base64::encode(holder_key)) {
         return Err(Denial::new(Reason::SignatureInvalid, "the key is not that of the passport's holder"));
     }
     let mut chain = match member(&["provenance", "delegation_chain"]) {
@@ -125,7 +146,7 @@ pub fn delegate(
             provenance.set(name, member(&["provenance", name]));
         }
     }
-    let signed = sign(key, envelope(draft, &self_agent_id(agent_key), agent_key, provenance));
+    let signed = sign(with, envelope(draft, &self_agent_id(agent_key), agent_key, provenance));
     check_delegation(&signed.envelope)?;
     Ok(signed)
 }
@@ -164,9 +185,14 @@ impl Signed {
 
     /// The same passport as a JWT, signed anew with the key that signed it.
     pub fn to_jwt(&self, signer: &SecretKey) -> String {
+        self.to_jwt_with(&|bytes| signer.sign(bytes))
+    }
+
+    /// The same, where somebody else holds the key.
+    pub fn to_jwt_with(&self, with: Sign<'_>) -> String {
         let header = base64::encode_url(br#"{"alg":"EdDSA","typ":"passport+jwt"}"#);
         let input = format!("{header}.{}", base64::encode_url(canonical_text(&self.envelope).as_bytes()));
-        let signature = base64::encode_url(&signer.sign(input.as_bytes()));
+        let signature = base64::encode_url(&with(input.as_bytes()));
         format!("{input}.{signature}")
     }
 
@@ -228,8 +254,8 @@ fn envelope(
     .into()
 }
 
-fn sign(key: &SecretKey, envelope: Value<'static>) -> Signed {
-    let signature = key.sign(canonical_text(&envelope).as_bytes());
+fn sign(with: Sign<'_>, envelope: Value<'static>) -> Signed {
+    let signature = with(canonical_text(&envelope).as_bytes());
     Signed { envelope, signature }
 }
 

@@ -13,7 +13,9 @@ mod subset;
 mod wire;
 
 pub use chain::{Admission, Roots, SelfContained, verify};
-pub use issue::{Draft, Issuer, Signed, delegate, issue, issue_pinned, self_issue};
+pub use issue::{
+    Draft, Issuer, Sign, Signed, delegate, delegate_with, issue, issue_pinned, self_issue, self_issue_with,
+};
 pub use passport::{CatalogPin, Form, Hop, Passport, Permissions, Provenance, Root, RootKind};
 pub use wire::{LIMITS, MAX_WIRE_BYTES, SignedEnvelope, from_header, from_json, from_jwt, is_jwt};
 

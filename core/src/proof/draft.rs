@@ -42,6 +42,12 @@ impl ProofDraft<'_> {
     /// `signature-input` and `signature`. Signs whatever it is given: what is malformed,
     /// a gate refuses.
     pub fn sign(&self, key: &SecretKey) -> Vec<(&'static str, String)> {
+        self.sign_with(&|base| key.sign(base))
+    }
+
+    /// The same, where somebody else holds the key: `with` gives the Ed25519 signature of the
+    /// signature base (RFC 9421 section 2.5).
+    pub fn sign_with(&self, with: &dyn Fn(&[u8]) -> [u8; 64]) -> Vec<(&'static str, String)> {
         let carrier = self.credential.0.to_ascii_lowercase();
         let target = [self.path, "?", self.query.unwrap_or_default()].concat();
         let digest = self.body.map(content_digest);
@@ -71,7 +77,7 @@ impl ProofDraft<'_> {
             escaped(self.key_id),
             escaped(self.nonce),
         );
-        let signature = base.sign(LABEL, &parameters, &|base| key.sign(base));
+        let signature = base.sign(LABEL, &parameters, with);
         digest.map(|digest| ("content-digest", digest)).into_iter().chain(signature).collect()
     }
 }

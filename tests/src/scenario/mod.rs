@@ -5,6 +5,7 @@ mod capiscio;
 mod credential;
 mod play;
 mod proof;
+mod wire;
 
 pub use capiscio::{BadgeRecipe, SignatureRecipe};
 pub use play::{Answer, Arrived, Gate, Sent, play};

@@ -59,32 +59,7 @@ impl Gate for Stand {
 
 /// Sends a request to an Envoy. What its upstream has `served` tells whether it got there.
 pub fn send(envoy: &Envoy, upstream: &Upstream, served: &mut u64, sent: &Sent) -> Answer {
-    let authority = sent.authority.clone().unwrap_or_else(|| envoy.listen.to_string());
-    let mut bytes = format!("{} ", sent.method).into_bytes();
-    bytes.extend_from_slice(&sent.path);
-    bytes.extend_from_slice(format!(" HTTP/1.1\r\nhost: {authority}\r\n").as_bytes());
-    for (name, value) in &sent.headers {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    if !sent.headers.iter().any(|(name, _)| name == "connection") {
-        bytes.extend_from_slice(b"connection: close\r\n");
-    }
-    let body = sent.body.as_deref().unwrap_or_default();
-    if !body.is_empty() {
-        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
-    }
-    if sent.chunks.is_some() {
-        bytes.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(body);
-    if let Some(chunks) = &sent.chunks {
-        bytes.extend_from_slice(&chunked(chunks, &sent.trailers));
-    }
-
+    let bytes = sent.to_bytes(&envoy.listen.to_string(), &[]);
     let response = http::exchange(envoy.listen, &bytes).unwrap_or_else(|error| panic!("{sent:?}: {error:#}"));
     let body = String::from_utf8_lossy(&response.body).into_owned();
     // Counted by the upstream, not told by the answer: a refusal must not arrive.
@@ -92,25 +67,6 @@ pub fn send(envoy: &Envoy, upstream: &Upstream, served: &mut u64, sent: &Sent) -
     let arrived = (now_served > *served).then(|| arrived(&body));
     *served = now_served;
     Answer { status: response.status, headers: response.headers, body, upstream: arrived }
-}
-
-/// RFC 9112 section 7.1.
-fn chunked(chunks: &[Vec<u8>], trailers: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for chunk in chunks {
-        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }
 
 /// The upstream's own words on what it saw.

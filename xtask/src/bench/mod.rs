@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit;
+mod audit_page;
 mod authz;
 mod core;
 mod cpu;
@@ -18,6 +19,7 @@ mod settlement;
 mod side_by_side;
 mod statistics;
 mod tampering;
+mod web;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -64,10 +66,14 @@ enum Part {
     Records,
     /// Records that the command line audits in a second
     Audit,
+    /// Records that the audit page verifies in a second, in Chromium
+    AuditPage,
     /// A hundred thousand decisions of two Envoys, and each tampering with their export
     Tampering,
     /// A million receipts settled, both signatures of each verified
     Settlement,
+    /// The package for JavaScript, beside jose and WebCrypto, in Node.js
+    Web,
     /// The plugin file's size
     Size,
 }
@@ -77,7 +83,11 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if !matches!(options.only, Some(Part::Audit | Part::Core | Part::Settlement)) {
+    let is_without_plugin = matches!(
+        options.only,
+        Some(Part::Audit | Part::AuditPage | Part::Core | Part::Settlement | Part::Web)
+    );
+    if !is_without_plugin {
         let wasm = plugin::build(workspace)?;
         if wanted(Part::Size) {
             report.add(size(&wasm)?);
@@ -106,6 +116,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     if wanted(Part::Audit) {
         audit::measure(workspace, &mut report)?;
+    }
+    if wanted(Part::AuditPage) {
+        audit_page::measure(workspace, &mut report)?;
+    }
+    if wanted(Part::Web) {
+        web::measure(workspace, &mut report)?;
     }
     if wanted(Part::Settlement) {
         settlement::measure(workspace, options.receipts, &mut report)?;

@@ -1,5 +1,6 @@
 //! Records: what gates bring, and what auditors and clients ask.
 
+mod counts;
 mod decisions;
 mod gates;
 mod of_gates;
@@ -20,6 +21,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(v1::routes())
         .merge(proofs::routes())
         .merge(retention::routes())
+        .merge(counts::routes())
         .merge(decisions::routes())
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use portcullis_core::{Carrier, Credential, Identity};
+use portcullis_core::{Carrier, Credential, Denial, Identity, Reason, ReservedHeaders, Snapshot};
 
 /// A header for the upstream that no client can have written.
 pub type Set<'i> = (&'static str, &'i str);
@@ -57,6 +57,29 @@ pub fn is_reserved(name: &[u8]) -> bool {
 /// Whether this header carries a credential, good or bad, that this gate judges.
 pub fn is_credential(name: &[u8], value: &[u8]) -> bool {
     Carrier::ALL.into_iter().any(|carrier| is_folded(name, carrier.header()) && carrier.carries(value))
+}
+
+/// Whether this header does not go on to the upstream: only a gate may set it, or it carries a
+/// credential that the route does not keep.
+#[inline]
+pub fn is_stripped(name: &[u8], value: &[u8], keeps_credential: bool) -> bool {
+    is_reserved(name) || (!keeps_credential && is_credential(name, value))
+}
+
+/// Refuses reserved headers where the configuration says that the host cannot be
+/// trusted to take them out.
+///
+/// # Errors
+/// `header_ambiguous`.
+#[inline]
+pub fn check_reserved(snapshot: &Snapshot, headers: &[(&[u8], &[u8])]) -> Result<(), Denial> {
+    let is_refused = snapshot.reserved_headers() == ReservedHeaders::Refuse
+        && headers.iter().any(|(name, _)| is_reserved(name));
+    if is_refused {
+        let detail = "the request carries a header that only the gate may set";
+        return Err(Denial::new(Reason::HeaderAmbiguous, detail));
+    }
+    Ok(())
 }
 
 /// What the upstream is told about who was let through.

@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use portcullis_core::json::{Value, canonical_text};
-use portcullis_core::{Denial, Profile, Reason};
+use portcullis_core::json::write_string;
+use portcullis_core::{Denial, Profile, Reason, Refused};
 
 /// An answer in the upstream's stead.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,12 +50,24 @@ impl Default for Told {
     }
 }
 
+impl Told {
+    /// What a refusal tells by itself.
+    #[inline]
+    pub fn of(refused: &Refused) -> Self {
+        let mut told = Told { retry_after_s: refused.retry_after_s, ..Told::default() };
+        if refused.route.as_ref().is_some_and(|route| route.is_mcp()) {
+            told.message_id = Some(refused.message_id.clone().unwrap_or_else(|| "null".into()));
+        }
+        told
+    }
+}
+
 impl Reply {
     /// The reply to a client whose request is refused.
     pub fn refusing(denial: &Denial, told: Told) -> Self {
         // Evaluated when compiled, so that the plugin carries no other advice.
         const OF_HOST_FAULT: &str = Reason::HostFault.explanation().remedy;
-        let detail = match denial.reason {
+        let found = match denial.reason {
             // What failed is for the gate's log only.
             Reason::HostFault => OF_HOST_FAULT,
             _ => &denial.detail,
@@ -69,9 +81,13 @@ impl Reply {
             headers.extend(told.wanted.map(|wanted| ("accept-signature", wanted)));
         }
         headers.extend(told.retry_after_s.map(|seconds| ("retry-after", seconds.to_string())));
-        let ids = [("attestation_id", told.attestation_id), ("approval_request_id", told.approval_id)];
+        let ids = [
+            ("attestation_id", told.attestation_id.as_deref()),
+            ("approval_request_id", told.approval_id.as_deref()),
+        ];
         let code = denial.reason.code();
-        let detail = canonical_text(&Value::String(detail.into()));
+        let mut detail = String::new();
+        write_string(found, &mut detail);
         let mut body = problem(status, code, &detail, ids);
         if let Some(id) = told.message_id {
             if let Some(seconds) = told.retry_after_s {
@@ -221,7 +237,7 @@ fn status(reason: Reason) -> u16 {
 
 /// The title is the code in words: what each means at length is `portcullis explain`'s to say,
 /// and would be 8 KB of the plugin's file.
-fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 2]) -> String {
+fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<&str>); 2]) -> String {
     let title = code.replace('_', " ").to_ascii_lowercase();
     let decision = if status == 202 { "request_hold" } else { "block" };
     let r#type = format!("urn:portcullis:reason:{code}");
@@ -231,7 +247,7 @@ fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 
     );
     for (name, id) in ids {
         if let Some(id) = id {
-            text.push_str(&[",\"", name, "\":\"", &id, "\""].concat());
+            text.push_str(&[",\"", name, "\":\"", id, "\""].concat());
         }
     }
     text.push('}');
@@ -241,6 +257,7 @@ fn problem(status: u16, code: &str, detail: &str, ids: [(&str, Option<String>); 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::borrow::ToOwned;
     use serde_json::Value;
 
     fn refusing(denial: &Denial) -> Reply {
