@@ -52,9 +52,6 @@ impl Db {
                             "PRAGMA journal_mode = WAL",
                             "PRAGMA synchronous = FULL",
                             "PRAGMA foreign_keys = ON",
-                            // Read from the operating system's own cache, which all connections
-                            // share, as far as a settlement of millions goes: address space only.
-                            "PRAGMA mmap_size = 17179869184",
                         ] {
                             sqlx::query(pragma).execute(&mut *connection).await?;
                         }

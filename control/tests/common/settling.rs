@@ -132,8 +132,8 @@ pub fn requested(shop: &Shop, offer: Offer, passport: &modei::Signed, number: u8
         receipt.proof.nonce,
         receipt.agent.agent_id
     );
-    // A permit whose record was lost.
-    receipt.attestation_id = Some(receipt.receipt_id().replace("rcpt_", "att_"));
+    // A permit whose record was lost: no record has an id that begins so.
+    receipt.attestation_id = Some(receipt.receipt_id().replacen("rcpt_00", "att_ff", 1));
     receipt.proof.form = ProofForm::Rfc9421;
     receipt.proof.base_sha256 = sha256(base.as_bytes());
     receipt.proof.signature = agent(number).sign(base.as_bytes());
