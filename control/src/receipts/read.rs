@@ -43,11 +43,21 @@ pub struct Stored {
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Place(pub i64, pub String);
 
-/// The next receipts after a place, at most so many.
+impl Place {
+    /// Behind all receipts.
+    pub const END: Place = Place(i64::MAX, String::new());
+}
+
+/// The next receipts after a place and up to another, at most so many.
 ///
 /// # Errors
 /// No database, or a damaged row.
-pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> ApiResult<Vec<Stored>> {
+pub async fn page(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    (after, to): (&Place, &Place),
+    limit: i64,
+) -> ApiResult<Vec<Stored>> {
     let mut texts = Vec::new();
     let mut more = String::new();
     for (column, value) in [
@@ -57,7 +67,7 @@ pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> Ap
     ] {
         if let Some(value) = value {
             texts.push(value);
-            more.push_str(&format!(" AND {column} = ${}", texts.len().saturating_add(6)));
+            more.push_str(&format!(" AND {column} = ${}", texts.len().saturating_add(8)));
         }
     }
     // Names of columns are of this file, and what callers wrote is bound.
@@ -66,8 +76,8 @@ pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> Ap
          LEFT JOIN settled_receipts ON settled_receipts.gate_id = receipts.gate_id \
          AND settled_receipts.receipt_id = receipts.receipt_id \
          WHERE receipts.gate_id = $1 AND issued_at >= $2 AND issued_at < $3 \
-         AND (issued_at, receipts.receipt_id) > ($4, $5) {more} \
-         ORDER BY issued_at, receipts.receipt_id LIMIT $6"
+         AND (issued_at, receipts.receipt_id) > ($4, $5) AND (issued_at, receipts.receipt_id) <= ($6, $7) {more} \
+         ORDER BY issued_at, receipts.receipt_id LIMIT $8"
     );
     let mut query = sqlx::query(AssertSqlSafe(statement))
         .bind(&wanted.gate_id)
@@ -75,6 +85,8 @@ pub async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place, limit: i64) -> Ap
         .bind(wanted.to)
         .bind(after.0)
         .bind(&after.1)
+        .bind(to.0)
+        .bind(&to.1)
         .bind(limit);
     for text in texts {
         query = query.bind(text);

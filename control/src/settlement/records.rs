@@ -61,7 +61,7 @@ async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place) -> ApiResult<Vec<Stor
             return Err(ApiError::conflict("the settlement is void, and has given its records free"));
         }
     }
-    receipts::page(tx, wanted, after, PAGE).await
+    receipts::page(tx, wanted, (after, &Place::END), PAGE).await
 }
 
 fn line(stored: &Stored) -> String {

@@ -215,9 +215,8 @@ impl Pages<'_> {
             settlement_id: Some(self.settlement.id.clone()),
         };
         let mut tx = self.app.db.read().await?;
-        let mut stored = receipts::page(&mut tx, &wanted, &self.after, PAGE).await?;
         // What a former attempt has claimed may lie behind what this one has not come to.
-        stored.truncate(stored.partition_point(|one| one.place <= *to));
+        let stored = receipts::page(&mut tx, &wanted, (&self.after, to), PAGE).await?;
         let faults = match stored.last() {
             Some(last) => faults(&mut tx, self.settlement, &self.after, &last.place).await?,
             None => HashMap::new(),
