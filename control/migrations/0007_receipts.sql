@@ -88,13 +88,15 @@ CREATE INDEX settlements_by_status ON settlements (status, seen_at);
 -- nobody's: another takes it over, or upkeep deletes it.
 CREATE TABLE settled_receipts (
     gate_id TEXT NOT NULL,
+    -- the receipt's, so that what is claimed together stands together: ids are random
+    issued_at BIGINT NOT NULL,
     receipt_id TEXT NOT NULL,
     settlement_id TEXT NOT NULL,
     -- null: charged as the receipt says. Else free, subscription, or why it is excluded
     mark TEXT,
     -- of which allowance a free one is, and of which month a subscription's is: a hash
     allowance TEXT,
-    PRIMARY KEY (gate_id, receipt_id)
+    PRIMARY KEY (gate_id, issued_at, receipt_id)
 );
 CREATE INDEX settled_receipts_by_settlement ON settled_receipts (settlement_id);
 CREATE INDEX settled_receipts_by_allowance ON settled_receipts (allowance) WHERE allowance IS NOT NULL;

@@ -328,7 +328,8 @@ fn what_breaks_off_again_and_again_is_given_up_and_can_be_settled_anew(database:
             "UPDATE settlements SET status = 'running', summary = NULL, seen_at = 0, attempt = {attempt} WHERE settlement_id = '{id}'"
         ));
         bench.sql(&format!(
-            "INSERT INTO settled_receipts (gate_id, receipt_id, settlement_id) VALUES ('gate_a', 'none-{attempt}', '{id}')"
+            "INSERT INTO settled_receipts (gate_id, issued_at, receipt_id, settlement_id) \
+             VALUES ('gate_a', 0, 'none-{attempt}', '{id}')"
         ));
         let (status, answer) = settle(&bench, "monthly", "2025-03-01", "2025-03-31");
         assert_eq!((status, &answer["code"]), (422, &json!("settlement_failed")), "{answer}");

@@ -245,6 +245,24 @@ fn the_agents_signature_is_over_a_request_with_its_own_passport() {
 }
 
 #[test]
+fn a_receipt_is_of_the_time_of_its_proof() {
+    let base = request_base("pp_1");
+    let made_at =
+        |after: i64| Receipt { issued_at: NOW.plus_millis(after), ..receipt(ProofForm::Rfc9421, &base) };
+    let (hour, month) = (3_600_000, 31 * 86_400_000);
+    for within in [-hour, 0, month] {
+        assert_eq!(made_at(within).verify_proof(&base), Ok(()), "{within}");
+    }
+    for outside in [-hour - 1, month + 1] {
+        assert_eq!(
+            unsigned_error(&made_at(outside), &base),
+            ReceiptError::ProofMismatch("time"),
+            "{outside}"
+        );
+    }
+}
+
+#[test]
 fn a_price_is_of_the_catalog_that_the_passport_is_pinned_to() {
     let other_version = CatalogPin { version: 2, ..pin() };
     let other_hash = CatalogPin { content_hash: "cd".repeat(32), ..pin() };

@@ -102,7 +102,7 @@ fn column(text: &str) -> String {
 /// The columns that [`Columns::read`] reads.
 pub(crate) const COLUMNS: &str = "receipts.receipt_id, receipts.gate_id, agent_id, issuer_id, passport_id, base_sha256, \
      permit, action, catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, total_cents, fee_cents, \
-     issued_at, key_id";
+     receipts.issued_at, key_id";
 
 /// Stores a receipt whose record stands at this place of its gate's log.
 ///

@@ -20,11 +20,13 @@ const AT_ONCE: i64 = 5_000;
 
 /// Binds what [`receipts_of`] asks for.
 macro_rules! bind {
-    ($query:expr, $settlement:expr) => {
+    ($query:expr, $settlement:expr, $after:expr, $to:expr) => {
         $query
             .bind(&$settlement.gate_id)
-            .bind($settlement.period.begins_at)
-            .bind($settlement.period.ends_at)
+            .bind($after.0)
+            .bind(&$after.1)
+            .bind($to.0)
+            .bind(&$to.1)
             .bind($settlement.agent_id.as_deref().unwrap_or_default())
             .bind($settlement.issuer_id.as_deref().unwrap_or_default())
     };
@@ -48,25 +50,23 @@ pub(super) async fn claim(
     settlement: &Settlement,
     claimed: &watch::Sender<Claimed>,
 ) -> Result<(), Stop> {
-    let mut place = Place::default();
+    let (mut place, last) = places(settlement);
     // Each turn goes on behind the last; a period that is over has no end of receipts only
     // for whoever makes them faster than they are claimed.
-    while let Some(end) = next_end(app, settlement, &place).await? {
+    while let Some(end) = next_end(app, settlement, &place, &last).await? {
         let mut tx = app.db.write().await?;
         super::run::still_mine(&mut tx, settlement, None).await?;
-        let receipts = receipts_of(settlement, 5);
+        let receipts = receipts_of(settlement, 1);
         let text = format!(
-            "INSERT INTO settled_receipts (gate_id, receipt_id, settlement_id) \
-             SELECT gate_id, receipt_id, $1 {receipts} \
-             AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) \
-             ON CONFLICT (gate_id, receipt_id) DO UPDATE \
+            "INSERT INTO settled_receipts (gate_id, issued_at, receipt_id, settlement_id) \
+             SELECT gate_id, issued_at, receipt_id, $1 {receipts} \
+             ON CONFLICT (gate_id, issued_at, receipt_id) DO UPDATE \
              SET settlement_id = excluded.settlement_id, mark = NULL, allowance = NULL \
              WHERE EXISTS (SELECT 1 FROM settlements \
              WHERE settlements.settlement_id = settled_receipts.settlement_id AND status IN ('void', 'failed'))"
         );
         let query = sqlx::query(AssertSqlSafe(text)).bind(&settlement.id);
-        let query = query.bind(place.0).bind(&place.1).bind(end.0).bind(&end.1);
-        let these = bind!(query, settlement).execute(&mut *tx).await?.rows_affected();
+        let these = bind!(query, settlement, place, end).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         place = end;
         claimed.send_modify(|claimed| {
@@ -85,30 +85,44 @@ pub(super) async fn claim(
     Ok(())
 }
 
-/// `FROM` and `WHERE` of receipts of the gate, the period, and the agent if it is of one alone,
-/// after so many parameters; `bind!` binds its own.
+/// What stands before all receipts of the period, and behind them: no id is empty.
+fn places(settlement: &Settlement) -> (Place, Place) {
+    let place = |at| Place(at, String::new());
+    (place(settlement.period.begins_at), place(settlement.period.ends_at))
+}
+
+/// `FROM` and `WHERE` of receipts of the gate between two places, and of the agent if it is of one
+/// alone, after so many parameters; `bind!` binds its own. Of the time alone nothing is said: where
+/// two bounds are, SQLite begins at the looser one.
 fn receipts_of(settlement: &Settlement, bound: usize) -> String {
-    let [gate, begin, end, agent, issuer] = [1, 2, 3, 4, 5].map(|number| bound.saturating_add(number));
+    let [gate, after, after_id, to, to_id, agent, issuer] =
+        [1, 2, 3, 4, 5, 6, 7].map(|number| bound.saturating_add(number));
     let of_agent = if settlement.agent_id.is_some() { "agent_id" } else { "''" };
     let of_issuer = if settlement.issuer_id.is_some() { "issuer_id" } else { "''" };
     format!(
-        "FROM receipts WHERE gate_id = ${gate} AND issued_at >= ${begin} AND issued_at < ${end} \
-         AND {of_agent} = ${agent} AND {of_issuer} = ${issuer}"
+        "FROM receipts WHERE gate_id = ${gate} AND (issued_at, receipt_id) > (${after}, ${after_id}) \
+         AND (issued_at, receipt_id) <= (${to}, ${to_id}) AND {of_agent} = ${agent} AND {of_issuer} = ${issuer}"
     )
 }
 
-/// The last of the next receipts after a place, if there are any.
-async fn next_end(app: &App, settlement: &Settlement, after: &Place) -> Result<Option<Place>, Stop> {
+/// The last of the next receipts between two places, if there are any.
+async fn next_end(
+    app: &App,
+    settlement: &Settlement,
+    after: &Place,
+    to: &Place,
+) -> Result<Option<Place>, Stop> {
     // Of the last some fewer than a whole batch.
     for skipped in [AT_ONCE.saturating_sub(1), 0] {
         let order = if skipped == 0 { "DESC" } else { "ASC" };
-        let receipts = receipts_of(settlement, 3);
+        let receipts = receipts_of(settlement, 1);
         let text = format!(
-            "SELECT issued_at, receipt_id {receipts} AND (issued_at, receipt_id) > ($1, $2) \
-             ORDER BY issued_at {order}, receipt_id {order} LIMIT 1 OFFSET $3"
+            "SELECT issued_at, receipt_id {receipts} \
+             ORDER BY issued_at {order}, receipt_id {order} LIMIT 1 OFFSET $1"
         );
-        let query = sqlx::query_as(AssertSqlSafe(text)).bind(after.0).bind(&after.1).bind(skipped);
-        let found: Option<(i64, String)> = bind!(query, settlement).fetch_optional(app.db.pool()).await?;
+        let query = sqlx::query_as(AssertSqlSafe(text)).bind(skipped);
+        let found: Option<(i64, String)> =
+            bind!(query, settlement, after, to).fetch_optional(app.db.pool()).await?;
         if let Some((at, id)) = found {
             return Ok(Some(Place(at, id)));
         }
@@ -128,11 +142,13 @@ pub(crate) async fn late(tx: &mut Tx, settlement: &Settlement, most: i64) -> Api
          AND NOT EXISTS (SELECT 1 FROM settled_receipts JOIN settlements \
          ON settlements.settlement_id = settled_receipts.settlement_id \
          WHERE settled_receipts.gate_id = receipts.gate_id \
+         AND settled_receipts.issued_at = receipts.issued_at \
          AND settled_receipts.receipt_id = receipts.receipt_id AND status NOT IN ('void', 'failed')) \
          LIMIT $1) AS late"
     );
     let query = sqlx::query_as(AssertSqlSafe(text)).bind(most);
-    let (late,): (i64,) = bind!(query, settlement).fetch_one(&mut **tx).await?;
+    let (begin, end) = places(settlement);
+    let (late,): (i64,) = bind!(query, settlement, begin, end).fetch_one(&mut **tx).await?;
     Ok(late)
 }
 
@@ -153,8 +169,8 @@ pub(crate) async fn forget(app: &App) -> Result<()> {
         let Some((id,)) = ended else { return Ok(()) };
         // Said of the row itself too: one that was taken over meanwhile is another's.
         let text = format!(
-            "DELETE FROM settled_receipts WHERE settlement_id = $1 AND (gate_id, receipt_id) IN \
-             (SELECT gate_id, receipt_id FROM settled_receipts WHERE settlement_id = $2 LIMIT {AT_ONCE})"
+            "DELETE FROM settled_receipts WHERE settlement_id = $1 AND (gate_id, issued_at, receipt_id) IN \
+             (SELECT gate_id, issued_at, receipt_id FROM settled_receipts WHERE settlement_id = $2 LIMIT {AT_ONCE})"
         );
         sqlx::query(AssertSqlSafe(text)).bind(&id).bind(&id).execute(app.db.pool()).await?;
     }

@@ -69,7 +69,8 @@ fn paid(column: &str, bound: usize) -> String {
          AND ((other.issued_at, other.receipt_id) < (receipts.issued_at, receipts.receipt_id) \
          OR EXISTS (SELECT 1 FROM settled_receipts JOIN settlements \
          ON settlements.settlement_id = settled_receipts.settlement_id \
-         WHERE settled_receipts.gate_id = other.gate_id AND settled_receipts.receipt_id = other.receipt_id \
+         WHERE settled_receipts.gate_id = other.gate_id AND settled_receipts.issued_at = other.issued_at \
+         AND settled_receipts.receipt_id = other.receipt_id \
          AND settled_receipts.settlement_id <> ${bound} AND status NOT IN ('void', 'failed') \
          AND (mark IS NULL OR mark IN ('free', 'subscription')))))"
     )

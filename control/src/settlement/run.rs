@@ -256,8 +256,8 @@ impl Run<'_> {
         let mut notes: Notes<'_> = BTreeMap::new();
         let mut tx = self.app.db.read().await?;
         for (stored, verdict) in page.iter().zip(verdicts) {
-            let id = stored.place.1.as_str();
-            let (mark, allowance) = self.mark(&mut tx, faults.get(id).copied(), &verdict).await?;
+            let fault = faults.get(&stored.place.1).copied();
+            let (mark, allowance) = self.mark(&mut tx, fault, &verdict).await?;
             match (mark, verdict) {
                 (Some(Mark::Excluded(code)), _) => self.sums.exclude(&stored.attachment.receipt, code),
                 (_, Err(code)) => return Err(Stop::Broken(anyhow!("{code} must be excluded"))),
@@ -268,7 +268,7 @@ impl Run<'_> {
             }
             // What is claimed anew has no mark; one that a former attempt has left may be wrong.
             if mark.is_some() || stored.mark.is_some() {
-                notes.entry((mark.map(Mark::name), allowance)).or_default().push(id);
+                notes.entry((mark.map(Mark::name), allowance)).or_default().push(&stored.place);
             }
         }
         tx.rollback().await?;
@@ -355,25 +355,30 @@ impl Run<'_> {
 }
 
 /// Receipts by what is noted of them: a mark, and the allowance that it is of.
-type Notes<'p> = BTreeMap<(Option<&'static str>, Option<String>), Vec<&'p str>>;
+type Notes<'p> = BTreeMap<(Option<&'static str>, Option<String>), Vec<&'p Place>>;
 
 /// Notes what is not charged as it says, some at a time by what is noted.
 async fn note(tx: &mut Tx, gate: &str, notes: Notes<'_>) -> Result<(), Stop> {
     // Texts of statements are kept by their connection, so that there must be few.
     const ROWS: [usize; 3] = [256, 16, 1];
-    for ((mark, allowance), ids) in notes {
-        let mut rest = ids.as_slice();
+    for ((mark, allowance), places) in notes {
+        let mut rest = places.as_slice();
         // Each turn takes at least one.
         while let Some(rows) = ROWS.into_iter().find(|rows| *rows <= rest.len()) {
             let (these, others) = rest.split_at(rows);
-            let places: Vec<_> = (4..rows.saturating_add(4)).map(|place| format!("${place}")).collect();
+            let ids: Vec<_> = (6..rows.saturating_add(6)).map(|place| format!("${place}")).collect();
+            // They come in their order, so that the times of the first and the last bound them: an
+            // index is searched by these.
             let text = format!(
-                "UPDATE settled_receipts SET mark = $1, allowance = $2 WHERE gate_id = $3 AND receipt_id IN ({})",
-                places.join(", ")
+                "UPDATE settled_receipts SET mark = $1, allowance = $2 WHERE gate_id = $3 \
+                 AND issued_at >= $4 AND issued_at <= $5 AND receipt_id IN ({})",
+                ids.join(", ")
             );
+            let [first, last] = [these.first(), these.last()].map(|place| place.map(|place| place.0));
             let mut query = sqlx::query(AssertSqlSafe(text)).bind(mark).bind(&allowance).bind(gate);
-            for id in these {
-                query = query.bind(*id);
+            query = query.bind(first).bind(last);
+            for place in these {
+                query = query.bind(&place.1);
             }
             query.execute(&mut **tx).await?;
             rest = others;

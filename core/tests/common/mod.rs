@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod guarded;
+
 use portcullis_core::json::{Object, Value};
 use portcullis_core::modei::{Draft, Signed, delegate, self_issue};
 use portcullis_core::{
