@@ -11,13 +11,11 @@
 
 mod common;
 
-use common::guarded::{
-    ASK, Ask, Gate, approved, code, config, fault, issued, passport, permission, permit, process, read,
-    refused,
-};
-use common::{NOW, draft, key};
+use common::guarded::{ASK, Ask, Gate, approved, config, fault, issued, passport, permit, read, refused};
+use common::{NOW, key};
+use portcullis_core::Snapshot;
+use portcullis_core::attestation::AccessMode;
 use portcullis_core::modei::{Signed, delegate, self_issue};
-use portcullis_core::{Config, Snapshot, UnixTime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -12,13 +12,12 @@
 mod common;
 
 use common::guarded::{
-    ASK, Ask, BOOK, Gate, NONCE, approved, binding, code, held, issued, needing_approval, permit, prove,
-    refused,
+    ASK, Ask, BOOK, Gate, NONCE, approved, binding, code, held, issued, needing_approval, passport, prove,
 };
-use common::{NOW, draft, key};
+use common::{NOW, key};
 use portcullis_core::live::hex;
 use portcullis_core::modei::self_issue;
-use portcullis_core::{ProofDraft, RequestHead, Step, Verifier};
+use portcullis_core::{Process, ProofDraft, RequestHead, Step, Verifier, sha256};
 use serde_json::{Value, json};
 
 #[test]

@@ -11,11 +11,11 @@
 
 mod common;
 
-use common::guarded::{ASK, Ask, Gate, fault, issued, passport, permission};
-use common::{NOW, draft, key};
+use common::guarded::{ASK, Ask, Gate, config, fault, issued, passport, read, refused};
+use common::key;
 use portcullis_core::live::hex;
-use portcullis_core::modei::{Signed, delegate, self_issue};
-use portcullis_core::sha256;
+use portcullis_core::modei::{Signed, delegate};
+use portcullis_core::{Config, Snapshot, sha256};
 use serde_json::{Value, json};
 
 /// What a control service has set for a passport of the agent of [`issued`].

@@ -10,6 +10,7 @@
 
 use super::{NOW, SELF_ISSUED, draft, key};
 use portcullis_core::json::{self, Object};
+use portcullis_core::live::hex;
 use portcullis_core::modei::{Draft, Signed, self_issue};
 use portcullis_core::{
     Config, CredentialCache, Held, LocalMemory, Permit, Process, ProofDraft, Refused, RequestHead, Snapshot,
