@@ -5,6 +5,7 @@
 //! the SDK's own host calls into the file, used or not.
 
 use crate::contexts::{Context, Contexts};
+use crate::host::{self, Level};
 use crate::request::Request;
 use crate::root::{Entrance, Root};
 use alloc::boxed::Box;
@@ -142,7 +143,11 @@ mod exports {
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_configure(id: u32, size: usize) -> bool {
-        with_root(id, |root| root.on_configure(size)).unwrap_or(false)
+        let known = with_root(id, |root| root.on_configure(size));
+        if known.is_none() {
+            host::log(Level::Critical, "the gate does not start: proxy_on_context_create was left out");
+        }
+        known.unwrap_or(false)
     }
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
@@ -162,13 +167,11 @@ mod exports {
 
     #[cfg_attr(not(test), unsafe(no_mangle))]
     extern "C" fn proxy_on_response_headers(id: u32, _: usize, _: u32) -> Action {
-        with_contexts(|contexts| {
-            if let Some(Context::Request(request)) = contexts.get_mut(id) {
-                request.on_response();
-            }
-        });
-        // What is answered was decided on its way in.
-        Action::Continue
+        with_contexts(|contexts| match contexts.get_mut(id) {
+            Some(Context::Request(request)) => request.on_response(),
+            _ => Action::Continue,
+        })
+        .unwrap_or(Action::Continue)
     }
 
     #[cfg_attr(not(test), unsafe(no_mangle))]

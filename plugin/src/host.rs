@@ -231,16 +231,29 @@ pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), HostFault> {
 
 /// The address of the request's peer, without its port.
 pub(crate) fn source() -> Result<Vec<u8>, HostFault> {
-    // A property's path, as the ABI has it.
-    const PATH: &[u8] = b"source\0address";
-    // SAFETY: the host reads the path during the call, writes to both places and keeps none.
-    let mut address = buffer(Place::GetProperty, |data, size| unsafe {
-        abi::proxy_get_property(PATH.as_ptr(), PATH.len(), data, size)
-    })?;
+    let mut address = property(b"source\0address")?;
     if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
         address.truncate(colon);
     }
     Ok(address)
+}
+
+/// Whether an upstream was chosen for the request. Where none was, the proxy answers it itself.
+/// A host that does not tell is taken to have chosen one.
+pub(crate) fn has_upstream() -> bool {
+    const NOT_FOUND: u32 = 1;
+    match property(b"upstream\0address") {
+        Ok(address) => !address.is_empty(),
+        Err(fault) => fault.status() != Some(NOT_FOUND),
+    }
+}
+
+/// What the host knows of the request by this path, as the ABI has it.
+fn property(path: &[u8]) -> Result<Vec<u8>, HostFault> {
+    // SAFETY: the host reads the path during the call, writes to both places and keeps none.
+    buffer(Place::GetProperty, |data, size| unsafe {
+        abi::proxy_get_property(path.as_ptr(), path.len(), data, size)
+    })
 }
 
 /// Fills `bytes` with randomness.

@@ -121,8 +121,31 @@ impl Request {
         }
     }
 
-    /// The upstream's answer begins. Nothing that fails here changes it.
-    pub(crate) fn on_response(&mut self) {
+    /// The upstream's answer begins. Nothing that fails here changes it; only that the upstream
+    /// was asked past the gate does.
+    pub(crate) fn on_response(&mut self) -> Action {
+        if let Some(callback) = self.left_out()
+            && host::has_upstream()
+        {
+            return self.stop(HostFault::new(callback, Problem::LeftOut));
+        }
+        self.note_answer();
+        // What is answered was decided on its way in.
+        Action::Continue
+    }
+
+    /// The callback for which this request still waits. Hosts that are not to make it leave it out
+    /// without a word, and let the request go on.
+    fn left_out(&self) -> Option<Place> {
+        match &self.state {
+            State::New => Some(Place::OnRequestHeaders),
+            State::Holding(pending) if came(pending) => Some(Place::OnRequestTrailers),
+            State::Holding(_) => Some(Place::OnRequestBody),
+            State::Waiting(_) | State::Recorded(_) | State::Admitted(..) | State::Refused => None,
+        }
+    }
+
+    fn note_answer(&mut self) {
         let Entrance::Open(gate) = &self.entrance else { return };
         let wanted = match &mut self.state {
             State::Admitted(wanted, _) => wanted.take(),
@@ -142,8 +165,13 @@ impl Request {
 
     /// Nothing more comes of it.
     pub(crate) fn on_end(&mut self) {
-        if let Entrance::Open(gate) = &self.entrance {
-            meter::ended(&mut self.meter, gate);
+        let Entrance::Open(gate) = &self.entrance else { return };
+        meter::ended(&mut self.meter, gate);
+        if let State::Holding(pending) = &self.state
+            && !came(pending)
+            && !gate.works.told_of_hold.replace(true)
+        {
+            host::log(Level::Warn, NOTHING_CAME);
         }
     }
 
@@ -524,6 +552,15 @@ fn log(decision: &str, denial: &Denial) {
 const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);
 
 const AGAIN: Place = Place::OnRequestHeaders;
+
+/// Told once by each worker: clients can bring it about too.
+const NOTHING_CAME: &str = "a request ended before a byte of the body came for which the gate held it: its client \
+    went away, or this is an Envoy without allow_on_headers_stop_iteration";
+
+/// Whether anything has come of a body that is waited for.
+fn came(pending: &Pending) -> bool {
+    pending.taken() > 0 || pending.announced() > 0
+}
 
 /// Cannot occur: a request is held with what it waits for.
 fn lost() -> Denial {

@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use portcullis_core::live::LiveTrust;
 use portcullis_core::{AttestPolicy, ConfigError, CredentialCache, GateConfiguration, Snapshot, UnixTime};
@@ -37,6 +37,8 @@ pub(crate) struct Works {
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
+    /// Whether it was told that a body of which the gate waits did not come.
+    pub(crate) told_of_hold: Cell<bool>,
 }
 
 /// What a request finds when it comes.
@@ -151,6 +153,7 @@ impl Root {
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
             metrics: Rc::clone(&metrics),
             replay: RefCell::new(replay),
+            told_of_hold: Cell::new(false),
         });
         match configuration {
             GateConfiguration::Static(config) => {

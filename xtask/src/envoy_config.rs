@@ -18,19 +18,60 @@ pub struct EnvoyConfig(Value);
 impl EnvoyConfig {
     /// Reads the shipped `envoy/envoy.yaml`.
     pub fn shipped(workspace: &Workspace) -> Result<Self> {
-        Self::read(&workspace.root.join("envoy/envoy.yaml"))
+        Self::form(workspace, "envoy.yaml", &[])
     }
 
     /// Reads the shipped `envoy/affinity.yaml`: an Envoy without a gate, before two that
     /// have one. The first is [`Addresses::upstream`].
     pub fn shipped_affinity(workspace: &Workspace) -> Result<Self> {
-        Self::read(&workspace.root.join("envoy/affinity.yaml"))
+        Self::form(workspace, "affinity.yaml", &[])
     }
 
-    fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    /// Reads another of the files below `envoy/`, with each of these texts in it replaced.
+    pub fn form(workspace: &Workspace, name: &str, changes: &[(&str, &str)]) -> Result<Self> {
+        let path = workspace.root.join("envoy").join(name);
+        let mut text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for (from, to) in changes {
+            ensure!(text.contains(from), "{} has no {from}", path.display());
+            text = text.replace(from, to);
+        }
         serde_saphyr::from_str(&text).map(Self).with_context(|| format!("{} is not YAML", path.display()))
+    }
+
+    /// The same with the cluster of this name elsewhere.
+    pub fn with_cluster_at(mut self, name: &str, address: SocketAddr) -> Result<Self> {
+        let clusters = self.0.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
+        let mut clusters = clusters.context("the form has no clusters")?.iter_mut();
+        let cluster = clusters.find(|cluster| cluster.get("name") == Some(&json!(name)));
+        let path = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+        put(cluster.with_context(|| format!("there is no cluster {name}"))?, path, socket_address(address))?;
+        Ok(self)
+    }
+
+    /// The same with one value that the plugin's `config` has, by its JSON pointer, changed or added.
+    pub fn with_setting(mut self, path: &str, value: Value) -> Result<Self> {
+        let (place, name) = path.rsplit_once('/').context("a pointer begins with a slash")?;
+        let place = self.0.pointer_mut(&format!("{PLUGIN}{place}")).and_then(Value::as_object_mut);
+        place.with_context(|| format!("nothing at {path}"))?.insert(name.to_owned(), value);
+        Ok(self)
+    }
+
+    /// The same without one of the capabilities.
+    pub fn without_capability(mut self, name: &str) -> Result<Self> {
+        let path = format!("{PLUGIN}/vm_config/capability_restriction_config/allowed_capabilities");
+        let allowed = self.0.pointer_mut(&path).and_then(Value::as_object_mut);
+        let allowed = allowed.context("envoy.yaml restricts no capabilities")?.remove(name);
+        allowed.with_context(|| format!("{name} is not among the capabilities"))?;
+        Ok(self)
+    }
+
+    /// The same with trailers of HTTP/1.1 read.
+    pub fn with_trailers(mut self) -> Result<Self> {
+        let manager = self.0.pointer_mut(MANAGER).and_then(Value::as_object_mut);
+        let manager = manager.context("envoy.yaml has no connection manager")?;
+        manager.insert("http_protocol_options".into(), json!({ "enable_trailers": true }));
+        Ok(self)
     }
 
     /// The same with other addresses. Where the gate, if it is there, names the address
@@ -83,10 +124,8 @@ impl EnvoyConfig {
     }
 
     /// The same with the control service elsewhere.
-    pub fn with_control(mut self, control: SocketAddr) -> Result<Self> {
-        let path = "/static_resources/clusters/1/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
-        self.put(path, socket_address(control))?;
-        Ok(self)
+    pub fn with_control(self, control: SocketAddr) -> Result<Self> {
+        self.with_cluster_at("portcullis_control", control)
     }
 
     /// The same with a further cluster of one address.
@@ -240,6 +279,7 @@ fn socket_address(address: SocketAddr) -> Value {
 }
 
 const WASM_FILTER: &str = "envoy.filters.http.wasm";
+const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const FILTERS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
 const PLUGIN: &str =
     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";

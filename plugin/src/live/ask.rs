@@ -94,10 +94,23 @@ impl Live {
         match self.line.call("GET", path, &query, b"", DEADLINE_MS, now) {
             Ok(token) => self.asker.flight = Some(Flight { token, asked, at: now }),
             Err(fault) => {
-                self.note(TrustEvent::CallFailed, &fault.to_string());
+                self.note(TrustEvent::CallFailed, &self.uncalled(fault));
                 self.back_off(now);
             }
         }
+    }
+
+    /// Why no call was made.
+    fn uncalled(&self, fault: HostFault) -> String {
+        // What Envoy answers for a cluster that it does not have.
+        const BAD_ARGUMENT: u32 = 2;
+        if fault.status() == Some(BAD_ARGUMENT) {
+            return format!(
+                "the proxy has no cluster {}, as service.cluster says",
+                self.line.config.service.cluster
+            );
+        }
+        fault.to_string()
     }
 
     /// What is to be asked next: the path's last segment, and the query.
