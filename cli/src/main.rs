@@ -31,6 +31,7 @@ mod watch;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 ///
 /// Exit codes: 0 valid or done, 1 refused, 2 unusable input.
 #[derive(Parser)]
-#[command(name = "portcullis", version)]
+#[command(name = "portcullis", version = VERSION.as_str())]
 struct Cli {
     /// Answer with one JSON object on standard output, errors too
     #[arg(long, global = true)]
@@ -68,6 +69,12 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// The version, and the commit that a release was made of, which `cargo xtask dist` tells.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("PORTCULLIS_COMMIT").unwrap_or("unknown");
+    format!("{} (commit {commit})", env!("CARGO_PKG_VERSION"))
+});
 
 #[derive(Subcommand)]
 enum Command {

@@ -2,6 +2,7 @@
 //! as they are written, methods, classes of status, and gates that exist.
 
 use crate::App;
+use crate::settings::COMMIT;
 use crate::spend::Tally;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -218,8 +219,8 @@ impl Metrics {
         );
         registry.register(
             "version",
-            "The version of this instance",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+            "The version of this instance, and the commit that it was made of",
+            Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]),
         );
         let started: Gauge = Gauge::default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

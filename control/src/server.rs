@@ -5,6 +5,7 @@ use crate::auth::REGISTRY_KEY;
 use crate::error::{ApiError, ApiResult};
 use crate::follow;
 use crate::limits::Credential;
+use crate::settings::COMMIT;
 use crate::{App, Settings, approvals, console, mcp, trust};
 use anyhow::{Context, Result};
 use axum::Router;
@@ -221,7 +222,7 @@ async fn renew_on_signal(tls: RustlsConfig, cert: PathBuf, key: PathBuf) {
 fn announce(handle: Handle<SocketAddr>) {
     tokio::spawn(async move {
         if let Some(address) = handle.listening().await {
-            tracing::info!(%address, "serving");
+            tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), commit = COMMIT, "serving");
         }
     });
 }

@@ -3,15 +3,25 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// The control service of Portcullis.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis-control", version)]
+#[command(name = "portcullis-control", version = VERSION.as_str())]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// The commit that a release was made of, which `cargo xtask dist` tells; else `unknown`.
+pub const COMMIT: &str = match option_env!("PORTCULLIS_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (commit {COMMIT})", env!("CARGO_PKG_VERSION")));
 
 /// What the program does.
 #[derive(Debug, Subcommand)]

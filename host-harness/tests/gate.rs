@@ -18,6 +18,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[test]
+fn it_says_its_version_and_commit() {
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis-gate")).arg("--version").output().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.starts_with(&format!("portcullis-gate {version} (commit ")), "{said}");
+}
+
 /// By the letter after the path's slash: `t` traps, `d` denies, `h` holds until
 /// the body's end. Anything else goes on, one header taken out, one put in.
 const GATE: &str = r#"(global $hold (mut i32) (i32.const 0))

@@ -29,11 +29,12 @@ pub(crate) enum Level {
     Critical = 5,
 }
 
-// The ABI's numbers of the buffers, of the kind of metric and of the stream that are used.
+// The ABI's numbers of the buffers, of the kinds of metrics and of the stream that are used.
 const HTTP_REQUEST_BODY: u32 = 0;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
 const REQUEST_STREAM: u32 = 0;
 
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
@@ -194,9 +195,18 @@ pub(crate) fn log(level: Level, message: &str) {
 
 /// Makes a counter, or finds the one of this name, and answers its id.
 pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
+    define_metric(COUNTER, name)
+}
+
+/// Makes a gauge, or finds the one of this name, and answers its id.
+pub(crate) fn define_gauge(name: &str) -> Result<u32, HostFault> {
+    define_metric(GAUGE, name)
+}
+
+fn define_metric(kind: u32, name: &str) -> Result<u32, HostFault> {
     let mut id = 0;
     // SAFETY: the host reads the name and writes the id during the call.
-    let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { abi::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
     check(Place::DefineMetric, status).map(|()| id)
 }
 
@@ -204,6 +214,12 @@ pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
 pub(crate) fn increment(counter: u32) {
     // SAFETY: numbers only.
     let _ = unsafe { abi::proxy_increment_metric(counter, 1) };
+}
+
+/// Makes a gauge show a number. One that fails must not change a decision.
+pub(crate) fn record(gauge: u32, value: u64) {
+    // SAFETY: numbers only.
+    let _ = unsafe { abi::proxy_record_metric(gauge, value) };
 }
 
 /// Writes a value that all workers of the proxy share, if nobody changed it meanwhile
@@ -361,6 +377,7 @@ mod abi {
         ) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
@@ -417,6 +434,7 @@ mod tests {
             (Level::Warn as u32, LogLevel::Warn as u32),
             (Level::Critical as u32, LogLevel::Critical as u32),
             (COUNTER, MetricType::Counter as u32),
+            (GAUGE, MetricType::Gauge as u32),
             (REQUEST_STREAM, StreamType::HttpRequest as u32),
         ] {
             assert_eq!(ours, theirs);

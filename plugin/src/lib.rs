@@ -15,6 +15,7 @@ pub mod pairs;
 
 mod allocator;
 mod body;
+mod build;
 mod callbacks;
 mod contexts;
 mod counters;

@@ -1,5 +1,6 @@
 //! The plugin's beginning: its host is probed, its configuration read.
 
+use crate::build;
 use crate::fault::{HostFault, Place, Problem};
 use crate::host::{self, Level};
 use crate::live::{self, Line, Live};
@@ -68,6 +69,7 @@ impl Root {
         // Absence refuses: after a configuration that cannot be used there is none, in
         // case the host goes on in spite of the answer.
         *self = Root::default();
+        build::tell();
         match self.configure(size) {
             Ok(gate) => {
                 host::log(Level::Info, &format!("gate {gate} is ready"));

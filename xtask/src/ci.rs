@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::envoy_config::EnvoyConfig;
 use crate::workspace::Workspace;
-use crate::{capabilities, envoy, named_paths, plugin, progress, test, tools, up, web};
+use crate::{capabilities, envoy, named_paths, plugin, progress, release, test, tools, up, web};
 
 /// Runs every check, even after one has failed, and lists what did.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
@@ -74,6 +74,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
         let wasm = plugin::build(workspace)?;
         plugin::check(workspace, &wasm)?;
         capabilities::check(workspace, &wasm)
+    });
+    checks.run("the list of what is in the plugin", || {
+        plugin::build(workspace)?;
+        release::listed(workspace, None).map(|_| ())
     });
     checks.run("the web package's size", || {
         web::build(workspace)?;

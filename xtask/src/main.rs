@@ -1,9 +1,9 @@
-//! The project's own commands: `cargo xtask up`, `test`, `bench`, `ci`, `fuzz`.
+//! The project's own commands: `cargo xtask up`, `test`, `bench`, `ci`, `fuzz`, `image`, `dist`.
 //!
 //! Everything here is what a developer or an operator types; nothing here
 //! decides about a request. The rooms: [`tools`] and [`plugin`] make what the
 //! commands need, [`envoy`], [`gate`] and [`echo`] run it, [`tour`] shows it,
-//! [`mod@bench`] measures it.
+//! [`mod@bench`] measures it, [`release`] makes what others install of it.
 
 mod audit_page;
 mod bench;
@@ -15,6 +15,7 @@ mod named_paths;
 mod node;
 mod plugin;
 mod progress;
+mod release;
 mod test;
 mod tools;
 mod tour;
@@ -50,6 +51,10 @@ enum Command {
     Web(web::Options),
     /// Build the audit page as one file, for browsers without a network
     AuditPage,
+    /// Make an OCI image of the plugin, for Istio and Envoy Gateway, and push it
+    Image(release::ImageOptions),
+    /// Make all files of a release, with their checksums, in target/dist
+    Dist,
     /// Run the fuzz targets
     Fuzz(fuzz::Options),
     /// Serve Envoy's external authorization, for the benchmark
@@ -87,6 +92,8 @@ fn run(command: Command) -> Result<bool> {
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::BenchAuthz(options) => bench::serve_authz(&options),
         Command::Ci => ci::run(&workspace),
+        Command::Image(options) => release::image(&workspace, &options).map(|()| true),
+        Command::Dist => release::dist(&workspace).map(|()| true),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Web(options) if options.parts => web::measure_parts(&workspace).map(|()| true),
         Command::Web(_) => {

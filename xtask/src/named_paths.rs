@@ -91,7 +91,8 @@ fn exists(workspace: &Workspace, files: &[String], folder: &Path, name: &str) ->
 const ENDINGS: &[&str] = &["md", "rs", "toml", "txt", "yaml", "json", "py", "wat", "wasm"];
 
 /// Files that a build or a user makes.
-const BUILT: &[&str] = &["portcullis.wasm", "report.json"];
+const BUILT: &[&str] =
+    &["manifest.json", "plugin.wasm", "portcullis.cdx.json", "portcullis.wasm", "report.json"];
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use crate::workspace::Workspace;
 /// A Node.js, and a folder with npm packages.
 pub(crate) struct Node {
     program: PathBuf,
+    npm: PathBuf,
     packages: PathBuf,
 }
 
@@ -26,7 +27,7 @@ pub(crate) fn node(workspace: &Workspace) -> Result<Node> {
     let wanted = std::fs::read_to_string(&lock_file)
         .with_context(|| format!("cannot read {}", lock_file.display()))?;
     let folder = workspace.target_folder("node")?;
-    let node = Node { program, packages: folder.join("node_modules") };
+    let node = Node { program, npm, packages: folder.join("node_modules") };
 
     // Two commands at once must not fill the same folder.
     let lock = File::create(workspace.target.join("node.lock"))?;
@@ -44,7 +45,7 @@ pub(crate) fn node(workspace: &Workspace) -> Result<Node> {
                 // As pip and cargo do; by itself Node.js knows public authorities only, and
                 // registries stand behind others too.
                 .arg("--use-system-ca")
-                .arg(&npm)
+                .arg(&node.npm)
                 // `ci` installs what the lock file pins, checks its hashes, and changes nothing.
                 .args([
                     "ci",
@@ -72,6 +73,13 @@ impl Node {
     /// The folder `node_modules`.
     pub(crate) fn packages(&self) -> &Path {
         &self.packages
+    }
+
+    /// An invocation of npm.
+    pub(crate) fn npm(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.npm);
+        command
     }
 
     /// An invocation of a program that is part of a package.

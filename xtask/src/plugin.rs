@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmparser::{Parser, Payload};
@@ -11,6 +12,7 @@ use crate::node;
 use crate::progress;
 use crate::tools;
 use crate::workspace::Workspace;
+use xtask::source::COMMIT_VARIABLE;
 
 /// What the plugin's file shall not be larger than, in bytes: 400 KiB. Benchmarks say how far off
 /// it is.
@@ -21,24 +23,39 @@ const MAX_BYTES: u64 = 416 << 10;
 
 /// Builds the plugin and optimises it into `target/portcullis.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let built = compile(workspace)?;
-    let plugin = workspace.target.join("portcullis.wasm");
+    let built = compile(workspace, None)?;
+    optimise(workspace, &built, workspace.target.join("portcullis.wasm"))
+}
+
+/// Builds the plugin of a release, which says its commit, into `target/release-plugin`.
+pub(crate) fn build_release(workspace: &Workspace, stamp: &str) -> Result<PathBuf> {
+    let built = compile(workspace, Some(stamp))?;
+    let folder = workspace.target_folder("release-plugin")?;
+    optimise(workspace, &built, folder.join("portcullis.wasm"))
+}
+
+/// What cargo says of the crates that are in the plugin, once it is built.
+pub(crate) fn messages(workspace: &Workspace, stamp: Option<&str>) -> Result<String> {
+    let output = command(workspace, stamp).args(["--quiet", "--message-format=json"]).output()?;
+    ensure!(output.status.success(), "cargo failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn optimise(workspace: &Workspace, built: &Path, plugin: PathBuf) -> Result<PathBuf> {
     // Two commands at once must not write the same files.
-    let lock = File::create(workspace.target.join("portcullis.wasm.lock"))?;
+    let lock = File::create(plugin.with_extension("wasm.lock"))?;
     lock.lock().context("cannot lock target/portcullis.wasm.lock")?;
     // What the plugin was made from: the optimiser takes its time, and gives the same again.
-    let source = workspace.target.join("portcullis.wasm.source");
-    let wanted = [&std::fs::read(&built)?[..], OPTIMISER.join(" ").as_bytes()].concat();
+    let source = plugin.with_extension("wasm.source");
+    let wanted = [&std::fs::read(built)?[..], OPTIMISER.join(" ").as_bytes()].concat();
     if plugin.is_file() && std::fs::read(&source).is_ok_and(|source| source == wanted) {
         return Ok(plugin);
     }
     let node = node::node(workspace)?;
     // Renamed into place: an Envoy that starts now must not read half a file.
-    let partial = workspace.target.join("portcullis.wasm.partial");
+    let partial = plugin.with_extension("wasm.partial");
     progress::step("optimise the plugin (Binaryen)", |step| {
-        step.command(
-            node.command("binaryen/bin/wasm-opt").args(OPTIMISER).arg(&built).arg("-o").arg(&partial),
-        )
+        step.command(node.command("binaryen/bin/wasm-opt").args(OPTIMISER).arg(built).arg("-o").arg(&partial))
     })?;
     std::fs::rename(&partial, &plugin)?;
     std::fs::write(&source, wanted)?;
@@ -48,7 +65,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
 /// Builds the plugin as the compiler leaves it, for hosts that need no small file: no Python is
 /// asked for.
 pub(crate) fn build_plain(workspace: &Workspace) -> Result<PathBuf> {
-    compile(workspace)
+    compile(workspace, None)
 }
 
 /// Whatever makes the file smaller and changes nothing that it does. The features are those
@@ -72,17 +89,21 @@ const OPTIMISER: [&str; 13] = [
     "--enable-sign-ext",
 ];
 
-fn compile(workspace: &Workspace) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, stamp: Option<&str>) -> Result<PathBuf> {
     tools::wasm_target(workspace, "wasm32-wasip1")?;
-    progress::step("build the plugin (wasm32-wasip1)", |step| {
-        step.command(workspace.cargo().args([
-            "build",
-            "--package=portcullis-plugin",
-            "--target=wasm32-wasip1",
-            "--profile=wasm",
-        ]))
-    })?;
+    progress::step("build the plugin (wasm32-wasip1)", |step| step.command(&mut command(workspace, stamp)))?;
     Ok(workspace.target.join("wasm32-wasip1/wasm/portcullis_plugin.wasm"))
+}
+
+/// Without a stamp the plugin says no commit: each new one would make it another plugin.
+fn command(workspace: &Workspace, stamp: Option<&str>) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["build", "--package=portcullis-plugin", "--target=wasm32-wasip1", "--profile=wasm"]);
+    match stamp {
+        Some(stamp) => command.env(COMMIT_VARIABLE, stamp),
+        None => command.env_remove(COMMIT_VARIABLE),
+    };
+    command
 }
 
 /// Builds the plugin that is written with the official SDK, for tests; gives its path.

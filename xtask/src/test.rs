@@ -11,8 +11,8 @@ use clap::Args;
 use crate::children::Running;
 use crate::workspace::Workspace;
 use crate::{audit_page, node, plugin, progress, tools, web};
-use xtask::chromium;
 use xtask::postgres::Postgres;
+use xtask::{chromium, registry};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -38,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let control = build_control(workspace, &package)?;
     let postgres = postgres()?;
     let chromium = chromium();
+    let registry = registry(workspace);
     let audit_page = audit_page::build(workspace)?;
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
@@ -75,6 +76,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_NODE_PACKAGES", node.packages())
             .env("PORTCULLIS_AUDIT_PAGE", &audit_page)
             .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
+            .envs(registry.as_ref().map(|program| (registry::VARIABLE, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")
             .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));
@@ -124,6 +126,18 @@ fn chromium() -> Option<PathBuf> {
     chromium::program()
 }
 
+/// A registry for images. Without one the tests of pushing are skipped, each counted.
+fn registry(workspace: &Workspace) -> Option<PathBuf> {
+    if registry::program(workspace).is_none() {
+        let unpacked =
+            progress::step("unpack a registry from the system's packages", |_| registry::unpack(workspace));
+        if let Err(error) = unpacked {
+            println!("NO registry, and none can be had ({error:#}): the tests of pushing are skipped");
+        }
+    }
+    registry::program(workspace)
+}
+
 /// Builds one of the workspace's programs; gives its path.
 pub(crate) fn build_program(
     workspace: &Workspace,
@@ -148,7 +162,7 @@ pub(crate) fn build_control(workspace: &Workspace, package: &Path) -> Result<Pat
 }
 
 /// Where `control/build.rs` finds what the audit page runs.
-const WEB_PACKAGE: &str = "PORTCULLIS_WEB_PACKAGE";
+pub(crate) const WEB_PACKAGE: &str = "PORTCULLIS_WEB_PACKAGE";
 
 /// A program that runs tests, and says so in its own way.
 #[derive(Clone, Copy)]

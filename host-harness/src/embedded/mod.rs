@@ -12,6 +12,7 @@ mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::thread;
 
 use clap::Parser;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 /// A small reverse proxy that lets the Portcullis plugin judge every request.
 #[derive(Parser)]
-#[command(name = "portcullis-gate", version)]
+#[command(name = "portcullis-gate", version = VERSION.as_str())]
 pub(crate) struct Options {
     /// The plugin, such as target/portcullis.wasm
     #[arg(long, value_name = "FILE")]
@@ -40,6 +41,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=limits::MOST_WORKERS))]
     workers: u16,
 }
+
+/// The version, and the commit that a release was made of, which `cargo xtask dist` tells.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("PORTCULLIS_COMMIT").unwrap_or("unknown");
+    format!("{} (commit {commit})", env!("CARGO_PKG_VERSION"))
+});
 
 /// Runs until SIGTERM or ctrl-c. Errors are for the person who started it.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
