@@ -202,8 +202,13 @@ pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
 
 /// Adds one to a counter. A counter that fails must not change a decision.
 pub(crate) fn increment(counter: u32) {
+    add(counter, 1);
+}
+
+/// Adds to a counter, likewise.
+pub(crate) fn add(counter: u32, more: i64) {
     // SAFETY: numbers only.
-    let _ = unsafe { abi::proxy_increment_metric(counter, 1) };
+    let _ = unsafe { abi::proxy_increment_metric(counter, more) };
 }
 
 /// Writes a value that all workers of the proxy share, if nobody changed it meanwhile

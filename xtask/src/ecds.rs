@@ -66,6 +66,13 @@ impl Discovered {
         GateConfig::parse(text.context("the filter holds no gate configuration")?)
     }
 
+    /// The plugin's file from the next publication on.
+    pub fn set_plugin(&mut self, wasm: &Path) -> Result<()> {
+        let wasm = wasm.to_str().context("the plugin's path is not UTF-8")?;
+        *self.filter.pointer_mut(FILE).context("the filter holds no plugin's file")? = json!(wasm);
+        Ok(())
+    }
+
     /// Writes the file with this gate configuration, valid or not: whole, under another
     /// name, and then renamed, which is what Envoy watches for. Gives its version.
     pub fn publish(&mut self, gate: &str) -> Result<String> {
@@ -132,6 +139,9 @@ impl Progress {
 
 /// The gate's configuration within the filter's.
 const VALUE: &str = "/config/configuration/value";
+
+/// The plugin's file within it.
+const FILE: &str = "/config/vm_config/code/local/filename";
 
 /// Ten thousand keys take each VM some tenths of a second.
 const DEADLINE: Duration = Duration::from_secs(30);

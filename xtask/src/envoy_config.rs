@@ -116,6 +116,19 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with a second listener like the first, elsewhere, whose gate runs another plugin file
+    /// under the same `vm_id`.
+    pub fn with_second_plugin(mut self, listen: SocketAddr, wasm: &Path) -> Result<Self> {
+        let first = self.0.pointer("/static_resources/listeners/0").context("envoy.yaml has no listener")?;
+        let mut second = Self(json!({ "static_resources": { "listeners": [first] } })).with_plugin(wasm)?;
+        second.put("/static_resources/listeners/0/address/socket_address", socket_address(listen))?;
+        second.put("/static_resources/listeners/0/name", json!("second"))?;
+        let second = second.0.pointer_mut("/static_resources/listeners/0").map(Value::take);
+        let listeners = self.0.pointer_mut("/static_resources/listeners").and_then(Value::as_array_mut);
+        listeners.context("envoy.yaml has no listeners")?.extend(second);
+        Ok(self)
+    }
+
     /// The same with every capability that the plugin asks for.
     pub fn without_capability_limits(mut self) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config");

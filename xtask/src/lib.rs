@@ -14,6 +14,7 @@ pub mod made_log;
 pub mod net;
 pub mod postgres;
 pub mod skipped;
+pub mod soak;
 pub mod system_packages;
 pub mod tampering;
 pub mod trust_folder;
