@@ -102,7 +102,8 @@ pub(crate) fn end_earlier(store: &mut impl Store) -> Result<Option<Process>, Hos
         let is_ended = value.len() == ENDED;
         value.resize(ENDED, 0);
         if is_ended || replace(store, &name, &value, cas)? {
-            let process = value.first_chunk().and_then(|bytes: &[u8; Process::BYTES]| Process::from_bytes(bytes));
+            let process =
+                value.first_chunk().and_then(|bytes: &[u8; Process::BYTES]| Process::from_bytes(bytes));
             return Ok(process.filter(|process| process.began().as_millis() != 0));
         }
     }

@@ -160,8 +160,7 @@ impl Root {
         // have lost its memory.
         let lack = |fault| Obstacle::Host(fault, "a memory that workers share");
         let ended = end_earlier(&mut HostStore).map_err(lack)?;
-        let mut replay =
-            host::now().and_then(|now| SharedReplay::open(HostStore, now)).map_err(lack)?;
+        let mut replay = host::now().and_then(|now| SharedReplay::open(HostStore, now)).map_err(lack)?;
         let process = replay.process().map_err(|_| lack(LOST))?;
         let works = Rc::new(Works {
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),

@@ -19,9 +19,9 @@ use xtask::echo::{self, Upstream};
 use xtask::envoy::Envoy;
 use xtask::envoy_config::{Addresses, EnvoyConfig};
 use xtask::http::{Connection, Request};
+use xtask::net;
 use xtask::soak::{self, Outcome, Programs};
 use xtask::workspace::Workspace;
-use xtask::net;
 
 /// A short form of `cargo xtask soak`, which sends a million.
 const SOAK: u64 = 50_000;
@@ -52,8 +52,7 @@ fn a_plugin_that_leaks_does_not_pass_the_soak() {
 
 fn soak(name: &str, plugin: &Path, requests: u64) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let [envoy, control, cli] =
-        ["PORTCULLIS_ENVOY", "PORTCULLIS_CONTROL", "PORTCULLIS_CLI"].map(given);
+    let [envoy, control, cli] = ["PORTCULLIS_ENVOY", "PORTCULLIS_CONTROL", "PORTCULLIS_CLI"].map(given);
     let programs = Programs { envoy: &envoy, control: &control, cli: &cli, plugin };
     let workspace = Workspace::find().unwrap();
     soak::run(&workspace, &programs, (name, folder.path()), requests, &|_| ()).unwrap()
@@ -93,7 +92,7 @@ fn a_vm_that_has_no_more_memory_refuses_and_another_takes_its_place() {
     let mut kept = None;
     let mut ask = |id: &str, forge: bool| {
         let text = passport(id).to_json();
-        let text = if forge { text.replace("flights:search", "flights:cancel") } else { text };
+        let text = if forge { text.replace("flights:search", "flights:searcx") } else { text };
         let mut request = Request::new("GET", "/flights");
         let header = format!(":{}:", portcullis_core::base64::encode(text.as_bytes()));
         request.headers.push(("agent-passport".to_owned(), header));
@@ -108,8 +107,8 @@ fn a_vm_that_has_no_more_memory_refuses_and_another_takes_its_place() {
     let (began, mut passed, mut number) = (Instant::now(), 0, 0);
     // Each is new, and remembered; some are forged. Until no memory was left twice.
     while out_of_memory() < 2 {
-        assert!(began.elapsed() < Duration::from_secs(120), "{number} passports fit; {}", envoy.log_tail());
-        for _ in 0..100 {
+        assert!(began.elapsed() < Duration::from_secs(240), "{number} passports fit; {}", envoy.log_tail());
+        for _ in 0..10 {
             number += 1;
             let is_forged = number % 10 == 0;
             match ask(&format!("pp_{number}"), is_forged) {
@@ -124,7 +123,7 @@ fn a_vm_that_has_no_more_memory_refuses_and_another_takes_its_place() {
         }
     }
     println!("{number} passports, {passed} passed, until memory was short twice");
-    assert!(number > 500, "a VM with no more than {ROOM} pages remembers some");
+    assert!(number > 40, "a VM with no more than {ROOM} pages remembers some");
     let began = Instant::now();
     while ask("pp_after", false).0 != 200 {
         assert!(began.elapsed() < Duration::from_secs(20), "{}", envoy.log_tail());
@@ -135,13 +134,17 @@ fn a_vm_that_has_no_more_memory_refuses_and_another_takes_its_place() {
     assert!(envoy.runs().unwrap());
 }
 
+/// A passport of some 10 KB: it grants much that nobody asks for.
 fn passport(id: &str) -> portcullis_core::modei::Signed {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let now = UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap());
     let draft = Draft {
         passport_id: id.to_owned(),
         agent_name: None,
-        permissions: vec![("flights:search".to_owned(), Object::default())],
+        permissions: std::iter::once("flights:search".to_owned())
+            .chain((0..40).map(|number| format!("flights:{number:0>200}")))
+            .map(|action| (action, Object::default()))
+            .collect(),
         issued_at: now,
         expires_at: now.plus_millis(3_600_000),
         delegation_authority: false,

@@ -109,7 +109,12 @@ fn ask_while(stand: &LiveStand, prefix: &str, act: impl FnOnce(&steady::Load<'_>
 }
 
 fn check(stand: &LiveStand, told: &Told, prefix: &str) {
-    println!("{prefix}: {} answers, the slowest after {:?}: {:?}", told.seen.len(), told.slowest, told.counts);
+    println!(
+        "{prefix}: {} answers, the slowest after {:?}: {:?}",
+        told.seen.len(),
+        told.slowest,
+        told.counts
+    );
     assert!(told.wrong.is_empty(), "{} wrong: {:#?}", told.wrong.len(), told.wrong.first());
     assert!(told.slowest < PACE, "{:?}", told.slowest);
     let records = stand.wait_for_records_and(&told.seen, Duration::from_secs(60), || ());

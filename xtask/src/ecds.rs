@@ -125,7 +125,8 @@ struct Progress {
 impl Progress {
     fn read(envoy: &Envoy) -> Result<Self> {
         let prefix = format!("extension_config_discovery.http_filter.{NAME}.");
-        let stats = Request::new("GET", &format!("/stats?filter=^{prefix}")).send(envoy.admin)?;
+        let stats =
+            Request::new("GET", &format!("/stats?filter=^{prefix}")).send_within(envoy.admin, DEADLINE)?;
         let text = String::from_utf8(stats.body)?;
         let value = |name: &str| {
             text.lines().find_map(|line| line.strip_prefix(&prefix)?.strip_prefix(name)?.strip_prefix(": "))
@@ -143,8 +144,9 @@ const VALUE: &str = "/config/configuration/value";
 /// The plugin's file within it.
 const FILE: &str = "/config/vm_config/code/local/filename";
 
-/// Ten thousand keys take each VM some tenths of a second.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Compiling a plugin takes V8 about a second, on the thread of the admin page; a busy machine may take
+/// a minute.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Envoy's admin page answers in less than a millisecond.
 const POLL: Duration = Duration::from_millis(5);

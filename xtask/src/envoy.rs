@@ -72,17 +72,20 @@ impl Envoy {
     ) -> Result<Self> {
         let file = workspace.target_folder("envoy")?.join(format!("{name}.{}.base-id", std::process::id()));
         let number = match &restart.base_id {
-            Some(base_id) => format!("--base-id={base_id}"),
-            None => "--use-dynamic-base-id".to_owned(),
+            Some(base_id) => vec!["--base-id".to_owned(), base_id.clone()],
+            None => vec![
+                "--use-dynamic-base-id".to_owned(),
+                "--base-id-path".to_owned(),
+                file.display().to_string(),
+            ],
         };
-        let mut arguments = vec![
-            number,
-            format!("--restart-epoch={}", restart.epoch),
-            format!("--drain-time-s={}", restart.drain.as_secs()),
-            format!("--parent-shutdown-time-s={}", restart.parent_shutdown.as_secs()),
-        ];
-        if restart.base_id.is_none() {
-            arguments.push(format!("--base-id-path={}", file.display()));
+        let mut arguments = number;
+        for (name, value) in [
+            ("--restart-epoch", u64::from(restart.epoch)),
+            ("--drain-time-s", restart.drain.as_secs()),
+            ("--parent-shutdown-time-s", restart.parent_shutdown.as_secs()),
+        ] {
+            arguments.extend([name.to_owned(), value.to_string()]);
         }
         let envoy = Self::launch(
             workspace,
@@ -243,8 +246,8 @@ pub fn tail(log: &Path) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// Compiling the plugin takes V8 about a second; a busy machine may take ten.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+/// Compiling the plugin takes V8 about a second; a busy machine may take more than a minute.
+const START_DEADLINE: Duration = Duration::from_secs(180);
 
 /// Short beside the second that a start takes, long enough to cost nothing.
 const POLL: Duration = Duration::from_millis(20);

@@ -108,6 +108,13 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with so long for a whole request, its body included: `60s`.
+    pub fn with_request_timeout(mut self, time: &str) -> Result<Self> {
+        let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/request_timeout";
+        self.put(path, json!(time))?;
+        Ok(self)
+    }
+
     /// The same with another plugin file.
     pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");

@@ -220,5 +220,6 @@ pub const MAX_HEADERS: usize = 100;
 /// The largest answer is Envoy's /stats, some 100 KiB.
 const MAX_RESPONSE: usize = 16 << 20;
 
-/// Generous for loopback, short enough to show that something hangs.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Generous for loopback, where a busy machine's Envoy may compile a plugin meanwhile; short enough to
+/// show that something hangs.
+const DEADLINE: Duration = Duration::from_secs(30);

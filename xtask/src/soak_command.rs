@@ -37,7 +37,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         println!("{count:>10}  {answer}");
     }
     let seconds = outcome.time.as_secs_f64();
-    println!("{} requests in {seconds:.1} s: {:.0} a second", options.requests, options.requests as f64 / seconds);
+    println!(
+        "{} requests in {seconds:.1} s: {:.0} a second",
+        options.requests,
+        options.requests as f64 / seconds
+    );
     for (when, memory) in [("once warm", outcome.warm), ("at the end", outcome.end)] {
         let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
         let (machines, resident) = (mib(memory.machines), mib(memory.resident));

@@ -9,8 +9,8 @@
 )]
 
 use super::{ENDED, PROCESS, SharedReplay, end_earlier};
-use crate::shared::{EARLIER, create, name};
 use crate::shared::model::{Data, Rules, Worker};
+use crate::shared::{EARLIER, create, name};
 use portcullis_core::guardrails::Limits;
 use portcullis_core::{
     Charged, CounterClass, CounterFault, CounterKey, Counters, Novelty, Once, Process, Replay, ReplayFault,

@@ -142,9 +142,10 @@ impl Told {
         if answer.status == 503 && may_fail && !is_as_wanted {
             // Refused, which is never wrong: by the gate, or by Envoy in its stead.
             let id = text(&body["attestation_id"]);
-            if id.is_empty() {
+            if reason.is_empty() {
                 self.undecided.insert(path);
-            } else {
+            } else if !id.is_empty() {
+                // A gate that has just started, and has no trust material yet, keeps no records.
                 self.seen.insert(id.clone(), text(&body["decision"]));
                 self.paths.insert(id, path);
             }
@@ -187,7 +188,7 @@ impl Told {
     /// nothing was processed that nobody was told of. `records` are those of the whole log, `prefix`
     /// tells the clients' own, `served` is how many requests of theirs the upstream saw.
     pub fn check(&self, records: &[Value], prefix: &str, served: u64) {
-        assert!(self.wrong.is_empty(), "{} wrong: {:#?}", self.wrong.len(), &self.wrong[..self.wrong.len().min(10)]);
+        assert!(self.wrong.is_empty(), "{} wrong: {:#?}", self.wrong.len(), self.wrong.first());
         let mut unknown = BTreeSet::new();
         for record in records {
             let path = record["request"]["path"].as_str().unwrap_or_default();
@@ -201,12 +202,12 @@ impl Told {
             }
         }
         let retried: Vec<_> = unknown.intersection(&self.unanswered).collect();
-        let told_of_failure: BTreeSet<_> = unknown.difference(&self.undecided).collect();
+        let mut untold = unknown.difference(&self.undecided);
         if self.undecided.is_empty() {
             assert!(retried.is_empty(), "processed, and taken for not processed: {retried:?}");
             assert_eq!(usize::try_from(served).unwrap(), self.allowed(), "what the upstream saw");
         }
-        assert!(told_of_failure.iter().all(|path| self.unanswered.contains(*path)), "{told_of_failure:?}");
+        assert!(untold.all(|path| self.unanswered.contains(path)), "{unknown:?}");
     }
 }
 
@@ -260,5 +261,5 @@ pub fn under_load(
     })
 }
 
-/// Some twenty times what any of it takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Some hundred times what any of it takes where nothing else is done.
+const DEADLINE: Duration = Duration::from_secs(180);

@@ -47,7 +47,9 @@ pub fn leaking(wasm: &[u8], function: &'static str, bytes: i32) -> Vec<u8> {
 /// A copy whose memory may have so many pages and no more.
 pub fn with_ceiling(wasm: &[u8], pages: u64) -> Vec<u8> {
     let mut module = Module::new();
-    Ceiling(pages).parse_core_module(&mut module, Parser::new(0), wasm).expect("the module can be written anew");
+    Ceiling(pages)
+        .parse_core_module(&mut module, Parser::new(0), wasm)
+        .expect("the module can be written anew");
     module.finish()
 }
 

@@ -122,7 +122,9 @@ pub fn run(
     let gate = GateConfig::parse(&scene.gate().to_string())?;
     let enrolled = live_gate::enrol(&service, programs.cli, folder, &gate)?;
     let mut gate: Value = serde_json::from_str(&enrolled.config)?;
-    gate.as_object_mut().context("the gate's configuration is no object")?.insert("cache_bytes".to_owned(), json!(CACHE_BYTES));
+    gate.as_object_mut()
+        .context("the gate's configuration is no object")?
+        .insert("cache_bytes".to_owned(), json!(CACHE_BYTES));
     let config = EnvoyConfig::shipped(workspace)?
         .with_plugin(programs.plugin)?
         .with_gate(&gate.to_string())?

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, ensure};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::{Limits, Object, Value as Strict, parse};
-use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, issue, self_agent_id, self_issue, self_issuer_id};
+use portcullis_core::modei::{
+    Draft, Issuer, RootKind, Signed, issue, self_agent_id, self_issue, self_issuer_id,
+};
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
 
@@ -125,7 +127,8 @@ impl<'s> Client<'s> {
         let path = format!("/flights/{name}");
         self.authority.clone_from(&self.scene.authority);
         let scene = self.scene;
-        let unique = i64::try_from(self.number.wrapping_mul(16).wrapping_add(self.client)).unwrap_or_default();
+        let unique =
+            i64::try_from(self.number.wrapping_mul(16).wrapping_add(self.client)).unwrap_or_default();
         match self.number % 24 {
             0 => (with_passport(&path, &self_issued(&name, "flights:search").to_header()), &[OK]),
             1 => (with_passport(&path, &issued(&name, KEY).to_header()), &[OK]),
@@ -139,23 +142,38 @@ impl<'s> Client<'s> {
                 None => (Request::new("GET", "/health"), &[OK]),
             },
             4 => (simpleguard(&path, unique, b"a seat at the aisle", b"a seat at the aisle"), &[OK]),
-            5 => (simpleguard(&path, unique, b"a seat at the aisle", b"every seat"), &["body_digest_mismatch"]),
+            5 => {
+                (simpleguard(&path, unique, b"a seat at the aisle", b"every seat"), &["body_digest_mismatch"])
+            }
             6 => (Request::new("GET", &path), &["credential_missing"]),
             7 => {
-                let forged = self_issued(&name, "flights:search").to_json().replace("flights:search", "flights:*");
-                (with_passport(&path, &format!(":{}:", base64::encode(forged.as_bytes()))), &["signature_invalid"])
+                let forged =
+                    self_issued(&name, "flights:search").to_json().replace("flights:search", "flights:*");
+                (
+                    with_passport(&path, &format!(":{}:", base64::encode(forged.as_bytes()))),
+                    &["signature_invalid"],
+                )
             }
-            8 => (with_passport(&path, &issued(&name, "ik_nobody").to_header()), &["signature_key_unavailable"]),
+            8 => (
+                with_passport(&path, &issued(&name, "ik_nobody").to_header()),
+                &["signature_key_unavailable"],
+            ),
             9 => (with_passport(&path, &scene.revoked), &["passport_revoked"]),
             10 => (with_passport(&path, &scene.elsewhere), &["permission_denied"]),
             11 => (with_passport(&path, &scene.expired), &["passport_expired"]),
             12 => (with_passport(&path, &scene.rated), &[OK, "rate_limit_exceeded"]),
-            13 => (with_passport(&format!("/nowhere/{name}/{}", "long/".repeat(100)), &scene.known), &["route_unknown"]),
+            13 => (
+                with_passport(&format!("/nowhere/{name}/{}", "long/".repeat(100)), &scene.known),
+                &["route_unknown"],
+            ),
             14 => {
                 self.authority = format!("{}.example", self.number);
                 (with_passport(&path, &scene.known), &["authority_unknown"])
             }
-            15 => (with_passport(&path, &format!(":{}:", base64::encode(name.as_bytes()))), &["credential_malformed"]),
+            15 => (
+                with_passport(&path, &format!(":{}:", base64::encode(name.as_bytes()))),
+                &["credential_malformed"],
+            ),
             16 => (with_header(&path, "x-capiscio-badge", &name), &["BADGE_MALFORMED"]),
             17 => (mcp(&scene.known, &name, "search"), &[OK]),
             18 => (mcp(&scene.known, &name, "drop_tables"), &["mcp_tool_unknown"]),
