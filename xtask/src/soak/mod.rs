@@ -89,12 +89,12 @@ const WORKERS: u32 = 2;
 /// Clients at once.
 const CLIENTS: usize = 4;
 
-/// After so many requests a gate is warm: each worker has met each kind some five hundred times, and
-/// its cache of credentials, of [`CACHE_BYTES`], is full.
-const WARM: u64 = 20_000;
+/// After so many requests a gate is warm: each worker has met each kind a hundred times, and its cache
+/// of credentials is full.
+const WARM: u64 = 5_000;
 
-/// Memory for verified credentials: one in four requests brings a new one, of some 2 KB.
-const CACHE_BYTES: u32 = 1 << 20;
+/// Memory for verified credentials: one in twelve requests brings a new one, of some 2 KB.
+const CACHE_BYTES: u32 = 256 << 10;
 
 /// How much more VMs may take than when they were warm, in bytes: each twice what it grows by at a
 /// time, for holes that grow into others. A leak of one byte in each request is four times as much
