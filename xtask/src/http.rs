@@ -81,7 +81,11 @@ fn exchange_within(to: SocketAddr, bytes: &[u8], deadline: Duration) -> Result<R
     let mut answer = Vec::new();
     let mut piece = [0; 16 << 10];
     while answer.len() < MAX_RESPONSE {
-        let count = stream.read(&mut piece).with_context(|| format!("no whole answer from {to}"))?;
+        let count = match stream.read(&mut piece) {
+            // As after a process was stopped for a while.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            count => count.with_context(|| format!("no whole answer from {to}"))?,
+        };
         answer.extend_from_slice(piece.get(..count).unwrap_or_default());
         // Envoy keeps a connection that it will close open for a second more.
         match Response::parse(&answer) {
@@ -128,6 +132,7 @@ impl Connection {
             let count = match self.stream.read(&mut piece) {
                 Ok(0) if answer.is_empty() => return Ok(None),
                 Err(error) if answer.is_empty() && is_closed(&error) => return Ok(None),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 count => count.context("no whole answer")?,
             };
             answer.extend_from_slice(piece.get(..count).unwrap_or_default());

@@ -61,7 +61,7 @@ const KEPT: usize = 40;
 
 /// Between two requests of a client, in milliseconds: the machine's cores have other things to do, too,
 /// and a test service must take all records. A test that runs for long sets more.
-pub static REST_MS: AtomicU64 = AtomicU64::new(3);
+pub static REST_MS: AtomicU64 = AtomicU64::new(10);
 
 impl Clients<'_> {
     /// Asks until `stop`.

@@ -172,7 +172,7 @@ impl<'s> Client<'s> {
             }
             15 => (
                 with_passport(&path, &format!(":{}:", base64::encode(name.as_bytes()))),
-                &["credential_malformed"],
+                &["invalid_envelope_shape"],
             ),
             16 => (with_header(&path, "x-capiscio-badge", &name), &["BADGE_MALFORMED"]),
             17 => (mcp(&scene.known, &name, "search"), &[OK]),
