@@ -24,7 +24,7 @@ use xtask::soak::{self, Outcome, Programs};
 use xtask::workspace::Workspace;
 
 /// A short form of `cargo xtask soak`, which sends a million.
-const SOAK: u64 = 10_000;
+const SOAK: u64 = 50_000;
 
 /// As short as a run can be.
 const SHORT_SOAK: u64 = 10_000;
