@@ -58,10 +58,11 @@ impl Routes {
     }
 
     pub(crate) fn checked(listed: &[RouteConfig], gate_mode: Mode, spot: &Spot<'_>) -> Self {
-        // More than anybody writes by hand; each worker keeps its own copy.
-        const MAX_ROUTES: usize = 4096;
+        // More than anybody writes by hand. Each worker keeps its own copy, of some 7 MB, and looks a
+        // path up in a tree: docs/limits.md has the figures.
+        const MAX_ROUTES: usize = 10_000;
         spot.check(!listed.is_empty(), "", "must have at least one route: what is not listed is refused");
-        spot.check(listed.len() <= MAX_ROUTES, "", "has more than 4096 routes");
+        spot.check(listed.len() <= MAX_ROUTES, "", "has more than 10000 routes");
         let mut routes = Routes { exact: Named::new(), prefixes: Named::new(), actions: Names::new() };
         for (index, config) in listed.iter().enumerate() {
             routes.add(config, gate_mode, &spot.element(index));

@@ -32,6 +32,28 @@ pub(crate) fn taken(address: *mut u8) -> Option<usize> {
     (!last.is_null() && last == address).then(|| LAST_SIZE.load(Relaxed))
 }
 
+/// By how many bytes the VM's memory has grown since this was last asked. It is never given back.
+pub(crate) fn grown() -> usize {
+    let size = memory_bytes();
+    size.saturating_sub(COUNTED.swap(size, Relaxed))
+}
+
+static COUNTED: AtomicUsize = AtomicUsize::new(0);
+
+#[cfg(target_family = "wasm")]
+fn memory_bytes() -> usize {
+    core::arch::wasm32::memory_size::<0>().saturating_mul(PAGE)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn memory_bytes() -> usize {
+    0
+}
+
+/// Of the WebAssembly specification, in bytes.
+#[cfg(target_family = "wasm")]
+const PAGE: usize = 65_536;
+
 #[cfg_attr(target_family = "wasm", global_allocator)]
 #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "only the plugin has hosts"))]
 static ALLOCATOR: Recording = Recording;
@@ -68,6 +90,7 @@ unsafe impl GlobalAlloc for Recording {
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "allocators are an unsafe interface; this one lends rlsf the VM's memory")]
 mod heap {
+    use super::PAGE;
     use core::alloc::{GlobalAlloc, Layout};
     use core::arch::wasm32::{memory_grow, memory_size};
     use core::cell::UnsafeCell;
@@ -115,9 +138,6 @@ mod heap {
 
     /// The VM's memory, which only grows, and at its end.
     struct Pages;
-
-    /// Of the WebAssembly specification, in bytes.
-    const PAGE: usize = 65_536;
 
     impl Pages {
         /// Adds so many bytes or more; where they begin, and how many they are.

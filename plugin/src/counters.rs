@@ -1,7 +1,7 @@
 //! How often things were done, as the workers of a proxy count it together.
 
 use crate::replay::SharedReplay;
-use crate::shared::{Store, create, get, set};
+use crate::shared::{Store, create, get, name, set};
 use alloc::format;
 use alloc::string::String;
 use portcullis_core::guardrails::Limits;
@@ -22,7 +22,7 @@ impl<S: Store> SharedReplay<S> {
             ReplayFault::Full | ReplayFault::QuotaExceeded => UNREADABLE,
         })?;
         let trace = process.counter_secret().trace(key);
-        let name = format!("portcullis.counters.{}.{}", CounterPage::LAYOUT, trace.page());
+        let name = name(&format!("counters.{}", trace.page()));
         Ok((trace, name))
     }
 }

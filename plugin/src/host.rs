@@ -212,8 +212,13 @@ fn define_metric(kind: u32, name: &str) -> Result<u32, HostFault> {
 
 /// Adds one to a counter. A counter that fails must not change a decision.
 pub(crate) fn increment(counter: u32) {
+    add(counter, 1);
+}
+
+/// Adds to a counter, likewise.
+pub(crate) fn add(counter: u32, more: i64) {
     // SAFETY: numbers only.
-    let _ = unsafe { abi::proxy_increment_metric(counter, 1) };
+    let _ = unsafe { abi::proxy_increment_metric(counter, more) };
 }
 
 /// Makes a gauge show a number. One that fails must not change a decision.

@@ -1,6 +1,6 @@
 //! Counters of decisions: one for each outcome there can be, and no others.
 
-use crate::host;
+use crate::{allocator, host};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -56,15 +56,21 @@ pub(crate) struct Metrics {
     ids: Vec<Option<u32>>,
     trust: Vec<Option<u32>>,
     receipts: Vec<Option<u32>>,
+    memory: Option<u32>,
 }
+
+/// The bytes by which the memories of VMs have grown, all together, whatever became of them: one
+/// that goes on growing while the gate's work stays the same is a leak.
+const MEMORY: &str = "portcullis_memory.bytes";
 
 impl Metrics {
     /// Makes all counters, so that each is there with its zero from the start. Answers
     /// how many the host did not make, too.
     pub(crate) fn define() -> (Self, usize) {
         let ids: Vec<_> = Outcome::all().map(|outcome| host::define_counter(&outcome.name()).ok()).collect();
-        let missing = ids.iter().filter(|id| id.is_none()).count();
-        (Metrics { ids, trust: Vec::new(), receipts: Vec::new() }, missing)
+        let memory = host::define_counter(MEMORY).ok();
+        let missing = ids.iter().chain([&memory]).filter(|id| id.is_none()).count();
+        (Metrics { ids, trust: Vec::new(), receipts: Vec::new(), memory }, missing)
     }
 
     /// Makes the counters of trust material and of receipts too, for gates that have them.
@@ -96,6 +102,9 @@ impl Metrics {
     pub(crate) fn count(&self, outcome: Outcome) {
         if let Some(Some(id)) = self.ids.get(outcome.index()) {
             host::increment(*id);
+        }
+        if let (Some(id), grown @ 1..) = (self.memory, allocator::grown()) {
+            host::add(id, i64::try_from(grown).unwrap_or(i64::MAX));
         }
     }
 }

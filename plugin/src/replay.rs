@@ -5,10 +5,9 @@
 //! that is restarted has forgotten nothing.
 
 use crate::fault::{HostFault, Place, Problem};
-use crate::shared::{NO_CAS, Store, create, get, set};
+use crate::shared::{EARLIER, NO_CAS, Store, create, get, name, replace, set};
 use alloc::format;
 use alloc::string::String;
-use alloc::string::ToString;
 use portcullis_core::{Novelty, Once, Process, Replay, ReplayFault, ReplayPage, UnixTime};
 
 /// How often a page is read and changed before it is given up. Workers that make 50 000
@@ -21,14 +20,13 @@ const TRIES: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct SharedReplay<S> {
     pub(crate) store: S,
-    /// Names carry the layout, so that two versions side by side leave each other alone.
     process_name: String,
 }
 
 impl<S: Store> SharedReplay<S> {
     /// Finds the memory, or begins it at `now` if this is the process's first worker.
     pub(crate) fn open(mut store: S, now: UnixTime) -> Result<Self, HostFault> {
-        let process_name = name("process");
+        let process_name = name(PROCESS);
         if get(&mut store, &process_name)?.is_none() {
             let mut secret = [0; 32];
             store.random(&mut secret)?;
@@ -37,6 +35,9 @@ impl<S: Store> SharedReplay<S> {
         // By now there is one, whoever made it. Written again unchanged, to see that the
         // host minds the CAS: all depends on it.
         let (process, _) = store.get(&process_name)?;
+        if process.len() == ENDED {
+            return Err(HostFault::new(Place::GetSharedData, Problem::Ended));
+        }
         if process.len() != Process::BYTES || set(&mut store, &process_name, &process, NO_CAS)? {
             return Err(HostFault::new(Place::SetSharedData, Problem::NotByItsCas));
         }
@@ -53,7 +54,7 @@ impl<S: Store> SharedReplay<S> {
 impl<S: Store> Replay for SharedReplay<S> {
     fn insert(&mut self, once: &Once, now: UnixTime) -> Result<Novelty, ReplayFault> {
         let trace = self.process()?.replay_secret().trace(once);
-        let name = name(&trace.page().to_string());
+        let name = name(&format!("replay.{}", trace.page()));
         for _ in 0..TRIES {
             let Some((page, cas)) = get(&mut self.store, &name).map_err(|_| UNREADABLE)? else {
                 create(&mut self.store, &name, ReplayPage::empty().as_bytes()).map_err(|_| UNWRITABLE)?;
@@ -79,8 +80,34 @@ const UNREADABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was
 const UNWRITABLE: ReplayFault = ReplayFault::Unavailable("the memory of what was used cannot be written");
 const LOST: ReplayFault = ReplayFault::Unavailable("the proxy lost the memory of what was used");
 
-fn name(part: &str) -> String {
-    format!("portcullis.replay.{}.{part}", ReplayPage::LAYOUT)
+/// Where the process stands.
+const PROCESS: &str = "process";
+
+/// The length of a process that a newer layout has ended: none that counts has it, so that its
+/// workers find none. The first bytes stay, as the process's lane may have records left.
+const ENDED: usize = Process::BYTES + 1;
+
+/// Ends the memory of the layout before, of which this one knows nothing: from here on its workers
+/// refuse whatever may be used once, is counted or spends, and none of them starts again. The process
+/// of this layout must begin after that, so that what was used there is older and is refused. The
+/// process that was ended, if there was one.
+pub(crate) fn end_earlier(store: &mut impl Store) -> Result<Option<Process>, HostFault> {
+    let name = [EARLIER, PROCESS].concat();
+    for _ in 0..TRIES {
+        let (mut value, cas) = match get(store, &name)? {
+            Some((value, cas)) => (value, Some(cas)),
+            // One that begins later must not count either.
+            None => Default::default(),
+        };
+        let is_ended = value.len() == ENDED;
+        value.resize(ENDED, 0);
+        if is_ended || replace(store, &name, &value, cas)? {
+            let process =
+                value.first_chunk().and_then(|bytes: &[u8; Process::BYTES]| Process::from_bytes(bytes));
+            return Ok(process.filter(|process| process.began().as_millis() != 0));
+        }
+    }
+    Err(HostFault::new(Place::SetSharedData, Problem::ValueChanges))
 }
 
 #[cfg(test)]

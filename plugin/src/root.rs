@@ -6,9 +6,9 @@ use crate::host::{self, Level};
 use crate::live::{self, Line, Live};
 use crate::metrics::Metrics;
 use crate::records::Records;
-use crate::replay::SharedReplay;
+use crate::replay::{SharedReplay, end_earlier};
 use crate::request::Request;
-use crate::shared::HostStore;
+use crate::shared::{self, EARLIER, HostStore, LAYOUT};
 use crate::spend::SpendAsker;
 use alloc::format;
 use alloc::rc::Rc;
@@ -60,6 +60,8 @@ pub(crate) struct Root {
     entrance: Entrance,
     live: Option<Live>,
     records: Option<Rc<RefCell<Records>>>,
+    /// What workers of an earlier layout have left, or still leave.
+    left: Option<Records>,
     spend: SpendAsker,
 }
 
@@ -95,7 +97,9 @@ impl Root {
     pub(crate) fn on_call_answered(&mut self, token: u32, size: usize) {
         let Some(live) = &mut self.live else { return };
         let records = self.records.as_ref().and_then(|records| records.try_borrow_mut().ok());
-        if records.is_some_and(|mut records| records.answered(token, size, live.trust(), live.line()))
+        let (trust, line) = (live.trust(), live.line());
+        if records.is_some_and(|mut records| records.answered(token, size, trust, line))
+            || self.left.as_mut().is_some_and(|left| left.answered(token, size, trust, line))
             || self.spend.answered(token, size, live.trust())
         {
             return;
@@ -110,6 +114,9 @@ impl Root {
             && let (Ok(mut records), Ok(now)) = (records.try_borrow_mut(), host::now())
         {
             records.deliver(live.line(), now, 1);
+            if let Some(left) = &mut self.left {
+                left.deliver(live.line(), now, 1);
+            }
             if live.has_lease() {
                 self.spend.ask(live.line(), records.lane(), now);
             }
@@ -140,43 +147,42 @@ impl Root {
                 &format!("the host did not make {missing} counter(s): they stay uncounted"),
             );
         }
-        let cache_bytes = match &configuration {
-            GateConfiguration::Static(config) => config.cache_bytes,
+        let (cache_bytes, gate, snapshot, metrics) = match &configuration {
+            GateConfiguration::Static(config) => {
+                let snapshot = Arc::new(Snapshot::of_static(config).map_err(Obstacle::Config)?);
+                (config.cache_bytes, config.gate.id.clone(), Some(snapshot), Rc::new(metrics))
+            }
             GateConfiguration::Live(config) => {
                 metrics.define_trust();
-                config.cache_bytes
+                (config.cache_bytes, config.gate.id.clone(), None, Rc::new(metrics))
             }
         };
-        let metrics = Rc::new(metrics);
-        let replay = host::now()
-            .and_then(|now| SharedReplay::open(HostStore, now))
-            .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
+        if let GateConfiguration::Live(config) = configuration {
+            self.live = Some(Live::open(config, Rc::clone(&metrics)).map_err(Obstacle::Live)?);
+        }
+        // Last, when nothing else can fail: an earlier version that goes on in this one's stead must not
+        // have lost its memory.
+        let lack = |fault| Obstacle::Host(fault, "a memory that workers share");
+        let ended = end_earlier(&mut HostStore).map_err(lack)?;
+        let mut replay = host::now().and_then(|now| SharedReplay::open(HostStore, now)).map_err(lack)?;
+        let process = replay.process().map_err(|_| lack(LOST))?;
         let works = Rc::new(Works {
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
-            metrics: Rc::clone(&metrics),
+            metrics,
             replay: RefCell::new(replay),
             told_of_hold: Cell::new(false),
         });
-        match configuration {
-            GateConfiguration::Static(config) => {
-                let snapshot = Arc::new(Snapshot::of_static(&config).map_err(Obstacle::Config)?);
-                self.entrance =
-                    Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, records: None, works }));
-                Ok(config.gate.id.clone())
-            }
-            GateConfiguration::Live(config) => {
-                let gate = config.gate.id.clone();
-                let live = Live::open(config, metrics).map_err(Obstacle::Live)?;
-                let process = works.replay.try_borrow_mut().ok().and_then(|mut replay| replay.process().ok());
-                let process = process.ok_or(Obstacle::Host(LOST, "a memory that workers share"))?;
-                let records = Records::of(&gate, &live.line().key, &process);
-                self.records = Some(Rc::new(RefCell::new(records)));
-                self.entrance = Entrance::Waiting(works);
-                self.live = Some(live);
-                self.renew();
-                Ok(gate)
-            }
+        if let Some(snapshot) = snapshot {
+            self.entrance =
+                Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, records: None, works }));
+        } else if let Some(live) = &self.live {
+            let key = &live.line().key;
+            self.records = Some(Rc::new(RefCell::new(Records::of(LAYOUT, &gate, key, &process))));
+            self.left = ended.map(|ended| Records::of(EARLIER, &gate, key, &ended));
+            self.entrance = Entrance::Waiting(works);
+            self.renew();
         }
+        Ok(gate)
     }
 
     /// Opens the gate by the snapshot that is in force now.
@@ -226,16 +232,16 @@ fn probe() -> Result<(), Obstacle> {
 }
 
 fn probe_shared_data() -> Result<(), HostFault> {
-    const KEY: &str = "portcullis.probe";
+    let key = shared::name("probe");
     // The same in all workers, which write and read it in any order.
     const VALUE: &[u8] = b"shared";
     const CAS_MISMATCH: u32 = 8;
-    match host::set_shared(KEY, VALUE, 0) {
+    match host::set_shared(&key, VALUE, 0) {
         // Where CAS 0 means "if there is none", another worker was here before.
         Err(fault) if fault.status() != Some(CAS_MISMATCH) => return Err(fault),
         _ => {}
     }
-    let (value, _) = host::shared(KEY)?;
+    let (value, _) = host::shared(&key)?;
     if value == VALUE { Ok(()) } else { Err(HostFault::new(Place::GetSharedData, Problem::OtherValue)) }
 }
 

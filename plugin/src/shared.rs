@@ -2,13 +2,34 @@
 //!
 //! Hosts differ in what a CAS of 0 means, and in what one does that fits nothing; what is
 //! here works on both of the kinds that are known.
+//!
+//! All of it lies under names that begin with the [`LAYOUT`]. Two versions of the plugin with one
+//! layout, as they run side by side while Envoy changes from one to the other, are workers of one
+//! process. With two layouts they are two processes that share nothing, and the newer one ends the
+//! older one's memory (`replay`), as what was used there would be unknown here.
 
 #[cfg(test)]
 pub(crate) mod model;
 
 use crate::fault::{HostFault, Place, Problem};
 use crate::host;
+use alloc::string::String;
 use alloc::vec::Vec;
+
+/// What every name begins with. Whatever changes in the form of a value, in where it stands, or in
+/// what a secret of the process is made into, needs the next number here; the present one then goes
+/// to [`EARLIER`].
+pub(crate) const LAYOUT: &str = "portcullis.2.";
+
+/// The layout before. Its records are delivered, as they have the form that they have here, and
+/// its memory of what was used is ended. A change of records' own form must either keep a reader of
+/// the earlier one, or say in its notes that what waits is lost.
+pub(crate) const EARLIER: &str = "portcullis.1.";
+
+/// A name of this layout.
+pub(crate) fn name(part: &str) -> String {
+    [LAYOUT, part].concat()
+}
 
 /// A CAS that no value has: hosts count them up from 1, with each write of any value.
 /// 0 would overwrite blindly on Envoy.
@@ -108,6 +129,15 @@ pub(crate) fn put(store: &mut impl Store, name: &str, value: &[u8]) -> Result<bo
 mod tests {
     use super::*;
     use proxy_wasm::types::Status;
+
+    #[test]
+    fn whoever_changes_the_form_of_a_page_is_reminded_of_the_layout() {
+        use portcullis_core::{CounterPage, ReplayPage, spend::Leases};
+        let pages = [ReplayPage::LAYOUT, CounterPage::LAYOUT, Leases::LAYOUT];
+        assert_eq!((LAYOUT, pages), ("portcullis.2.", [2, 1, 1]), "pages and their names change together");
+        assert_ne!(LAYOUT, EARLIER);
+        assert_eq!(name("probe"), "portcullis.2.probe");
+    }
 
     #[test]
     fn our_numbers_of_statuses_are_the_sdks() {

@@ -147,11 +147,31 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with so long for a whole request, its body included: `60s`.
+    pub fn with_request_timeout(mut self, time: &str) -> Result<Self> {
+        let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/request_timeout";
+        self.put(path, json!(time))?;
+        Ok(self)
+    }
+
     /// The same with another plugin file.
     pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");
         let wasm = wasm.to_str().context("the plugin's path is not UTF-8")?;
         self.put(&path, json!(wasm))?;
+        Ok(self)
+    }
+
+    /// The same with a second listener like the first, elsewhere, whose gate runs another plugin file
+    /// under the same `vm_id`.
+    pub fn with_second_plugin(mut self, listen: SocketAddr, wasm: &Path) -> Result<Self> {
+        let first = self.0.pointer("/static_resources/listeners/0").context("envoy.yaml has no listener")?;
+        let mut second = Self(json!({ "static_resources": { "listeners": [first] } })).with_plugin(wasm)?;
+        second.put("/static_resources/listeners/0/address/socket_address", socket_address(listen))?;
+        second.put("/static_resources/listeners/0/name", json!("second"))?;
+        let second = second.0.pointer_mut("/static_resources/listeners/0").map(Value::take);
+        let listeners = self.0.pointer_mut("/static_resources/listeners").and_then(Value::as_array_mut);
+        listeners.context("envoy.yaml has no listeners")?.extend(second);
         Ok(self)
     }
 

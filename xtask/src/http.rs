@@ -81,7 +81,11 @@ fn exchange_within(to: SocketAddr, bytes: &[u8], deadline: Duration) -> Result<R
     let mut answer = Vec::new();
     let mut piece = [0; 16 << 10];
     while answer.len() < MAX_RESPONSE {
-        let count = stream.read(&mut piece).with_context(|| format!("no whole answer from {to}"))?;
+        let count = match stream.read(&mut piece) {
+            // As after a process was stopped for a while.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            count => count.with_context(|| format!("no whole answer from {to}"))?,
+        };
         answer.extend_from_slice(piece.get(..count).unwrap_or_default());
         // Envoy keeps a connection that it will close open for a second more.
         match Response::parse(&answer) {
@@ -91,6 +95,65 @@ fn exchange_within(to: SocketAddr, bytes: &[u8], deadline: Duration) -> Result<R
         }
     }
     bail!("the answer from {to} is too long")
+}
+
+/// A connection that is kept for one request after another.
+pub struct Connection {
+    stream: TcpStream,
+    is_open: bool,
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(to: SocketAddr) -> Result<Self> {
+        let stream =
+            TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("nothing listens on {to}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream, is_open: true })
+    }
+
+    /// Whether the peer has neither closed it nor said that it will.
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Sends a request's bytes and waits for its whole answer; `None` where the connection was
+    /// closed without a byte of one, as a proxy may do with one that it was about to close.
+    pub fn exchange(&mut self, bytes: &[u8]) -> Result<Option<Response>> {
+        self.is_open = false;
+        let mut answer = Vec::new();
+        let mut piece = [0; 16 << 10];
+        if let Err(error) = self.stream.write_all(bytes) {
+            return if is_closed(&error) { Ok(None) } else { Err(error.into()) };
+        }
+        while answer.len() < MAX_RESPONSE {
+            let count = match self.stream.read(&mut piece) {
+                Ok(0) if answer.is_empty() => return Ok(None),
+                Err(error) if answer.is_empty() && is_closed(&error) => return Ok(None),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                count => count.context("no whole answer")?,
+            };
+            answer.extend_from_slice(piece.get(..count).unwrap_or_default());
+            match Response::parse(&answer) {
+                Ok(response) if response.is_whole() => {
+                    self.is_open = response.header("connection") != Some("close");
+                    return Ok(Some(response));
+                }
+                Ok(_) | Err(_) if count > 0 => {}
+                Ok(_) => bail!("the answer ended inside its body"),
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("the answer is too long")
+    }
+}
+
+/// Whether the peer has closed the connection, in whichever way.
+fn is_closed(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 impl Response {
@@ -162,5 +225,6 @@ pub const MAX_HEADERS: usize = 100;
 /// The largest answer is Envoy's /stats, some 100 KiB.
 const MAX_RESPONSE: usize = 16 << 20;
 
-/// Generous for loopback, short enough to show that something hangs.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Generous for loopback, where a busy machine's Envoy may compile a plugin meanwhile; short enough to
+/// show that something hangs.
+const DEADLINE: Duration = Duration::from_secs(30);

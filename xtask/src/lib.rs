@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod registry;
 pub mod sbom;
 pub mod skipped;
+pub mod soak;
 pub mod source;
 pub mod system_packages;
 pub mod tampering;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask up`, `test`, `bench`, `ci`, `fuzz`, `image`, `dist`.
+//! The project's own commands: `cargo xtask up`, `test`, `bench`, `soak`, `ci`, `fuzz`, `image`, `dist`.
 //!
 //! Everything here is what a developer or an operator types; nothing here
 //! decides about a request. The rooms: [`tools`] and [`plugin`] make what the
@@ -16,6 +16,7 @@ mod node;
 mod plugin;
 mod progress;
 mod release;
+mod soak_command;
 mod test;
 mod tools;
 mod tour;
@@ -45,6 +46,8 @@ enum Command {
     Test(test::Options),
     /// Measure Envoy's CPU time per request, with the gate and without
     Bench(bench::Options),
+    /// Send many mixed requests through a real Envoy, and see that the gate's memory stays what it was
+    Soak(soak_command::Options),
     /// Run everything that a change must pass
     Ci,
     /// Build the package for JavaScript into target/web/package
@@ -91,6 +94,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::BenchAuthz(options) => bench::serve_authz(&options),
+        Command::Soak(options) => soak_command::run(&workspace, &options),
         Command::Ci => ci::run(&workspace),
         Command::Image(options) => release::image(&workspace, &options).map(|()| true),
         Command::Dist => release::dist(&workspace).map(|()| true),

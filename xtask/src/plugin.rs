@@ -21,6 +21,9 @@ pub(crate) const WANTED_BYTES: u64 = 400 << 10;
 /// What it may not be larger than, until it is as small as it shall be: what it is, and a little.
 const MAX_BYTES: u64 = 416 << 10;
 
+/// What the memory of one of its VMs may come to, in bytes: what `.cargo/config.toml` tells the linker.
+const MAX_MEMORY: u64 = 256 << 20;
+
 /// Builds the plugin and optimises it into `target/portcullis.wasm`.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let built = compile(workspace, None)?;
@@ -121,13 +124,21 @@ pub(crate) fn build_reference(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("wasm32-wasip1/wasm/examples/reference.wasm"))
 }
 
-/// Checks the file's size, and its imports against `plugin/imports.txt`.
+/// Checks the file's size, the ceiling of its memory, and its imports against `plugin/imports.txt`.
 pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
     let size = std::fs::metadata(plugin)?.len();
     ensure!(size <= MAX_BYTES, "{} has {size} bytes, more than the {MAX_BYTES} allowed", plugin.display());
 
+    let interface = Interface::read(plugin)?;
+    let ceiling = interface.max_memory;
+    ensure!(
+        ceiling.is_some_and(|ceiling| ceiling <= MAX_MEMORY),
+        "the memory of {} may come to {ceiling:?} bytes, and shall to {MAX_MEMORY} at most",
+        plugin.display()
+    );
+
     let listed = listed(workspace, "plugin/imports.txt")?;
-    let imported = Interface::read(plugin)?.imports;
+    let imported = interface.imports;
     let unlisted: Vec<_> = imported.difference(&listed).cloned().collect();
     let unused: Vec<_> = listed.difference(&imported).cloned().collect();
     if unlisted.is_empty() && unused.is_empty() {
@@ -155,13 +166,15 @@ pub(crate) struct Interface {
     pub(crate) imports: BTreeSet<String>,
     /// Exported names.
     pub(crate) exports: BTreeSet<String>,
+    /// What its memory may come to, in bytes; `None` for what the engine allows.
+    pub(crate) max_memory: Option<u64>,
 }
 
 impl Interface {
     /// Reads the import and export sections.
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let mut interface = Self { imports: BTreeSet::new(), exports: BTreeSet::new() };
+        let mut interface = Self { imports: BTreeSet::new(), exports: BTreeSet::new(), max_memory: None };
         for payload in Parser::new(0).parse_all(&bytes) {
             match payload? {
                 Payload::ImportSection(section) => {
@@ -173,6 +186,15 @@ impl Interface {
                 Payload::ExportSection(section) => {
                     for export in section {
                         interface.exports.insert(export?.name.to_owned());
+                    }
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        let memory = memory?;
+                        // A page of WebAssembly, unless the memory has others.
+                        let page = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(16));
+                        interface.max_memory =
+                            memory.maximum.zip(page).and_then(|(pages, page)| pages.checked_mul(page));
                     }
                 }
                 _ => {}

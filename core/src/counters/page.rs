@@ -84,7 +84,7 @@ impl CounterTrace {
 }
 
 impl CounterPage {
-    /// The version of the layout, for names under which pages are kept.
+    /// The version of the layout, of which whoever names pages takes note.
     pub const LAYOUT: u32 = 1;
 
     /// How many pages a memory has.

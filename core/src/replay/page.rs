@@ -109,7 +109,7 @@ impl Trace {
 }
 
 impl ReplayPage {
-    /// The version of the layout, for names under which pages are kept.
+    /// The version of the layout, of which whoever names pages takes note.
     pub const LAYOUT: u32 = 2;
 
     /// How many pages a memory has.

@@ -62,7 +62,7 @@ pub enum LeaseFault {
 }
 
 impl Leases {
-    /// The version of the layout, for names under which pages are kept.
+    /// The version of the layout, of which whoever names pages takes note.
     pub const LAYOUT: u32 = 1;
 
     /// How many pages there are.

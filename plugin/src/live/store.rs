@@ -9,7 +9,7 @@
 
 use crate::fault::{HostFault, Place, Problem};
 use crate::host;
-use crate::shared::{HostStore, NO_CAS, get, put, set};
+use crate::shared::{self, HostStore, NO_CAS, get, put, set};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,17 +51,14 @@ pub(super) enum Part {
     Snapshot(u64),
 }
 
-/// The names of the places. They carry the layout, so that two versions side by side
-/// leave each other alone, and the gate.
+/// The names of the places, which carry the gate.
 pub(super) struct Names {
     prefix: String,
 }
 
-const LAYOUT: &str = "1";
-
 impl Names {
     pub(super) fn of(gate: &str) -> Self {
-        Names { prefix: format!("portcullis.trust.{LAYOUT}.{gate}.") }
+        Names { prefix: shared::name(&format!("trust.{gate}.")) }
     }
 
     pub(super) fn of_part(&self, part: &str) -> String {

@@ -49,9 +49,9 @@ impl fmt::Debug for Records {
 }
 
 impl Records {
-    /// The records of a gate in this process.
-    pub(crate) fn of(gate: &str, key: &SecretKey, process: &Process) -> Self {
-        let names = Names::of(gate);
+    /// The records of a gate in this process, or in the one that workers of another layout were.
+    pub(crate) fn of(layout: &str, gate: &str, key: &SecretKey, process: &Process) -> Self {
+        let names = Names::of(layout, gate);
         Records {
             lane_name: names.of_part("lane"),
             dropped_name: names.of_part("dropped"),

@@ -47,18 +47,16 @@ pub(crate) enum Weight {
     Receipt,
 }
 
-/// The names of a gate's queue. They carry the layout, so that two versions side by side leave
-/// each other alone, and the gate.
+/// The names of a gate's queue. They carry the layout, as what waits in the queue of an earlier one
+/// is delivered too, and the gate.
 #[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
 }
 
-const LAYOUT: &str = "1";
-
 impl Names {
-    pub(super) fn of(gate: &str) -> Self {
-        Names { prefix: format!("portcullis.records.{LAYOUT}.{gate}.") }
+    pub(super) fn of(layout: &str, gate: &str) -> Self {
+        Names { prefix: [layout, "records.", gate, "."].concat() }
     }
 
     pub(super) fn of_part(&self, part: &str) -> String {

@@ -9,6 +9,7 @@
 
 use super::lane::{Dropped, Lane};
 use super::ring::{self, FOR_PERMITS, FOR_REFUSALS, Names, SLOTS, Weight};
+use crate::shared::LAYOUT;
 use crate::shared::model::{Data, Rules, Worker};
 use portcullis_core::attestation::Known;
 use std::cell::RefCell;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex};
 const BOTH: [Rules; 2] = [Rules::Envoy, Rules::Nginx];
 
 fn names() -> Names {
-    Names::of("gate_a")
+    Names::of(LAYOUT, "gate_a")
 }
 
 fn shared(rules: Rules) -> Arc<Mutex<Data>> {

@@ -8,11 +8,12 @@
     reason = "a test that cannot go on fails"
 )]
 
-use super::{SharedReplay, name};
+use super::{ENDED, PROCESS, SharedReplay, end_earlier};
 use crate::shared::model::{Data, Rules, Worker};
+use crate::shared::{EARLIER, create, name};
 use portcullis_core::guardrails::Limits;
 use portcullis_core::{
-    Charged, CounterClass, CounterFault, CounterKey, Counters, Novelty, Once, Replay, ReplayFault,
+    Charged, CounterClass, CounterFault, CounterKey, Counters, Novelty, Once, Process, Replay, ReplayFault,
     ReplayPage, UnixTime, Usage,
 };
 use std::cell::RefCell;
@@ -94,6 +95,54 @@ fn a_worker_that_starts_later_keeps_secret_and_pages() {
         assert_eq!(data.lock().unwrap().values, before);
         assert_eq!(second.insert(&once(1, 1), NOW), Ok(Novelty::Seen { first: NOW }));
     }
+}
+
+#[test]
+fn what_the_layout_before_has_used_is_ended_in_any_interleaving() {
+    for (rules, seed) in [Rules::Envoy, Rules::Nginx].into_iter().flat_map(|r| (1..40).map(move |s| (r, s))) {
+        let mut world = Worker::new(rules, seed * 104_651);
+        let earlier = [EARLIER, PROCESS].concat();
+        let former = Process::new([7; 32], NOW).to_bytes();
+        // Begun before, meanwhile, or never.
+        if seed % 3 == 0 {
+            create(&mut world, &earlier, &former).unwrap();
+        }
+        if seed % 3 == 1 {
+            let (name, former) = (earlier.clone(), former.clone());
+            world.plan(move |worker| create(&mut worker.clone(), &name, &former).unwrap());
+        }
+        for _ in 0..3 {
+            world.plan(|worker| {
+                end_earlier(&mut worker.clone()).unwrap();
+                SharedReplay::open(worker.clone(), NOW).unwrap();
+            });
+        }
+        world.run();
+        let ended = world.values()[&earlier].0.clone();
+        assert_eq!(ended.len(), ENDED, "{rules:?} {seed}");
+        assert!(Process::from_bytes(&ended).is_none(), "its workers find no process");
+        let left = end_earlier(&mut world).unwrap();
+        assert_eq!(left.is_some(), ended[..32] == former[..32], "{rules:?} {seed}");
+        assert!(left.is_none_or(|left| left.to_bytes() == former), "{rules:?} {seed}");
+        assert!(left_of(seed, ended[0] == 7), "one that had begun before is known");
+    }
+
+    fn left_of(seed: u64, is_known: bool) -> bool {
+        is_known || seed % 3 != 0
+    }
+}
+
+#[test]
+fn a_process_that_a_newer_layout_has_ended_does_not_begin_again() {
+    let data = Arc::new(Mutex::new(Data::new(Rules::Envoy)));
+    let mut replay = SharedReplay::open(Arc::clone(&data), NOW).unwrap();
+    assert_eq!(replay.insert(&once(1, 1), NOW), Ok(Novelty::New));
+    // As the newer one does to what is its earlier one.
+    data.lock().unwrap().values.get_mut(&name(PROCESS)).unwrap().0.push(0);
+    assert!(matches!(replay.insert(&once(1, 2), NOW), Err(ReplayFault::Unavailable(_))));
+    assert!(matches!(replay.usage(&agent("a"), NOW), Err(CounterFault::Unavailable(_))));
+    let refused = SharedReplay::open(data, NOW).unwrap_err();
+    assert!(refused.to_string().contains("start the proxy anew"), "{refused}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub(crate) use ask::SpendAsker;
 
 use crate::fault::{HostFault, Place, Problem};
 use crate::replay::SharedReplay;
-use crate::shared::{Store, get, replace};
+use crate::shared::{self, Store, get, replace};
 use alloc::format;
 use alloc::string::String;
 use portcullis_core::UnixTime;
@@ -72,7 +72,7 @@ impl<S: Store> SharedReplay<S> {
 const UNREADABLE: SpendFault = SpendFault::Unavailable("the memory of what was spent cannot be read");
 
 fn name(page: u32) -> String {
-    format!("portcullis.spend.{}.{page}", Leases::LAYOUT)
+    shared::name(&format!("spend.{page}"))
 }
 
 /// A page, empty where there is none yet, and its CAS.

@@ -157,8 +157,17 @@ impl LiveStand {
         self.ask_with(("agent-passport", &passport.to_header()))
     }
 
-    pub fn ask_with(&self, (name, value): (&str, &str)) -> (u16, String) {
-        let mut request = Request::new("GET", "/flights");
+    pub fn ask_with(&self, header: (&str, &str)) -> (u16, String) {
+        self.ask_for("/flights", header)
+    }
+
+    /// The same on another path.
+    pub fn ask_at(&self, path: &str, passport: &Signed) -> (u16, String) {
+        self.ask_for(path, ("agent-passport", &passport.to_header()))
+    }
+
+    fn ask_for(&self, path: &str, (name, value): (&str, &str)) -> (u16, String) {
+        let mut request = Request::new("GET", path);
         request.headers.push((name.to_owned(), value.to_owned()));
         let answer = request.send(self.envoy.listen).unwrap();
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -275,6 +284,12 @@ pub enum Fault {
     AnotherGate,
     /// 500.
     Failing,
+    /// It comes after so long as a gate still waits for.
+    Slow,
+    /// It comes in drips, as long as a gate still waits for.
+    Drip,
+    /// It never comes, until this fault is over.
+    Hang,
 }
 
 /// A line between a gate and its service: each call of the gate on a connection of its own.
@@ -346,7 +361,8 @@ fn carry(
     // None where the service has gone away.
     let Some(at) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(()) };
     let at = at + 4;
-    let fault = *fault.lock().unwrap();
+    let shared = fault;
+    let fault = *shared.lock().unwrap();
     let spoilt = match fault {
         Fault::None => answer,
         Fault::Garbage => with_body("200 OK", b"<html>a page of a captive portal</html>"),
@@ -356,8 +372,32 @@ fn carry(
         Fault::Forged => with_body("200 OK", &change_tokens(&answer[at..], forge)),
         Fault::AnotherKey => with_body("200 OK", &change_tokens(&answer[at..], rename_key)),
         Fault::AnotherGate => with_body("200 OK", &change_tokens(&answer[at..], rename_gate)),
+        Fault::Slow => {
+            std::thread::sleep(SLOW);
+            answer
+        }
+        Fault::Drip => return drip(&mut gate, &answer),
+        Fault::Hang => {
+            while *shared.lock().unwrap() == Fault::Hang {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            return Ok(());
+        }
     };
     gate.write_all(&spoilt)
+}
+
+/// Less than the 5 s for which a gate waits for an answer to a batch of records.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Writes an answer in twenty drips.
+fn drip(gate: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> {
+    for piece in answer.chunks(answer.len().div_ceil(20)) {
+        gate.write_all(piece)?;
+        gate.flush()?;
+        std::thread::sleep(SLOW / 20);
+    }
+    Ok(())
 }
 
 fn with_body(status: &str, body: &[u8]) -> Vec<u8> {

@@ -1,11 +1,14 @@
-//! A copy of a WebAssembly module that traps at every so-manieth call of one of its functions:
-//! one that its host calls, or one of the host that it calls.
+//! Copies of a WebAssembly module that differ in one thing: they trap at every so-manieth call of one
+//! of its functions, one that its host calls, or one of the host that it calls; they leak; they may
+//! have little memory.
+
+#![allow(dead_code, reason = "each test that has this module uses a part of it")]
 
 use std::convert::Infallible;
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
-    GlobalType, Instruction, Module, ValType,
+    GlobalType, Instruction, MemoryType, Module, ValType,
 };
 use wasmparser::{Export, ExternalKind, Parser, Payload, TypeRef};
 
@@ -30,10 +33,54 @@ pub enum Moment {
 /// The copy. All that refers to the function refers to a wrapper of it, which is added at the
 /// end, so that no number of anything else changes.
 pub fn trapping(wasm: &[u8], trap: Trap) -> Vec<u8> {
-    let mut wrapping = Wrapping::of(wasm, trap);
+    Wrapping::of(wasm, trap).written(wasm)
+}
+
+/// A copy that allocates so many bytes at each call of one of its exported functions, and forgets them.
+pub fn leaking(wasm: &[u8], function: &'static str, bytes: i32) -> Vec<u8> {
+    let allocate = exported(wasm, "proxy_on_memory_allocate");
+    let mut wrapping = Wrapping::of(wasm, Trap { function, moment: Moment::Before, nth: i32::MAX });
+    wrapping.leak = Some((allocate, bytes));
+    wrapping.written(wasm)
+}
+
+/// A copy whose memory may have so many pages and no more.
+pub fn with_ceiling(wasm: &[u8], pages: u64) -> Vec<u8> {
     let mut module = Module::new();
-    wrapping.parse_core_module(&mut module, Parser::new(0), wasm).expect("the module can be written anew");
+    Ceiling(pages)
+        .parse_core_module(&mut module, Parser::new(0), wasm)
+        .expect("the module can be written anew");
     module.finish()
+}
+
+struct Ceiling(u64);
+
+impl Reencode for Ceiling {
+    type Error = Infallible;
+
+    fn memory_type(&mut self, memory: wasmparser::MemoryType) -> Result<MemoryType, Error<Infallible>> {
+        Ok(MemoryType { maximum: Some(self.0), ..utils::memory_type(self, memory) })
+    }
+}
+
+/// How many pages a module's memory has at first, and may have.
+pub fn ceiling(wasm: &[u8]) -> (u64, Option<u64>) {
+    let memory = Parser::new(0).parse_all(wasm).find_map(|payload| match payload.unwrap() {
+        Payload::MemorySection(section) => section.into_iter().next(),
+        _ => None,
+    });
+    let memory = memory.expect("the module has a memory").unwrap();
+    (memory.initial, memory.maximum)
+}
+
+fn exported(wasm: &[u8], name: &str) -> u32 {
+    let export = Parser::new(0).parse_all(wasm).find_map(|payload| match payload.unwrap() {
+        Payload::ExportSection(section) => {
+            section.into_iter().map(Result::unwrap).find(|export| export.name == name)
+        }
+        _ => None,
+    });
+    export.expect("the module exports this function").index
 }
 
 struct Wrapping {
@@ -46,6 +93,8 @@ struct Wrapping {
     /// What is added: a function and a global that counts calls.
     wrapper: u32,
     counter: u32,
+    /// The function that allocates, and how many bytes are forgotten at each call.
+    leak: Option<(u32, i32)>,
 }
 
 impl Wrapping {
@@ -97,11 +146,23 @@ impl Wrapping {
             parameters: u32::try_from(parameters).unwrap(),
             wrapper: u32::try_from(functions.len()).unwrap(),
             counter: globals,
+            leak: None,
         }
+    }
+
+    fn written(mut self, wasm: &[u8]) -> Vec<u8> {
+        let mut module = Module::new();
+        self.parse_core_module(&mut module, Parser::new(0), wasm).expect("the module can be written anew");
+        module.finish()
     }
 
     fn wrapper(&self) -> Function {
         let mut wrapper = Function::new([]);
+        if let Some((allocate, bytes)) = self.leak {
+            wrapper.instruction(&Instruction::I32Const(bytes));
+            wrapper.instruction(&Instruction::Call(allocate));
+            wrapper.instruction(&Instruction::Drop);
+        }
         if self.trap.moment == Moment::Before {
             self.count(&mut wrapper);
         }

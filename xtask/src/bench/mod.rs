@@ -8,6 +8,7 @@ mod core;
 mod cpu;
 mod credentials;
 mod envoys;
+mod limits;
 mod live;
 mod load;
 mod managed;
@@ -62,6 +63,8 @@ enum Part {
     Nonces,
     /// Pushes to running gates, and a million revocations
     Live,
+    /// What many routes cost: until a gate is ready, for each request, and in memory
+    Limits,
     /// Requests whose decisions are recorded, and counting of many agents' requests
     Records,
     /// Records that the command line audits in a second
@@ -100,6 +103,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         }
         if wanted(Part::Nonces) {
             nonces::measure(workspace, &wasm, options, &mut report)?;
+        }
+        if wanted(Part::Limits) {
+            limits::measure(workspace, &wasm, options, &mut report)?;
         }
         if wanted(Part::Records) {
             records::measure(workspace, &wasm, options, &mut report)?;
