@@ -34,6 +34,7 @@ const HTTP_REQUEST_BODY: u32 = 0;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
 const REQUEST_STREAM: u32 = 0;
 
 /// All headers of a map, in the ABI's serialized form, for [`pairs::decode`].
@@ -194,16 +195,40 @@ pub(crate) fn log(level: Level, message: &str) {
 
 /// Makes a counter, or finds the one of this name, and answers its id.
 pub(crate) fn define_counter(name: &str) -> Result<u32, HostFault> {
+    define_metric(COUNTER, name)
+}
+
+/// Makes a gauge, or finds the one of this name, and answers its id.
+pub(crate) fn define_gauge(name: &str) -> Result<u32, HostFault> {
+    define_metric(GAUGE, name)
+}
+
+fn define_metric(kind: u32, name: &str) -> Result<u32, HostFault> {
     let mut id = 0;
     // SAFETY: the host reads the name and writes the id during the call.
-    let status = unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { abi::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
     check(Place::DefineMetric, status).map(|()| id)
 }
 
-/// Adds one to a counter. A counter that fails must not change a decision.
-pub(crate) fn increment(counter: u32) {
+/// Adds to a counter. A counter that fails must not change a decision.
+pub(crate) fn increment(counter: u32, by: i64) {
     // SAFETY: numbers only.
-    let _ = unsafe { abi::proxy_increment_metric(counter, 1) };
+    let _ = unsafe { abi::proxy_increment_metric(counter, by) };
+}
+
+/// Makes a gauge show a number. One that fails must not change a decision.
+pub(crate) fn record(gauge: u32, value: u64) {
+    // SAFETY: numbers only.
+    let _ = unsafe { abi::proxy_record_metric(gauge, value) };
+}
+
+/// Makes the host keep a text under a name, for as long as it knows of the request: what its
+/// access log can show.
+pub(crate) fn set_property(name: &str, value: &str) -> Result<(), HostFault> {
+    // SAFETY: the host reads name and value during the call.
+    let status =
+        unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    check(Place::SetProperty, status)
 }
 
 /// Writes a value that all workers of the proxy share, if nobody changed it meanwhile
@@ -348,6 +373,7 @@ mod abi {
         ) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub(super) fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
@@ -367,6 +393,12 @@ mod abi {
             grpc_status: i32,
         ) -> u32;
         pub(super) fn proxy_set_effective_context(id: u32) -> u32;
+        pub(super) fn proxy_set_property(
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_set_shared_data(
             key: *const u8,
@@ -404,6 +436,7 @@ mod tests {
             (Level::Warn as u32, LogLevel::Warn as u32),
             (Level::Critical as u32, LogLevel::Critical as u32),
             (COUNTER, MetricType::Counter as u32),
+            (GAUGE, MetricType::Gauge as u32),
             (REQUEST_STREAM, StreamType::HttpRequest as u32),
         ] {
             assert_eq!(ours, theirs);

@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use portcullis_core::live::LiveTrust;
 use portcullis_core::{AttestPolicy, ConfigError, CredentialCache, GateConfiguration, Snapshot, UnixTime};
@@ -37,6 +37,8 @@ pub(crate) struct Works {
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
+    /// Whether the host was found to keep nothing for its access log.
+    pub(crate) is_log_silent: Cell<bool>,
 }
 
 /// What a request finds when it comes.
@@ -151,6 +153,7 @@ impl Root {
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
             metrics: Rc::clone(&metrics),
             replay: RefCell::new(replay),
+            is_log_silent: Cell::new(false),
         });
         match configuration {
             GateConfiguration::Static(config) => {
@@ -164,7 +167,7 @@ impl Root {
                 let live = Live::open(config, metrics).map_err(Obstacle::Live)?;
                 let process = works.replay.try_borrow_mut().ok().and_then(|mut replay| replay.process().ok());
                 let process = process.ok_or(Obstacle::Host(LOST, "a memory that workers share"))?;
-                let records = Records::of(&gate, &live.line().key, &process);
+                let records = Records::of(&gate, &live.line().key, &process, Rc::clone(&works.metrics));
                 self.records = Some(Rc::new(RefCell::new(records)));
                 self.entrance = Entrance::Waiting(works);
                 self.live = Some(live);
