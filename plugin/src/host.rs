@@ -226,8 +226,7 @@ pub(crate) fn record(gauge: u32, value: u64) {
 /// access log can show.
 pub(crate) fn set_property(name: &str, value: &str) -> Result<(), HostFault> {
     // SAFETY: the host reads name and value during the call.
-    let status =
-        unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    let status = unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check(Place::SetProperty, status)
 }
 

@@ -101,7 +101,8 @@ impl Metrics {
         let define =
             |event: TrustEvent| host::define_counter(&format!("portcullis_trust.{}", event.name())).ok();
         self.trust = TrustEvent::ALL.into_iter().map(define).collect();
-        let define = |names: [&str; 3]| names.into_iter().map(|name| host::define_counter(name).ok()).collect();
+        let define =
+            |names: [&str; 3]| names.into_iter().map(|name| host::define_counter(name).ok()).collect();
         // In the order of `ReceiptEvent`.
         let receipts = ["portcullis_receipts.failed", "portcullis_receipts.lost", "portcullis_receipts.made"];
         self.receipts = define(receipts);

@@ -271,7 +271,9 @@ impl Request {
             let head = RequestHead { method, authority, path, headers, source: source.as_deref() };
             let process = gate.process()?;
             gate.with_memory(|memory| {
-                gate.with_verifier(process.as_ref(), |verifier| verifier.begin(&head, now, &mut cache, memory))
+                gate.with_verifier(process.as_ref(), |verifier| {
+                    verifier.begin(&head, now, &mut cache, memory)
+                })
             })?
         };
         match outcome {
@@ -325,10 +327,12 @@ impl Request {
     fn act(gate: &Gate, head: &Head<'_>, decided: Step) -> Result<State, Refusal> {
         match decided {
             Step::Permit(permit) => match permit.once() {
-                Some(once) if gate.snapshot.asks_nonce_authority() => match Asked::about(once, gate, &head.headers) {
-                    Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
-                    Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
-                },
+                Some(once) if gate.snapshot.asks_nonce_authority() => {
+                    match Asked::about(once, gate, &head.headers) {
+                        Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
+                        Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
+                    }
+                }
                 _ => Self::admit(gate, head, permit),
             },
             Step::Deny(refused) => Self::refused(gate, head, refused),

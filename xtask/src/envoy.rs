@@ -63,6 +63,8 @@ impl Envoy {
             // Hot restart needs a machine-wide number for each Envoy; without
             // it, any number of them runs side by side.
             .arg("--disable-hot-restart")
+            // Lines of the access log are looked for at once.
+            .args(["--file-flush-interval-msec", "100"])
             .args(["--log-level", "warning"])
             .args(["--component-log-level", "wasm:info"])
             .stdin(Stdio::null())
@@ -137,11 +139,11 @@ pub fn validate(workspace: &Workspace, program: &Path, config: &EnvoyConfig) -> 
     Ok(())
 }
 
-/// The last lines of a log file.
+/// The last lines of a log file, without those of Envoy's access log.
 pub fn tail(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('{')).collect();
     let from = lines.len().saturating_sub(20);
     lines.get(from..).unwrap_or_default().join("\n")
 }
