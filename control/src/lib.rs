@@ -35,6 +35,7 @@ pub mod settlement;
 pub mod sla;
 pub mod spend;
 pub mod time;
+pub mod traces;
 pub mod trust;
 pub mod vault;
 

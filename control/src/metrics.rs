@@ -227,7 +227,28 @@ impl Metrics {
         started.set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         registry.register("start_time_seconds", "When this instance started, in seconds since 1970", started);
         *metrics.registry() = registry;
+        metrics.begin_at_zero();
         metrics
+    }
+
+    /// Makes what operators are alarmed by be there with its zero: that something went from nothing
+    /// to one, Prometheus does not take for growth.
+    fn begin_at_zero(&self) {
+        for answer in ["new", "refused", "seen"] {
+            self.nonces.get_or_create(&AnswerLabels { answer }).inc_by(0);
+        }
+        for answer in ["exhausted", "full", "granted", "refused"] {
+            self.spend.get_or_create(&AnswerLabels { answer }).inc_by(0);
+        }
+        for outcome in ["done", "failed"] {
+            self.settlements.get_or_create(&OutcomeLabels { outcome }).inc_by(0);
+        }
+        for code in ["lane_conflict", "lane_gap", "lane_unknown", "log_forked"] {
+            self.batches_refused.get_or_create(&CodeLabels { code }).inc_by(0);
+        }
+        for code in ["charge_wrong", "key_unknown", "proof_invalid", "signature_invalid"] {
+            self.receipts_excluded.get_or_create(&CodeLabels { code }).inc_by(0);
+        }
     }
 
     /// Counts an answer. `route` is the route's template; `None` where there is no route.
@@ -294,9 +315,7 @@ impl Metrics {
         for decision in decisions {
             self.recorded(decision);
         }
-        if dropped > 0 {
-            self.records_dropped.get_or_create(&GateLabels { gate: gate.to_owned() }).inc_by(dropped);
-        }
+        self.records_dropped.get_or_create(&GateLabels { gate: gate.to_owned() }).inc_by(dropped);
         let mut lanes = self.lanes();
         lanes.retain(|_, lane| lane.at.elapsed() < WAITED);
         // As with gates: one that is not shown is better than memory without end.

@@ -6,7 +6,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::follow;
 use crate::limits::Credential;
 use crate::settings::COMMIT;
-use crate::{App, Settings, approvals, console, mcp, trust};
+use crate::{App, Settings, approvals, console, mcp, traces, trust};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
@@ -118,7 +118,8 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let began = Instant::now();
-    let span = tracing::info_span!("request", %id);
+    let traced = traces::span(&method, route.as_ref().map(MatchedPath::as_str), request.headers());
+    let span = traced.in_scope(|| tracing::info_span!("request", %id));
     let response = tracing::Instrument::instrument(next.run(request), span).await;
     let (mut parts, body) = response.into_parts();
     let error = parts.extensions.remove::<ApiError>();
@@ -130,6 +131,7 @@ async fn finish(State(app): State<App>, request: Request, next: Next) -> Respons
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     let status = response.status().as_u16();
+    traces::answered(&traced, &id, status);
     let route = route.as_ref().map(MatchedPath::as_str);
     app.metrics.served(route, &method, status, began.elapsed());
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

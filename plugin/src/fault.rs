@@ -40,6 +40,7 @@ pub(crate) enum Place {
     ReplaceHeaderMapValue,
     SendLocalResponse,
     SetEffectiveContext,
+    SetProperty,
     SetSharedData,
     SetTickPeriod,
 }
@@ -137,6 +138,7 @@ impl Place {
             Place::ReplaceHeaderMapValue => "proxy_replace_header_map_value",
             Place::SendLocalResponse => "proxy_send_local_response",
             Place::SetEffectiveContext => "proxy_set_effective_context",
+            Place::SetProperty => "proxy_set_property",
             Place::SetSharedData => "proxy_set_shared_data",
             Place::SetTickPeriod => "proxy_set_tick_period_milliseconds",
         }

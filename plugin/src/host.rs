@@ -210,21 +210,24 @@ fn define_metric(kind: u32, name: &str) -> Result<u32, HostFault> {
     check(Place::DefineMetric, status).map(|()| id)
 }
 
-/// Adds one to a counter. A counter that fails must not change a decision.
-pub(crate) fn increment(counter: u32) {
-    add(counter, 1);
-}
-
-/// Adds to a counter, likewise.
-pub(crate) fn add(counter: u32, more: i64) {
+/// Adds to a counter. A counter that fails must not change a decision.
+pub(crate) fn increment(counter: u32, by: i64) {
     // SAFETY: numbers only.
-    let _ = unsafe { abi::proxy_increment_metric(counter, more) };
+    let _ = unsafe { abi::proxy_increment_metric(counter, by) };
 }
 
 /// Makes a gauge show a number. One that fails must not change a decision.
 pub(crate) fn record(gauge: u32, value: u64) {
     // SAFETY: numbers only.
     let _ = unsafe { abi::proxy_record_metric(gauge, value) };
+}
+
+/// Makes the host keep a text under a name, for as long as it knows of the request: what its
+/// access log can show.
+pub(crate) fn set_property(name: &str, value: &str) -> Result<(), HostFault> {
+    // SAFETY: the host reads name and value during the call.
+    let status = unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    check(Place::SetProperty, status)
 }
 
 /// Writes a value that all workers of the proxy share, if nobody changed it meanwhile
@@ -402,6 +405,12 @@ mod abi {
             grpc_status: i32,
         ) -> u32;
         pub(super) fn proxy_set_effective_context(id: u32) -> u32;
+        pub(super) fn proxy_set_property(
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_set_shared_data(
             key: *const u8,

@@ -3,8 +3,9 @@
 //!
 //! `callbacks` is what the proxy calls, `host` makes all calls to it; `root` receives the
 //! configuration, `live` fetches trust material, `request` judges,
-//! `nonce` asks whether what a request uses up was used at another proxy. What stands in no
-//! contact with the proxy is public, for tests and fuzzing.
+//! `nonce` asks whether what a request uses up was used at another proxy, `access_log` tells
+//! the proxy what was decided. What stands in no contact with the proxy is public, for tests and
+//! fuzzing.
 
 // The standard library's panics and its environment are 24 KB of the plugin's file.
 #![cfg_attr(target_family = "wasm", no_std)]
@@ -13,6 +14,7 @@ extern crate alloc;
 
 pub mod pairs;
 
+mod access_log;
 mod allocator;
 mod body;
 mod build;
@@ -34,6 +36,7 @@ mod root;
 mod shared;
 mod shown;
 mod spend;
+mod trace;
 
 // Where the compiler finds what it compares memory with.
 #[cfg(target_family = "wasm")]

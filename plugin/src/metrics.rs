@@ -1,4 +1,5 @@
-//! Counters of decisions: one for each outcome there can be, and no others.
+//! What is counted and shown to the proxy's statistics: of decisions one counter for each outcome
+//! there can be, and no others. `docs/telemetry.md` lists all.
 
 use crate::{allocator, host};
 use alloc::format;
@@ -14,6 +15,8 @@ pub(crate) enum Outcome {
     Allowed,
     /// It was refused.
     Blocked(Reason),
+    /// A person is asked to approve of it.
+    Held,
     /// It would have been refused, and went on because the gate only reports.
     Reported(Reason),
 }
@@ -49,13 +52,38 @@ pub(crate) enum ReceiptEvent {
     Made,
 }
 
-/// The ids of the counters, in the order of [`Outcome::all`], and of those of trust
-/// material. A counter that the host did not make is not counted.
+/// What became of records of decisions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RecordEvent {
+    /// The service has proved that it has it.
+    Delivered,
+    /// A decision has none: there was no room.
+    Dropped,
+    /// A call with records came to nothing; they are sent again.
+    Failed,
+}
+
+/// What is shown as it is now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Gauge {
+    /// How full the page of what was used once is that was written last, in percent. A page is
+    /// chosen by a hash, so that each speaks for all.
+    ReplayFill,
+    /// Records that wait for the service.
+    Queue,
+    /// The time of the head by which the gate judges, in seconds since 1970.
+    HeadTime,
+}
+
+/// The ids of the counters, in the order of [`Outcome::all`], of those of trust material,
+/// receipts and records, and of gauges. What the host did not make is neither counted nor shown.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     ids: Vec<Option<u32>>,
     trust: Vec<Option<u32>>,
     receipts: Vec<Option<u32>>,
+    records: Vec<Option<u32>>,
+    gauges: Vec<Option<u32>>,
     memory: Option<u32>,
 }
 
@@ -70,56 +98,80 @@ impl Metrics {
         let ids: Vec<_> = Outcome::all().map(|outcome| host::define_counter(&outcome.name()).ok()).collect();
         let memory = host::define_counter(MEMORY).ok();
         let missing = ids.iter().chain([&memory]).filter(|id| id.is_none()).count();
-        (Metrics { ids, trust: Vec::new(), receipts: Vec::new(), memory }, missing)
+        let gauges = [host::define_gauge("portcullis_replay_fill_percent").ok()].into();
+        (Metrics { ids, trust: Vec::new(), receipts: Vec::new(), records: Vec::new(), gauges, memory }, missing)
     }
 
-    /// Makes the counters of trust material and of receipts too, for gates that have them.
+    /// Makes those of trust material, receipts and records too, for gates that have them.
     pub(crate) fn define_trust(&mut self) {
         let define =
             |event: TrustEvent| host::define_counter(&format!("portcullis_trust.{}", event.name())).ok();
         self.trust = TrustEvent::ALL.into_iter().map(define).collect();
+        let define =
+            |names: [&str; 3]| names.into_iter().map(|name| host::define_counter(name).ok()).collect();
         // In the order of `ReceiptEvent`.
-        let names = ["failed", "lost", "made"].into_iter();
-        self.receipts =
-            names.map(|name| host::define_counter(&["portcullis_receipts.", name].concat()).ok()).collect();
+        let receipts = ["portcullis_receipts.failed", "portcullis_receipts.lost", "portcullis_receipts.made"];
+        self.receipts = define(receipts);
+        // In the order of `RecordEvent`.
+        let records =
+            ["portcullis_records.delivered", "portcullis_records.dropped", "portcullis_records.failed"];
+        self.records = define(records);
+        // Behind the one that all gates have, in the order of `Gauge`.
+        let gauges = ["portcullis_queue_records", "portcullis_trust_head_timestamp_seconds"];
+        self.gauges.extend(gauges.into_iter().map(|name| host::define_gauge(name).ok()));
     }
 
     /// Counts what became of trust material.
     pub(crate) fn count_trust(&self, event: TrustEvent) {
-        if let Some(Some(id)) = self.trust.get(event as usize) {
-            host::increment(*id);
-        }
+        count(&self.trust, event as usize, 1);
     }
 
     /// Counts what became of a receipt.
     pub(crate) fn count_receipt(&self, event: ReceiptEvent) {
-        if let Some(Some(id)) = self.receipts.get(event as usize) {
-            host::increment(*id);
-        }
+        count(&self.receipts, event as usize, 1);
+    }
+
+    /// Counts what became of so many records.
+    pub(crate) fn count_records(&self, event: RecordEvent, number: u64) {
+        count(&self.records, event as usize, number);
     }
 
     /// Counts one request.
     pub(crate) fn count(&self, outcome: Outcome) {
-        if let Some(Some(id)) = self.ids.get(outcome.index()) {
-            host::increment(*id);
+        count(&self.ids, outcome.index(), 1);
+        if let grown @ 1.. = allocator::grown() {
+            count(&[self.memory], 0, u64::try_from(grown).unwrap_or(u64::MAX));
         }
-        if let (Some(id), grown @ 1..) = (self.memory, allocator::grown()) {
-            host::add(id, i64::try_from(grown).unwrap_or(i64::MAX));
+    }
+
+    /// Shows a number.
+    pub(crate) fn show(&self, gauge: Gauge, value: u64) {
+        if let Some(Some(id)) = self.gauges.get(gauge as usize) {
+            host::record(*id, value);
         }
+    }
+}
+
+fn count(ids: &[Option<u32>], index: usize, number: u64) {
+    if let Some(Some(id)) = ids.get(index)
+        && let Ok(number) = i64::try_from(number)
+    {
+        host::increment(*id, number);
     }
 }
 
 impl Outcome {
     fn all() -> impl Iterator<Item = Self> {
         let refusals = [Outcome::Blocked, Outcome::Reported].map(|outcome| Reason::ALL.map(outcome));
-        [Outcome::Allowed].into_iter().chain(refusals.into_iter().flatten())
+        [Outcome::Allowed, Outcome::Held].into_iter().chain(refusals.into_iter().flatten())
     }
 
     /// Where [`Outcome::all`] has it.
     fn index(self) -> usize {
-        let refusals = [Outcome::Allowed].len();
+        let refusals = [Outcome::Allowed, Outcome::Held].len();
         match self {
             Outcome::Allowed => 0,
+            Outcome::Held => 1,
             Outcome::Blocked(reason) => refusals.saturating_add(reason as usize),
             Outcome::Reported(reason) => {
                 refusals.saturating_add(Reason::ALL.len()).saturating_add(reason as usize)
@@ -127,13 +179,19 @@ impl Outcome {
         }
     }
 
-    fn name(self) -> String {
-        let (decision, code) = match self {
+    /// The decision and its reason, in words that are labels of counters and stand in access logs.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        match self {
             Outcome::Allowed => ("allow", "ok"),
             Outcome::Blocked(reason) => ("block", reason.code()),
+            Outcome::Held => ("request_hold", Reason::ApprovalRequired.code()),
             Outcome::Reported(reason) => ("report", reason.code()),
-        };
-        format!("portcullis_decisions.{decision}.{code}")
+        }
+    }
+
+    fn name(self) -> String {
+        let (decision, reason) = self.words();
+        format!("portcullis_decisions.{decision}.{reason}")
     }
 }
 
@@ -215,5 +273,15 @@ mod tests {
         assert!(names.contains("portcullis_decisions.block.signature_invalid"));
         assert!(names.contains("portcullis_decisions.report.signature_invalid"));
         assert!(names.contains("portcullis_decisions.block.host_fault"));
+    }
+
+    #[test]
+    fn labels_are_of_letters_digits_and_underscores_alone() {
+        // What takes labels out of Envoy's names in envoy.yaml goes from dot to dot.
+        for outcome in Outcome::all() {
+            let (decision, reason) = outcome.words();
+            let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            assert!(is_word(decision) && is_word(reason), "{outcome:?}");
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::fault::{HostFault, Place, Problem};
 use crate::host::{self, Level};
+use crate::pairs::Pair;
 use crate::root::Gate;
+use crate::trace;
 use alloc::format;
 use core::fmt;
 use portcullis_core::live::{NonceDecision, NonceQuestion};
@@ -24,12 +26,13 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Asks about what a request has used up here.
-    pub(crate) fn about(once: &Once, gate: &Gate) -> Result<Self, Denial> {
-        Self::call(once, gate).map_err(|fault| unavailable("the control service cannot be called", &fault))
+    /// Asks about what a request with these headers has used up here.
+    pub(crate) fn about(once: &Once, gate: &Gate, headers: &[Pair<'_>]) -> Result<Self, Denial> {
+        Self::call(once, gate, trace::parent(headers))
+            .map_err(|fault| unavailable("the control service cannot be called", &fault))
     }
 
-    fn call(once: &Once, gate: &Gate) -> Result<Self, HostFault> {
+    fn call(once: &Once, gate: &Gate, traceparent: Option<&str>) -> Result<Self, HostFault> {
         let line = gate.line.as_ref().ok_or(HostFault::new(Place::Gate, Problem::NoService))?;
         let mut random = [0; 16];
         host::random(&mut random)?;
@@ -37,7 +40,7 @@ impl Asked {
         let until = once.until.plus_millis(999);
         let question = NonceQuestion { key: once.key, nonce: once.token, until, random };
         let body = question.to_json();
-        let token = line.call("POST", "nonces", "", body.as_bytes(), DEADLINE_MS, host::now()?)?;
+        let token = line.post("nonces", body.as_bytes(), traceparent, DEADLINE_MS, host::now()?)?;
         Ok(Asked { question, token })
     }
 

@@ -21,6 +21,8 @@ const TRIES: u32 = 8;
 pub(crate) struct SharedReplay<S> {
     pub(crate) store: S,
     process_name: String,
+    /// How full the page is that was written last, in percent, until that is shown.
+    fill: Option<u64>,
 }
 
 impl<S: Store> SharedReplay<S> {
@@ -41,7 +43,12 @@ impl<S: Store> SharedReplay<S> {
         if process.len() != Process::BYTES || set(&mut store, &process_name, &process, NO_CAS)? {
             return Err(HostFault::new(Place::SetSharedData, Problem::NotByItsCas));
         }
-        Ok(SharedReplay { store, process_name })
+        Ok(SharedReplay { store, process_name, fill: None })
+    }
+
+    /// How full the page was that was written since this was last asked, in percent.
+    pub(crate) fn take_fill(&mut self) -> Option<u64> {
+        self.fill.take()
     }
 
     /// The process that its workers share.
@@ -66,6 +73,7 @@ impl<S: Store> Replay for SharedReplay<S> {
             }
             let mut page = ReplayPage::decode(page)?;
             let novelty = page.insert(&trace, now)?;
+            self.fill = Some(page.fill_percent());
             if novelty != Novelty::New
                 || set(&mut self.store, &name, page.as_bytes(), cas).map_err(|_| UNWRITABLE)?
             {

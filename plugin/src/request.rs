@@ -6,12 +6,14 @@ use crate::fault::{HostFault, Place, Problem};
 use crate::host::{self, Level, Map};
 use crate::live::in_one_line;
 use crate::meter::{self, Meter};
-use crate::metrics::Outcome;
+use crate::metrics::{Gauge, Outcome};
 use crate::nonce::Asked;
 use crate::pairs::{self, Head};
 use crate::prepare::{clean, clean_trailers, malformed, set_identity};
 use crate::records::{Kept, Target};
+use crate::replay::SharedReplay;
 use crate::root::{Entrance, Gate};
+use crate::shared::HostStore;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -296,9 +298,10 @@ impl Request {
             let source = gate.source()?;
             let head = RequestHead { method, authority, path, headers, source: source.as_deref() };
             let process = gate.process()?;
-            let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
-            gate.with_verifier(process.as_ref(), |verifier| {
-                verifier.begin(&head, now, &mut cache, &mut *memory)
+            gate.with_memory(|memory| {
+                gate.with_verifier(process.as_ref(), |verifier| {
+                    verifier.begin(&head, now, &mut cache, memory)
+                })
             })?
         };
         match outcome {
@@ -336,8 +339,9 @@ impl Request {
         // For what proofs ask of it otherwise, it was asked at the head.
         let asks = gate.snapshot.has_approvals() || gate.snapshot.has_prices();
         let process = if asks { gate.process()? } else { None };
-        let mut memory = gate.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
-        gate.with_verifier(process.as_ref(), |verifier| verifier.finish(pending, now, &mut *memory))
+        gate.with_memory(|memory| {
+            gate.with_verifier(process.as_ref(), |verifier| verifier.finish(pending, now, memory))
+        })
     }
 
     /// Acts on a request whose headers were held, and must be fetched again.
@@ -351,10 +355,12 @@ impl Request {
     fn act(gate: &Gate, head: &Head<'_>, decided: Step) -> Result<State, Refusal> {
         match decided {
             Step::Permit(permit) => match permit.once() {
-                Some(once) if gate.snapshot.asks_nonce_authority() => match Asked::about(once, gate) {
-                    Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
-                    Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
-                },
+                Some(once) if gate.snapshot.asks_nonce_authority() => {
+                    match Asked::about(once, gate, &head.headers) {
+                        Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
+                        Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
+                    }
+                }
                 _ => Self::admit(gate, head, permit),
             },
             Step::Deny(refused) => Self::refused(gate, head, refused),
@@ -404,7 +410,7 @@ impl Request {
         now: UnixTime,
     ) -> State {
         let wanted = permit.wanted().cloned().map(Box::new);
-        gate.works.metrics.count(Outcome::Allowed);
+        gate.works.decided(Outcome::Allowed, permit.identity(), &id);
         State::Admitted(wanted, Meter::start(permit, id, target, receipt_id, now))
     }
 
@@ -416,14 +422,15 @@ impl Request {
         }
         let keeps_credential = refused.route.as_ref().is_some_and(|route| route.keeps_credential());
         clean(Map::RequestHeaders, &head.headers, keeps_credential)?;
-        gate.record_refusal(&Refusal::from(refused.clone()), &Target::of(head))?;
-        gate.works.metrics.count(Outcome::Reported(refused.denial.reason));
+        let (attestation_id, _) = gate.record_refusal(&Refusal::from(refused.clone()), &Target::of(head))?;
+        let outcome = Outcome::Reported(refused.denial.reason);
+        gate.works.decided(outcome, refused.identity.as_ref(), attestation_id.as_deref().unwrap_or_default());
         log("report", &refused.denial);
         Ok(State::Admitted(None, None))
     }
 
     fn refuse(&self, refusal: &Refusal) {
-        let Refused { denial, wanted, .. } = refusal.refused();
+        let Refused { denial, wanted, identity, .. } = refusal.refused();
         let unasked = Denial::new(Reason::ApprovalUnavailable, denial.detail.clone());
         let mut denial = denial;
         let mut told = Told::of(refusal.refused());
@@ -446,9 +453,14 @@ impl Request {
                 Err(fault) => host::log(Level::Warn, &format!("a refusal has no record: {fault}")),
             }
         }
-        if matches!(refusal, Refusal::Held(_)) && told.approval_id.is_none() {
-            denial = &unasked;
-        }
+        let outcome = match refusal {
+            Refusal::Held(_) if told.approval_id.is_some() => Outcome::Held,
+            Refusal::Held(_) => {
+                denial = &unasked;
+                Outcome::Blocked(denial.reason)
+            }
+            Refusal::Refused(_) => Outcome::Blocked(denial.reason),
+        };
         log("block", denial);
         let works = match &self.entrance {
             Entrance::Open(gate) => Some(&gate.works),
@@ -456,7 +468,7 @@ impl Request {
             Entrance::Unconfigured => None,
         };
         if let Some(works) = works {
-            works.metrics.count(Outcome::Blocked(denial.reason));
+            works.decided(outcome, identity.as_ref(), told.attestation_id.as_deref().unwrap_or_default());
         }
         let reply = Reply::refusing(denial, told);
         let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -514,6 +526,19 @@ impl Gate {
         let Some(trust) = &self.trust else { return Ok(decide(verifier)) };
         let trust = trust.try_borrow().map_err(|_| REENTERED)?;
         Ok(decide(verifier.with_live(trust.current()?.live)))
+    }
+
+    /// Decides something with the memory that workers share, and shows how full that is.
+    fn with_memory<T>(
+        &self,
+        decide: impl FnOnce(&mut SharedReplay<HostStore>) -> Result<T, Denial>,
+    ) -> Result<T, Denial> {
+        let mut memory = self.works.replay.try_borrow_mut().map_err(|_| REENTERED)?;
+        let decided = decide(&mut memory);
+        if let Some(percent) = memory.take_fill() {
+            self.works.metrics.show(Gauge::ReplayFill, percent);
+        }
+        decided
     }
 
     /// Where a request comes from, for a policy for those without a credential.

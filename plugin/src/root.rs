@@ -40,6 +40,8 @@ pub(crate) struct Works {
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
     /// Whether it was told that a body of which the gate waits did not come.
     pub(crate) told_of_hold: Cell<bool>,
+    /// Whether the host was found to keep nothing for its access log.
+    pub(crate) is_log_silent: Cell<bool>,
 }
 
 /// What a request finds when it comes.
@@ -171,14 +173,17 @@ impl Root {
             metrics,
             replay: RefCell::new(replay),
             told_of_hold: Cell::new(false),
+            is_log_silent: Cell::new(false),
         });
         if let Some(snapshot) = snapshot {
             self.entrance =
                 Entrance::Open(Rc::new(Gate { snapshot, trust: None, line: None, records: None, works }));
         } else if let Some(live) = &self.live {
-            let key = &live.line().key;
-            self.records = Some(Rc::new(RefCell::new(Records::of(LAYOUT, &gate, key, &process))));
-            self.left = ended.map(|ended| Records::of(EARLIER, &gate, key, &ended));
+            let records = |layout, process| {
+                Records::of(layout, &gate, &live.line().key, process, Rc::clone(&works.metrics))
+            };
+            self.records = Some(Rc::new(RefCell::new(records(LAYOUT, &process))));
+            self.left = ended.map(|ended| records(EARLIER, &ended));
             self.entrance = Entrance::Waiting(works);
             self.renew();
         }

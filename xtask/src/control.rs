@@ -49,6 +49,8 @@ pub struct Control {
     pub log: PathBuf,
     /// Options of `serve` beside these.
     pub options: Vec<String>,
+    /// Variables in the environment of `serve` beside those of this process.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running service.
@@ -77,6 +79,7 @@ impl Control {
             log: folder.join("control.log"),
             // A test makes more requests in a second than any person.
             options: vec!["--rate".to_owned(), "100000".to_owned()],
+            environment: Vec::new(),
         })
     }
 
@@ -84,6 +87,13 @@ impl Control {
     #[must_use]
     pub fn with(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|option| (*option).to_owned()));
+        self
+    }
+
+    /// The same with further variables.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         self
     }
 
@@ -130,6 +140,7 @@ impl Control {
         let output = File::options().create(true).append(true).open(&self.log)?;
         let mut command = self.command("serve");
         command.args(["--listen", &self.address.to_string()]).args(&self.options);
+        command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let process = Running::start(&mut command, "the control service")?;
         let service = Service { process, address: self.address, key: key.to_owned(), log: self.log.clone() };

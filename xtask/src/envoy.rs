@@ -131,6 +131,8 @@ impl Envoy {
             .arg(&file)
             .args(["--concurrency", &workers.to_string()])
             .args(arguments)
+            // Lines of the access log are looked for at once.
+            .args(["--file-flush-interval-msec", "100"])
             .args(["--log-level", "warning"])
             .args(["--component-log-level", "wasm:info"])
             .stdin(Stdio::null())
@@ -237,11 +239,11 @@ pub fn validate(workspace: &Workspace, program: &Path, config: &EnvoyConfig) -> 
     Ok(())
 }
 
-/// The last lines of a log file.
+/// The last lines of a log file, without those of Envoy's access log.
 pub fn tail(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('{')).collect();
     let from = lines.len().saturating_sub(20);
     lines.get(from..).unwrap_or_default().join("\n")
 }

@@ -148,6 +148,12 @@ impl ReplayPage {
         self.entries().count()
     }
 
+    /// How full it is, in percent: at 100 there is no room for one more.
+    pub fn fill_percent(&self) -> u64 {
+        // INVARIANT: at most MAX_BYTES, so the product is small and the quotient at most 100.
+        u64::try_from(self.len().saturating_mul(100) / ENTRIES).unwrap_or(100)
+    }
+
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -91,7 +91,7 @@ impl Live {
         }
         self.renew_if_asked();
         let Some((asked, path, query)) = self.question() else { return };
-        match self.line.call("GET", path, &query, b"", DEADLINE_MS, now) {
+        match self.line.get(path, &query, DEADLINE_MS, now) {
             Ok(token) => self.asker.flight = Some(Flight { token, asked, at: now }),
             Err(fault) => {
                 self.note(TrustEvent::CallFailed, &self.uncalled(fault));

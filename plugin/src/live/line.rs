@@ -24,13 +24,34 @@ impl Line {
         Line { config, key, signer }
     }
 
-    /// Calls what stands at `path` for this gate; answers the call's token.
-    pub(crate) fn call(
+    /// Asks for what stands at `path` for this gate; answers the call's token.
+    pub(super) fn get(
         &self,
-        method: &str,
         path: &str,
         query: &str,
+        deadline_ms: u32,
+        now: UnixTime,
+    ) -> Result<u32, HostFault> {
+        self.call(("GET", path, query, b""), None, deadline_ms, now)
+    }
+
+    /// Sends a body to what stands at `path` for this gate; answers the call's token. `traceparent`
+    /// is that of the request for which alone it is called, if it has one.
+    pub(crate) fn post(
+        &self,
+        path: &str,
         body: &[u8],
+        traceparent: Option<&str>,
+        deadline_ms: u32,
+        now: UnixTime,
+    ) -> Result<u32, HostFault> {
+        self.call(("POST", path, "", body), traceparent, deadline_ms, now)
+    }
+
+    fn call(
+        &self,
+        (method, path, query, body): (&str, &str, &str, &[u8]),
+        traceparent: Option<&str>,
         deadline_ms: u32,
         now: UnixTime,
     ) -> Result<u32, HostFault> {
@@ -44,6 +65,8 @@ impl Line {
         let mut headers =
             vec![(":method", method), (":path", target.as_str()), (":authority", service.authority.as_str())];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+        // Not signed: nothing depends on it.
+        headers.extend(traceparent.map(|value| ("traceparent", value)));
         host::http_call(&service.cluster, &headers, body, deadline_ms)
     }
 }

@@ -15,7 +15,7 @@ mod take_up;
 
 use crate::fault::{HostFault, Place, Problem};
 use crate::host::{self, Level};
-use crate::metrics::{Metrics, TrustEvent};
+use crate::metrics::{Gauge, Metrics, TrustEvent};
 use crate::shared::{HostStore, create, get};
 use alloc::rc::Rc;
 use alloc::sync::Arc;
@@ -109,6 +109,7 @@ impl Live {
     pub(crate) fn tick(&mut self) {
         let Ok(now) = host::now() else { return };
         self.look(now);
+        self.show_age();
         match self.lease.hold(now) {
             Ok(lease::Held::Taken) => {
                 self.metrics.count_trust(TrustEvent::LeaseTaken);
@@ -118,6 +119,16 @@ impl Live {
             Ok(lease::Held::Kept) => self.ask(now),
             Ok(lease::Held::ByAnother) => {}
             Err(fault) => self.note(TrustEvent::HostFault, &fault.to_string()),
+        }
+    }
+
+    /// Shows how recent is what the gate judges by. Of several workers the last to look is seen.
+    fn show_age(&self) {
+        if let Ok(trust) = self.trust.try_borrow()
+            && let Ok(current) = trust.current()
+            && let Ok(millis) = u64::try_from(current.live.head().time.as_millis())
+        {
+            self.metrics.show(Gauge::HeadTime, millis / 1000);
         }
     }
 

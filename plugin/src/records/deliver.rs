@@ -11,6 +11,7 @@ use super::ring::{self, Weight};
 use crate::fault::{HostFault, Place, Problem};
 use crate::host;
 use crate::live::{LONGEST_BACKOFF_MS, Line, Trouble, answered, backoff};
+use crate::metrics::{Gauge, RecordEvent};
 use crate::shared::HostStore;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -81,7 +82,11 @@ impl Records {
         let answer = answered(size).and_then(|body| self.accept(&flight, &body, trust, now));
         match answer {
             Ok(lane) => match lane.write(&mut HostStore, &self.lane_name, Some(flight.cas)) {
-                Ok(_) => {
+                Ok(written) => {
+                    if written.is_some() {
+                        let number = lane.acked.saturating_sub(flight.lane.acked);
+                        self.metrics.count_records(RecordEvent::Delivered, number);
+                    }
                     self.acked = self.acked.max(lane.acked);
                     self.good();
                     self.clear(&flight.sent);
@@ -118,6 +123,7 @@ impl Records {
         let store = &mut HostStore;
         let (lane, cas) = Lane::read(store, &self.lane_name)?;
         self.acked = self.acked.max(lane.acked);
+        self.metrics.show(Gauge::Queue, ring::tail(store, &self.names)?.saturating_sub(lane.acked));
         let millis = now.as_millis();
         if lane.is_busy(millis, LONGEST_BACKOFF_MS.saturating_add(LOST_MS)) {
             return Ok(());
@@ -173,7 +179,7 @@ impl Records {
     fn open(&self, line: &Line, now: UnixTime) -> Result<(u32, Sent), HostFault> {
         let attestation_key_id = self.signer.key_id().to_string();
         let question = LaneQuestion { lane: self.lane, attestation_key_id }.to_json();
-        let token = line.call("POST", "lanes", "", question.as_bytes(), DEADLINE_MS, now)?;
+        let token = line.post("lanes", question.as_bytes(), None, DEADLINE_MS, now)?;
         Ok((token, Sent::Opening))
     }
 
@@ -205,7 +211,7 @@ impl Records {
             hash = signed.chain_hash;
             leaves.push(leaf(&signed.chain_hash, &signed.signature));
         }
-        let token = line.call("POST", "attestations", "", body.as_bytes(), DEADLINE_MS, now)?;
+        let token = line.post("attestations", body.as_bytes(), None, DEADLINE_MS, now)?;
         Ok((token, Sent::Batch(hash, leaves, long)))
     }
 

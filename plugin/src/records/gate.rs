@@ -31,7 +31,7 @@ const ID_HEADER: &str = "x-gate-attestation-id";
 
 impl Gate {
     /// Records a request that goes on, and tells the upstream the id. What became of the record, and
-    /// the id.
+    /// the id, empty where there is none.
     pub(crate) fn record_permit(
         &self,
         permit: &Permit,
@@ -60,6 +60,7 @@ impl Gate {
         if kept == Kept::NoRoom {
             // There is no such record.
             host::remove_header(Map::RequestHeaders, ID_HEADER.as_bytes())?;
+            return Ok((kept, String::new()));
         }
         Ok((kept, record.id().to_string()))
     }

@@ -13,7 +13,9 @@ mod tests;
 use crate::fault::HostFault;
 use crate::host::{self, Level};
 use crate::live::Trouble;
+use crate::metrics::{Metrics, RecordEvent};
 use crate::shared::HostStore;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -37,6 +39,7 @@ pub(crate) struct Records {
     /// The service has taken all below this position, as far as this worker knows.
     acked: u64,
     flight: Option<Flight>,
+    metrics: Rc<Metrics>,
     /// Whether the last that was logged is that something is wrong.
     in_trouble: bool,
 }
@@ -50,7 +53,13 @@ impl fmt::Debug for Records {
 
 impl Records {
     /// The records of a gate in this process, or in the one that workers of another layout were.
-    pub(crate) fn of(layout: &str, gate: &str, key: &SecretKey, process: &Process) -> Self {
+    pub(crate) fn of(
+        layout: &str,
+        gate: &str,
+        key: &SecretKey,
+        process: &Process,
+        metrics: Rc<Metrics>,
+    ) -> Self {
         let names = Names::of(layout, gate);
         Records {
             lane_name: names.of_part("lane"),
@@ -60,6 +69,7 @@ impl Records {
             signer: Signer::new(&key.attestation_key()),
             acked: 0,
             flight: None,
+            metrics,
             in_trouble: false,
             names,
         }
@@ -101,6 +111,7 @@ impl Records {
 
     /// Counts a decision that has no record.
     pub(crate) fn drop_one(&mut self, now: UnixTime) -> Result<(), HostFault> {
+        self.metrics.count_records(RecordEvent::Dropped, 1);
         Dropped::change(&mut HostStore, &self.dropped_name, &mut |dropped| {
             if dropped.count == dropped.told {
                 dropped.first = now.as_millis();
@@ -147,6 +158,7 @@ impl Records {
     }
 
     fn note(&mut self, trouble: Trouble) {
+        self.metrics.count_records(RecordEvent::Failed, 1);
         if !core::mem::replace(&mut self.in_trouble, true) {
             host::log(Level::Warn, &["records wait: ", &trouble.0].concat());
         }

@@ -110,7 +110,7 @@ fn send(line: &Line, lane: [u8; 16], now: UnixTime) -> Result<Option<Flight>, Ho
     let mut random = [0; 16];
     host::random(&mut random)?;
     let question = SpendQuestion { accounts, lane, random };
-    let token = line.call("POST", "spend", "", question.to_json().as_bytes(), DEADLINE_MS, now)?;
+    let token = line.post("spend", question.to_json().as_bytes(), None, DEADLINE_MS, now)?;
     Ok(Some(Flight { token, at: now, question, pages }))
 }
 

@@ -45,6 +45,8 @@ pub struct Wishes<'w> {
     pub trust: Option<Value>,
     /// Further options of the service.
     pub options: &'w [&'w str],
+    /// Further variables in the service's environment.
+    pub environment: &'w [(&'w str, &'w str)],
     /// `nonce_authority` of the gate's configuration in the service.
     pub nonce_authority: bool,
     /// What stands behind Envoy, if not the upstream that tells what it saw.
@@ -81,7 +83,8 @@ impl LiveStand {
         };
         let control = Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), wishes.database)
             .unwrap()
-            .with(wishes.options);
+            .with(wishes.options)
+            .with_environment(wishes.environment);
         let service = control.start().unwrap();
         let workspace = Workspace::find().unwrap();
         let [listen, admin, echo] = net::free().unwrap();

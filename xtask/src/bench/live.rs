@@ -51,6 +51,7 @@ pub(crate) fn measure(workspace: &Workspace, wasm: &Path, report: &mut Report) -
     let enrolled = live_gate::enrol(&service, &cli, &folder, &GateConfig::parse(&gate.to_string())?)?;
     let config = EnvoyConfig::shipped(workspace)?
         .with_plugin(wasm)?
+        .without_access_log()?
         .with_gate(&enrolled.config)?
         .with_control(service.address)?;
     let addresses = Addresses { listen, admin, upstream: upstream.address };

@@ -38,7 +38,7 @@ impl<'w> Stage<'w> {
             workspace,
             program: tools::python(workspace)?.envoy,
             upstream: Upstream::start(address, Answer::Fixed)?,
-            shipped: EnvoyConfig::shipped(workspace)?.with_plugin(wasm)?,
+            shipped: EnvoyConfig::shipped(workspace)?.with_plugin(wasm)?.without_access_log()?,
         })
     }
 
