@@ -58,8 +58,8 @@ impl Routes {
     }
 
     pub(crate) fn checked(listed: &[RouteConfig], gate_mode: Mode, spot: &Spot<'_>) -> Self {
-        // More than anybody writes by hand. Each worker keeps its own copy, of some 7 MB, and looks a
-        // path up in a tree: docs/limits.md has the figures.
+        // More than anybody writes by hand. Each worker keeps its own copy, and looks a path up in a
+        // tree: `cargo xtask bench --only limits` says what both cost.
         const MAX_ROUTES: usize = 10_000;
         spot.check(!listed.is_empty(), "", "must have at least one route: what is not listed is refused");
         spot.check(listed.len() <= MAX_ROUTES, "", "has more than 10000 routes");

@@ -58,7 +58,7 @@ pub(crate) fn measure(
 }
 
 /// How much more a request may cost among many routes than with one. A look-up in a tree of ten
-/// thousand compares some forty names, in less than a microsecond.
+/// thousand compares some forty names.
 const MOST: f64 = 1.1;
 
 /// How long an Envoy takes until it is ready, and its memory then.
