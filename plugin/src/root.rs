@@ -13,10 +13,12 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use core::fmt;
 use portcullis_core::live::LiveTrust;
-use portcullis_core::{AttestPolicy, ConfigError, CredentialCache, GateConfiguration, Snapshot, UnixTime};
+use portcullis_core::{
+    AttestPolicy, ConfigError, CredentialCache, GateConfiguration, HostKind, Snapshot, UnixTime,
+};
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -34,6 +36,9 @@ pub(crate) struct Gate {
 /// What all requests of a worker use, whatever they are judged by.
 #[derive(Debug)]
 pub(crate) struct Works {
+    pub(crate) host: HostKind,
+    /// Whether the host turned out to be that, once a request has asked.
+    pub(crate) is_that_host: OnceCell<bool>,
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
@@ -136,11 +141,11 @@ impl Root {
                 &format!("the host did not make {missing} counter(s): they stay uncounted"),
             );
         }
-        let cache_bytes = match &configuration {
-            GateConfiguration::Static(config) => config.cache_bytes,
+        let (host, cache_bytes) = match &configuration {
+            GateConfiguration::Static(config) => (config.host, config.cache_bytes),
             GateConfiguration::Live(config) => {
                 metrics.define_trust();
-                config.cache_bytes
+                (HostKind::Envoy, config.cache_bytes)
             }
         };
         let metrics = Rc::new(metrics);
@@ -148,6 +153,8 @@ impl Root {
             .and_then(|now| SharedReplay::open(HostStore, now))
             .map_err(|fault| Obstacle::Host(fault, "a memory that workers share"))?;
         let works = Rc::new(Works {
+            host,
+            is_that_host: OnceCell::new(),
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
             metrics: Rc::clone(&metrics),
             replay: RefCell::new(replay),

@@ -136,6 +136,7 @@ fn status(reason: Reason) -> u16 {
         Reason::AuthorityUnknown
         | Reason::CredentialAmbiguous
         | Reason::HeaderAmbiguous
+        | Reason::HeaderReserved
         | Reason::McpHeaderMismatch
         | Reason::McpMessageMalformed
         | Reason::MethodUnknown
@@ -216,6 +217,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::SpendLimitExceeded
         | Reason::TrustTierInsufficient
         | Reason::UpgradeRefused => 403,
+
+        Reason::BodyLengthMissing => 411,
 
         Reason::BodyTooLarge => 413,
 
