@@ -75,13 +75,9 @@ mod tests {
 
     #[test]
     fn a_target_is_shown_decoded_and_without_an_empty_query() {
-        for (target, shown) in [
-            ("/a", "/a"),
-            ("/%61?b=%61", "/a?b=%61"),
-            ("/a?", "/a"),
-            ("/a%3Fb?c", "/a?b?c"),
-            ("/a/", "/a/"),
-        ] {
+        for (target, shown) in
+            [("/a", "/a"), ("/%61?b=%61", "/a?b=%61"), ("/a?", "/a"), ("/a%3Fb?c", "/a?b?c"), ("/a/", "/a/")]
+        {
             assert!(is_shown_as(target.as_bytes(), shown.as_bytes()), "{target} as {shown}");
         }
     }

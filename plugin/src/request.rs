@@ -18,8 +18,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::{
-    AttestPolicy, Denial, Held, HostKind, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault,
-    RequestHead, Step, UnixTime, Verifier, Wanted,
+    AttestPolicy, Denial, Held, HostKind, Mode, Pending, Permit, Process, Profile, Reason, Refused,
+    ReplayFault, RequestHead, Step, UnixTime, Verifier, Wanted,
 };
 use portcullis_reply::{Reply, Told};
 
@@ -230,8 +230,7 @@ impl Request {
     /// Whether its body is still to come, on a host that shows it to those only who let the head
     /// go on.
     fn is_held_by_continuing(&self) -> bool {
-        let is_nginx =
-            matches!(&self.entrance, Entrance::Open(gate) if gate.works.host == HostKind::Nginx);
+        let is_nginx = matches!(&self.entrance, Entrance::Open(gate) if gate.works.host == HostKind::Nginx);
         is_nginx && matches!(self.state, State::Holding(_))
     }
 

@@ -20,19 +20,29 @@ const NOW: UnixTime = UnixTime::from_millis(1_780_315_200_000);
 fn every_scenario_goes_as_it_says_but_for_the_exceptions() {
     let exceptions = Exceptions::read(include_str!("../nginx/exceptions.toml"));
     let mut faults = Vec::new();
-    for (name, scenario) in scenario::load() {
+    for (name, mut scenario) in scenario::load() {
         let excepted = exceptions.of(&name, &scenario, "");
-        let configuration = scenario::gate_configuration(&scenario, AUTHORITY);
-        if scenario::is_live(&scenario, &configuration) {
-            if !excepted.is_whole() {
-                faults.push(format!("{name}: it asks for a service, and no exception says so"));
+        // Nobody is asked by a gate without a service: these cannot even be played.
+        scenario.cases.retain(|case| {
+            if case.person.is_some() && !excepted.has(&case.name) {
+                faults
+                    .push(format!("{name}: {}: there is nobody to ask, and no exception says so", case.name));
             }
-            continue;
-        }
-        let mut configuration: Value = serde_json::from_str(&configuration).unwrap();
+            case.person.is_none()
+        });
+        let mut configuration: Value =
+            serde_json::from_str(&scenario::gate_configuration(&scenario, AUTHORITY)).unwrap();
         configuration["host"] = "nginx".into();
         let host = host(HostProfile::nginx_as_documented(), &configuration.to_string(), NOW);
-        let mut workers = Workers::start(host, "127.0.0.1").unwrap();
+        let mut workers = match Workers::start(host, "127.0.0.1") {
+            Ok(workers) => workers,
+            Err(error) => {
+                if !excepted.is_whole() {
+                    faults.push(format!("{name}: the gate does not start: {error}"));
+                }
+                continue;
+            }
+        };
         let played: BTreeSet<_> = scenario.cases.iter().map(|case| case.name.clone()).collect();
         faults.extend(excepted.judge(&played, &play(&scenario, NOW, &mut workers)));
     }
@@ -110,8 +120,11 @@ fn because(status: u16, code: &str) -> (u16, String) {
 #[test]
 fn a_claimed_identity_is_refused_on_every_route_and_in_any_spelling() {
     // As with `underscores_in_headers on`, which nobody should set.
-    let mut vm = worker_on(HostProfile { drops_underscore_names: false, ..HostProfile::nginx_as_documented() });
-    for name in ["x-gate-agent-id", "X-Gate-Agent-Id", "x_gate_agent_id", "X-Gate_New", "x-http-method-override"] {
+    let mut vm =
+        worker_on(HostProfile { drops_underscore_names: false, ..HostProfile::nginx_as_documented() });
+    for name in
+        ["x-gate-agent-id", "X-Gate-Agent-Id", "x_gate_agent_id", "X-Gate_New", "x-http-method-override"]
+    {
         for path in ["/public/", "/flights/", "/nowhere"] {
             let request = Request::get(path).header(name, "root").header("agent-passport", passport());
             assert_eq!(refused(&vm.request(request)), because(400, "header_reserved"), "{name} {path}");
@@ -135,7 +148,8 @@ fn the_upstream_is_told_who_asks_once_and_sees_no_credential() {
     }
     // The module's removal would hide it from `proxy_set_header`, which takes it out in truth.
     assert!(!arrived.has("agent-passport"));
-    assert!(vm.trace().calls_of("proxy_remove_header_map_value").is_empty());
+    let removed = vm.trace().calls_of("proxy_remove_header_map_value");
+    assert!(removed.iter().all(|call| call.contains("ResponseHeaders")), "{removed:?}");
 
     // So it is once a body has come, too.
     let outcome = vm.request(signed(Some(b"seat")).body("seat"));
@@ -145,8 +159,8 @@ fn the_upstream_is_told_who_asks_once_and_sees_no_credential() {
     assert_eq!((arrived.headers.has("x-capiscio-jws"), arrived.body), (false, b"seat".to_vec()));
 
     // And where nothing takes it out, it is seen.
-    let outcome =
-        worker_on(HostProfile::nginx()).request(Request::get("/flights/").header("agent-passport", passport()));
+    let outcome = worker_on(HostProfile::nginx())
+        .request(Request::get("/flights/").header("agent-passport", passport()));
     assert!(outcome.upstream.unwrap().headers.has("agent-passport"));
 }
 
@@ -171,7 +185,8 @@ fn a_body_that_may_turn_out_empty_passes_nowhere_unjudged() {
     let passed = Request::post("/flights/", "").chunked().chunk("x").header("agent-passport", passport());
     assert_eq!(vm.request(passed).upstream.unwrap().body, b"x");
     // Where refusals are only reported it goes on.
-    let watched = Request::new("POST", "/watched").header("x-capiscio-jws", signature(Some(b"seat"))).chunked();
+    let watched =
+        Request::new("POST", "/watched").header("x-capiscio-jws", signature(Some(b"seat"))).chunked();
     let outcome = vm.request(watched);
     assert_eq!((outcome.status(), outcome.upstream_header("x-gate-agent-id")), (200, None));
 }
@@ -188,25 +203,19 @@ fn a_body_is_judged_before_the_upstream_sees_anything() {
 
 #[test]
 fn an_answer_to_a_request_whose_body_was_never_shown_is_logged() {
+    // A host that tells of no body although one is announced, which nginx was not seen to do.
     let mut vm = worker();
-    let stream = vm.open().unwrap();
-    let jws = signature(Some(b"seat"));
-    let head = [
-        (":method", "POST"),
-        (":path", "/bookings"),
-        ("host", AUTHORITY),
-        ("content-length", "4"),
-        ("x-capiscio-jws", jws.as_str()),
-    ];
-    assert!(vm.request_headers(stream, head.into_iter().collect(), false).reply.is_none());
-    vm.response_headers(stream, [(":status", "200")].into_iter().collect(), true);
+    let outcome = vm.request(signed(Some(b"seat")).header("Content-Length", "4"));
+    assert_eq!(outcome.upstream_header("x-gate-agent-id"), None);
     assert!(vm.logs().any(|(_, line)| line.contains("before its body was shown to the gate")));
 }
 
 #[test]
 fn a_body_that_lies_on_disk_is_refused() {
     let body = vec![b'x'; 20_000];
-    let spools = || worker_on(HostProfile { spools_bodies_above: Some(16 * 1024), ..HostProfile::nginx_as_documented() });
+    let spools = || {
+        worker_on(HostProfile { spools_bodies_above: Some(16 * 1024), ..HostProfile::nginx_as_documented() })
+    };
     // A signature that says nothing of a body, and one that nobody can read.
     for signature in [None, Some(body.as_slice())] {
         let outcome = spools().request(signed(signature).body(body.clone()));
@@ -220,7 +229,9 @@ fn a_body_that_lies_on_disk_is_refused() {
 fn a_route_is_chosen_by_the_path_that_the_upstream_gets() {
     let mut vm = worker();
     // Each is shown as a path below /public/.
-    for path in ["/flights/..%2fpublic/", "/flights/%2e%2e/public/", "/flights/../public/", "//public/", "/./public/"] {
+    for path in
+        ["/flights/..%2fpublic/", "/flights/%2e%2e/public/", "/flights/../public/", "//public/", "/./public/"]
+    {
         assert_eq!(refused(&vm.request(Request::get(path))), because(400, "path_ambiguous"), "{path}");
     }
     assert_eq!(refused(&vm.request(Request::get("/%66lights/"))), because(401, "credential_missing"));
@@ -254,7 +265,9 @@ fn a_gate_finds_out_that_it_runs_on_another_host_than_its_configuration_says() {
             let request = Request::get("/public/").authority("gate.internal:10000");
             assert_eq!(refused(&vm.request(request)), because(503, "host_fault"), "{kind}");
         }
-        assert!(vm.logs().any(|(_, line)| line.contains("another proxy than the configuration's `host` says")));
+        assert!(
+            vm.logs().any(|(_, line)| line.contains("another proxy than the configuration's `host` says"))
+        );
     }
 }
 
@@ -264,7 +277,8 @@ fn an_address_of_ipv6_is_told_whole() {
         "enabled": true, "allowed_actions": ["a"], "rate_limit_per_minute": 1,
     }});
     let mut vm = host(HostProfile::nginx_as_documented(), &configuration(&anonymous), NOW).start().unwrap();
-    let mut ask = |address: &str| vm.request(Request::get("/flights/").property("source.address", address)).status();
+    let mut ask =
+        |address: &str| vm.request(Request::get("/flights/").property("source.address", address)).status();
     assert_eq!([ask("2001:db8::1"), ask("2001:db8::2"), ask("2001:db8::1")], [200, 200, 429]);
     assert_eq!([ask("127.0.0.1"), ask("127.0.0.2"), ask("127.0.0.1")], [200, 200, 429]);
 }

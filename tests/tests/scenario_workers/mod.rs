@@ -117,4 +117,3 @@ fn answer(outcome: &Outcome) -> Answer {
         }),
     }
 }
-
