@@ -312,6 +312,19 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_has_each_header_once() {
+        // Of two `www-authenticate`, nginx keeps the last.
+        for reason in Reason::ALL {
+            let (wanted, retry_after_s) = (Some("agent=()".to_owned()), Some(1));
+            let told = Told { wanted, retry_after_s, ..Told::default() };
+            let reply = Reply::refusing(&Denial::new(reason, ""), told);
+            for (name, _) in &reply.headers {
+                assert_eq!(reply.headers.iter().filter(|(one, _)| one == name).count(), 1, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn when_to_try_again_is_told_in_seconds_and_a_hold_is_no_refusal() {
         let denial = Denial::new(Reason::RateLimitExceeded, "60/60 requests used this minute");
         let reply = Reply::refusing(&denial, Told { retry_after_s: Some(17), ..Told::default() });
