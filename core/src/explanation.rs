@@ -82,6 +82,9 @@ impl Reason {
                 CALLER,
                 "Sign the bytes that are sent, after every encoding and compression, and let no proxy change them.",
             ),
+            Reason::BodyLengthMissing => {
+                (CALLER, "Send the body with its Content-Length, not in chunks, and over HTTP/1.1.")
+            }
             Reason::BodyNotSigned => {
                 (CALLER, "Sign the body too: give it to `make_headers` or `sign_outbound` as `body`.")
             }
@@ -162,6 +165,10 @@ impl Reason {
                 (CALLER, "Delegate again with an expiry no later than the parent's.")
             }
             Reason::HeaderAmbiguous => (CALLER, "Send each of Agent-Passport, Authorization and Host once."),
+            Reason::HeaderReserved => (
+                CALLER,
+                "Leave out X-Gate-… and X-Capiscio-… headers other than the credential's, headers that override method or path, and credentials under names with `_`.",
+            ),
             Reason::HostFault => (
                 OPERATOR,
                 "The gate's log says which call of its host failed. The request may be sent again.",

@@ -46,10 +46,10 @@ pub use cache::CredentialCache;
 pub use config::{
     AcceptSelfSigned, AnonymousConfig, ApprovalConfig, AttestConfig, AttestPolicy, BadgeIssuerConfig,
     CatalogPricesConfig, Compatibility, Config, ConfigError, DidDocumentConfig, DisabledAgent, GateConfig,
-    GateConfiguration, GuardrailsConfig, IssuerConfig, IssuerKind, KeyConfig, McpConfig, McpTargetConfig,
-    Mode, PassportConstraintsConfig, PriceSince, Profile, Repeats, ReservedHeaders, RevokedBadge,
-    RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent, SpendConfig,
-    TrustConfig, Windows, WindowsConfig,
+    GateConfiguration, GuardrailsConfig, HostKind, IssuerConfig, IssuerKind, KeyConfig, McpConfig,
+    McpTargetConfig, Mode, PassportConstraintsConfig, PriceSince, Profile, Repeats, ReservedHeaders,
+    RevokedBadge, RevokedPassport, RouteConfig, SelfIssuedConfig, Service, ServiceConfig, SimpleGuardAgent,
+    SpendConfig, TrustConfig, Windows, WindowsConfig,
 };
 pub use counters::{
     Charged, CounterClass, CounterFault, CounterKey, CounterPage, CounterSecret, CounterTrace, Counters,

@@ -21,6 +21,7 @@ pub enum Reason {
     BadgeRevoked,
     BadgeSignatureInvalid,
     BodyDigestMismatch,
+    BodyLengthMissing,
     BodyNotSigned,
     BodyTooLarge,
     CatalogPinMismatch,
@@ -46,6 +47,7 @@ pub enum Reason {
     EnvelopeTooLarge,
     ExpiryExtensionInChain,
     HeaderAmbiguous,
+    HeaderReserved,
     HostFault,
     InvalidEnvelopeShape,
     IssuerCeilingExceeded,
@@ -104,7 +106,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their names here.
-    pub const ALL: [Reason; 95] = [
+    pub const ALL: [Reason; 97] = [
         Reason::AgentDisabled,
         Reason::AnonymousNotAllowed,
         Reason::ApprovalRequired,
@@ -121,6 +123,7 @@ impl Reason {
         Reason::BadgeRevoked,
         Reason::BadgeSignatureInvalid,
         Reason::BodyDigestMismatch,
+        Reason::BodyLengthMissing,
         Reason::BodyNotSigned,
         Reason::BodyTooLarge,
         Reason::CatalogPinMismatch,
@@ -146,6 +149,7 @@ impl Reason {
         Reason::EnvelopeTooLarge,
         Reason::ExpiryExtensionInChain,
         Reason::HeaderAmbiguous,
+        Reason::HeaderReserved,
         Reason::HostFault,
         Reason::InvalidEnvelopeShape,
         Reason::IssuerCeilingExceeded,
@@ -272,6 +276,10 @@ impl Reason {
             Reason::BodyDigestMismatch => {
                 ("body_digest_mismatch", "The body is not the one that was signed.")
             }
+            Reason::BodyLengthMissing => (
+                "body_length_missing",
+                "The request does not say how long its body is, and this gate's proxy does not tell of a body that turns out to be empty.",
+            ),
             Reason::BodyNotSigned => {
                 ("body_not_signed", "The request has a body, and its signature does not cover it.")
             }
@@ -363,6 +371,10 @@ impl Reason {
             Reason::HeaderAmbiguous => {
                 ("header_ambiguous", "A header that must stand alone is there twice, or contradicts another.")
             }
+            Reason::HeaderReserved => (
+                "header_reserved",
+                "The request carries a header that only the gate may set, or that shows another request than the one that was judged, and this gate's proxy cannot take it out.",
+            ),
             Reason::HostFault => {
                 ("host_fault", "The gate could not check the request, and so did not let it through.")
             }

@@ -4,8 +4,8 @@ use crate::anonymous::Anonymous;
 use crate::approval::{Approval, approvals};
 use crate::catalog::MAX_VERSIONS;
 use crate::config::{
-    AttestPolicy, CatalogPricesConfig, Config, ConfigError, Mode, PriceSince, Profile, ReservedHeaders, Spot,
-    Windows, checked,
+    AttestPolicy, CatalogPricesConfig, Config, ConfigError, HostKind, Mode, PriceSince, Profile,
+    ReservedHeaders, Spot, Windows, checked,
 };
 use crate::guardrails::{GateRules, Restrictions};
 use crate::live::read_hex;
@@ -79,6 +79,8 @@ impl Snapshot {
         let attest = config.attest.map_or(attest, |attest| attest.policy);
         checked("", |spot| {
             spot.check(config.spend.is_none(), "spend", "is kept by the control service: leave it out");
+            let problem = "is for each proxy to say, beside its `service`: leave it out";
+            spot.check(config.host == HostKind::Envoy, "host", problem);
             let meters = attest != AttestPolicy::Off || config.catalog_prices.0.is_empty();
             let problem = "must not be off where the gate's catalog states prices: what is used is metered by \
                  records";

@@ -440,6 +440,9 @@ fn a_gate_with_a_service_has_nothing_else_in_its_configuration() {
     ] {
         assert_eq!(path(gate, &service, &format!(r#","{member}":[]"#)), member);
     }
+    // nginx gives a plugin no key, and no randomness that nobody can guess.
+    assert_eq!(path(gate, &service, r#","host":"envoy""#), "ok");
+    assert_eq!(path(gate, &service, r#","host":"nginx""#), "host");
     assert_eq!(path(r#"{"id":"a b"}"#, &service, ""), "gate.id");
     assert_eq!(path("{}", &service, ""), "gate.id");
     assert_eq!(path(gate, &format!(r#"{service},"max_age_seconds":604800"#), ""), "ok");

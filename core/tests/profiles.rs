@@ -432,3 +432,15 @@ proptest! {
         prop_assert_eq!(gate.ask(("agent-passport", &delegated(&drafts).to_header())), expected);
     }
 }
+
+#[test]
+fn which_proxy_a_gate_runs_in_is_said_beside_its_service() {
+    let of_host = |host: &str| {
+        Config::from_json(config(SELF_ISSUED).replacen('{', &format!(r#"{{"host":"{host}","#), 1).as_bytes())
+    };
+    let nginx = of_host("nginx").unwrap();
+    assert!(Snapshot::of_static(&nginx).is_ok());
+    assert_eq!(Snapshot::new(&nginx).unwrap_err().path, "host");
+    assert!(Snapshot::new(&of_host("envoy").unwrap()).is_ok());
+    assert_eq!(of_host("apache").unwrap_err().path, "host");
+}

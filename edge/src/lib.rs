@@ -26,8 +26,9 @@ use memory::{Known, Local, Recorder};
 use outcome::Outcome;
 use portcullis_core::live::LiveView;
 use portcullis_core::{
-    AttestPolicy, ConfigError, CredentialCache, Denial, GateConfiguration, Held, Pending, Permit, Process,
-    Profile, Reason, Refused, RequestHead, Snapshot, Step, UnixTime, Verifier, Wanted,
+    AttestPolicy, ConfigError, CredentialCache, Denial, GateConfiguration, Held, HostKind, Pending, Permit,
+    Process, Profile, Reason, Refused, RequestHead, ReservedHeaders, Snapshot, Step, UnixTime, Verifier,
+    Wanted,
 };
 use portcullis_reply::{Told, headers};
 use trust::Taking;
@@ -160,6 +161,9 @@ impl EdgeGate {
                 if config.spend.is_some() {
                     return Err(unkept("spend", "is kept by no gate at the edge: leave it out"));
                 }
+                if config.host != HostKind::Envoy {
+                    return Err(unkept("host", "is for gates in proxies: leave it out"));
+                }
                 let snapshot = Snapshot::of_static(&config)?;
                 check_kept(&snapshot, counts)?;
                 (Source::Fixed(Arc::new(snapshot)), config.cache_bytes)
@@ -197,7 +201,9 @@ impl EdgeGate {
             Ok(head) => head,
             Err(denial) => return judging.refuse(None, Refused::of_unknown(denial)),
         };
-        if let Err(denial) = headers::check_reserved(snapshot, &head.headers) {
+        if snapshot.reserved_headers() == ReservedHeaders::Refuse
+            && let Err(denial) = headers::check_reserved(&head.headers)
+        {
             return judging.refuse(Some(&head), Refused::of_unknown(denial));
         }
         let mut memory = Recorder::new(local, known, (!*remembers).then_some(snapshot.gate()), *counts);

@@ -100,9 +100,25 @@ impl Headers {
         }
     }
 
-    /// As the upstream gets them: what was only hidden is there again.
-    pub(crate) fn revealed(&self) -> Self {
-        Self { entries: self.entries.iter().map(|entry| Entry { hidden: false, ..entry.clone() }).collect() }
+    /// As the other side gets them: what was only hidden is there again, and what the host leaves
+    /// out is not, unless it was hidden.
+    pub(crate) fn revealed(&self, left_out: &[&str]) -> Self {
+        let is_left_out = |entry: &Entry| {
+            !entry.hidden && left_out.iter().any(|name| entry.name.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let kept = self.entries.iter().filter(|entry| !is_left_out(entry));
+        Self { entries: kept.map(|entry| Entry { hidden: false, ..entry.clone() }).collect() }
+    }
+
+    /// Removes all entries of `name` but the last.
+    pub(crate) fn keep_last(&mut self, name: &str) {
+        let is_it = |entry: &Entry| entry.name.eq_ignore_ascii_case(name.as_bytes());
+        let mut others = self.entries.iter().filter(|entry| is_it(entry)).count().saturating_sub(1);
+        self.entries.retain(|entry| {
+            let goes = others > 0 && is_it(entry);
+            others = others.saturating_sub(usize::from(goes));
+            !goes
+        });
     }
 
     pub(crate) fn lower_cased(mut self) -> Self {

@@ -245,6 +245,10 @@ impl Stream {
         ] {
             self.properties.insert(path.into(), value.to_vec());
         }
+        let own = profile.own_properties.iter();
+        self.properties
+            .extend(own.map(|(path, value)| (path.as_bytes().to_vec(), value.as_bytes().to_vec())));
+        self.request.left_out = profile.upstream_lacks;
         self.properties.extend(
             request.properties.iter().map(|(path, value)| (path.clone().into_bytes(), value.clone())),
         );

@@ -225,7 +225,10 @@ fn decoded(path: &[u8]) -> Vec<u8> {
     if ends_as_folder || segments.is_empty() {
         shown.push(b'/');
     }
-    shown.extend_from_slice(query);
+    // Of an empty query there is nothing left.
+    if query.len() > 1 {
+        shown.extend_from_slice(query);
+    }
     shown
 }
 

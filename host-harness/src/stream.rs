@@ -80,6 +80,8 @@ pub(crate) struct Half {
     pub(crate) resume: bool,
     /// No further callbacks until resumed.
     pub(crate) stopped: bool,
+    /// Headers that the host itself does not pass on.
+    pub(crate) left_out: &'static [&'static str],
     headers_passed: bool,
     input_ended: bool,
     end_passed: bool,
@@ -144,12 +146,12 @@ impl Half {
         // Where the upstream gets nothing before the end, later changes still count.
         if !self.headers_passed || !profile.streams_to_upstream {
             self.headers_passed = true;
-            self.passed.headers = Some(self.headers.revealed());
+            self.passed.headers = Some(self.headers.revealed(self.left_out));
             self.headers_open = !profile.headers_close_after_continue;
         }
         self.passed.body.append(&mut self.body);
         if self.trailers_open {
-            self.passed.trailers = Some(self.trailers.revealed());
+            self.passed.trailers = Some(self.trailers.revealed(&[]));
             self.trailers_open = false;
         }
         self.passed.ended = self.input_ended;

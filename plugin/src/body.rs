@@ -5,7 +5,7 @@ use crate::host;
 use crate::pairs::Pair;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use portcullis_core::{Denial, Pending, Refused};
+use portcullis_core::{Pending, Refused};
 
 /// Takes what has come of the body, `size` bytes in all, as far as it was not taken yet.
 ///
@@ -52,21 +52,21 @@ fn part(start: usize, size: usize) -> Result<Vec<u8>, HostFault> {
     Ok(part)
 }
 
-/// Checks that a request of which the host says that it has no body announces none:
-/// RFC 9112 section 6.
+/// Whether a body comes, by what the host says of the request's end. One that has none must
+/// announce none: RFC 9112 section 6.
 ///
 /// # Errors
 /// A contradiction, which is the host's: it reads both.
-pub(crate) fn check_absent(headers: &[Pair<'_>]) -> Result<(), Denial> {
+pub(crate) fn comes(ends: bool, headers: &[Pair<'_>]) -> Result<bool, HostFault> {
     let announces = |(name, value): &Pair<'_>| match *name {
         b"content-length" => value.trim_ascii() != b"0",
         b"transfer-encoding" => true,
         _ => false,
     };
-    if headers.iter().any(announces) {
-        return Err(HostFault::new(BODY, Problem::BodyLeftOut).into());
+    if ends && headers.iter().any(announces) {
+        return Err(HostFault::new(BODY, Problem::BodyLeftOut));
     }
-    Ok(())
+    Ok(!ends)
 }
 
 const BODY: Place = Place::OnRequestBody;

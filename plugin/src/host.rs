@@ -61,9 +61,18 @@ pub(crate) fn set_request_header(name: &str, value: &str) -> Result<(), HostFaul
     check(Place::ReplaceHeaderMapValue, status)
 }
 
+/// Adds a header to the request, beside those of its name.
+pub(crate) fn add_request_header(name: &str, value: &str) -> Result<(), HostFault> {
+    add_header(Map::RequestHeaders, name, value)
+}
+
 /// Adds a header to the response.
 pub(crate) fn add_response_header(name: &str, value: &str) -> Result<(), HostFault> {
-    let map = Map::ResponseHeaders as u32;
+    add_header(Map::ResponseHeaders, name, value)
+}
+
+fn add_header(map: Map, name: &str, value: &str) -> Result<(), HostFault> {
+    let map = map as u32;
     // SAFETY: the host reads name and value during the call.
     let status = unsafe {
         abi::proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
@@ -253,13 +262,12 @@ pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), HostFault> {
     Ok((value, cas))
 }
 
-/// The address of the request's peer, without its port.
-pub(crate) fn source() -> Result<Vec<u8>, HostFault> {
-    let mut address = property(b"source\0address")?;
-    if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
-        address.truncate(colon);
-    }
-    Ok(address)
+/// A property of the request or of the host; `path` has a zero byte between its parts.
+pub(crate) fn property(path: &[u8]) -> Result<Vec<u8>, HostFault> {
+    // SAFETY: the host reads the path during the call, writes to both places and keeps none.
+    buffer(Place::GetProperty, |data, size| unsafe {
+        abi::proxy_get_property(path.as_ptr(), path.len(), data, size)
+    })
 }
 
 /// Whether an upstream was chosen for the request. Where none was, the proxy answers it itself.
@@ -270,14 +278,6 @@ pub(crate) fn has_upstream() -> bool {
         Ok(address) => !address.is_empty(),
         Err(fault) => fault.status() != Some(NOT_FOUND),
     }
-}
-
-/// What the host knows of the request by this path, as the ABI has it.
-fn property(path: &[u8]) -> Result<Vec<u8>, HostFault> {
-    // SAFETY: the host reads the path during the call, writes to both places and keeps none.
-    buffer(Place::GetProperty, |data, size| unsafe {
-        abi::proxy_get_property(path.as_ptr(), path.len(), data, size)
-    })
 }
 
 /// Fills `bytes` with randomness.

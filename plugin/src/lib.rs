@@ -3,9 +3,9 @@
 //!
 //! `callbacks` is what the proxy calls, `host` makes all calls to it; `root` receives the
 //! configuration, `live` fetches trust material, `request` judges,
-//! `nonce` asks whether what a request uses up was used at another proxy, `access_log` tells
-//! the proxy what was decided. What stands in no contact with the proxy is public, for tests and
-//! fuzzing.
+//! `nginx` has what is otherwise on that host, `nonce` asks whether what a request uses up was used
+//! at another proxy, `access_log` tells the proxy what was decided. What stands in no contact with
+//! the proxy is public, for tests and fuzzing.
 
 // The standard library's panics and its environment are 24 KB of the plugin's file.
 #![cfg_attr(target_family = "wasm", no_std)]
@@ -27,6 +27,7 @@ mod host;
 mod live;
 mod meter;
 mod metrics;
+mod nginx;
 mod nonce;
 mod prepare;
 mod records;

@@ -99,7 +99,10 @@ impl Metrics {
         let memory = host::define_counter(MEMORY).ok();
         let missing = ids.iter().chain([&memory]).filter(|id| id.is_none()).count();
         let gauges = [host::define_gauge("portcullis_replay_fill_percent").ok()].into();
-        (Metrics { ids, trust: Vec::new(), receipts: Vec::new(), records: Vec::new(), gauges, memory }, missing)
+        (
+            Metrics { ids, trust: Vec::new(), receipts: Vec::new(), records: Vec::new(), gauges, memory },
+            missing,
+        )
     }
 
     /// Makes those of trust material, receipts and records too, for gates that have them.

@@ -5,7 +5,7 @@ use crate::host::{self, Map};
 use crate::pairs::{self, Pair};
 use crate::root::Gate;
 use alloc::vec::Vec;
-use portcullis_core::{Denial, Permit};
+use portcullis_core::{Denial, HostKind, Permit, ReservedHeaders};
 use portcullis_reply::headers;
 
 /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
@@ -15,13 +15,29 @@ pub(crate) fn clean_trailers(gate: &Gate, count: usize) -> Result<(), Denial> {
     if trailers.is_empty() && count > 0 {
         return Err(HostFault::new(Place::GetHeaderMapPairs, Problem::NoTrailers).into());
     }
-    headers::check_reserved(&gate.snapshot, &trailers)?;
+    check_reserved(gate, &trailers)?;
     // A credential in a trailer was never looked at, so no route keeps it.
-    clean(Map::RequestTrailers, &trailers, false)
+    clean(gate, Map::RequestTrailers, &trailers, false)
+}
+
+/// Refuses what a client may not send, where the host does not take it out.
+pub(crate) fn check_reserved(gate: &Gate, headers: &[Pair<'_>]) -> Result<(), Denial> {
+    let is_refused =
+        gate.works.host == HostKind::Nginx || gate.snapshot.reserved_headers() == ReservedHeaders::Refuse;
+    if is_refused { headers::check_reserved(headers) } else { Ok(()) }
 }
 
 /// Takes out what a client may not send, and its credential unless the route keeps it.
-pub(crate) fn clean(map: Map, headers: &[Pair<'_>], keeps_credential: bool) -> Result<(), Denial> {
+pub(crate) fn clean(
+    gate: &Gate,
+    map: Map,
+    headers: &[Pair<'_>],
+    keeps_credential: bool,
+) -> Result<(), Denial> {
+    if gate.works.host == HostKind::Nginx {
+        // What is taken out there goes on all the same, and `proxy_set_header` no longer finds it.
+        return Ok(());
+    }
     let mut gone = Vec::new();
     for (name, value) in headers {
         // A call takes out all headers of a name.
@@ -43,10 +59,16 @@ fn check_cleaned(map: Map) -> Result<(), Denial> {
     Ok(())
 }
 
-pub(crate) fn set_identity(permit: &Permit) -> Result<(), Denial> {
+pub(crate) fn set_identity(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
     let Some(identity) = permit.identity() else { return Ok(()) };
+    // INVARIANT: on nginx, where a header that is set leaves others of its name, there are none:
+    // each of these names is reserved.
+    let set = match gate.works.host {
+        HostKind::Envoy => host::set_request_header,
+        HostKind::Nginx => host::add_request_header,
+    };
     for (name, value) in headers::identity(identity) {
-        host::set_request_header(name, value)?;
+        set(name, value)?;
     }
     Ok(())
 }

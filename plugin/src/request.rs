@@ -7,9 +7,10 @@ use crate::host::{self, Level, Map};
 use crate::live::in_one_line;
 use crate::meter::{self, Meter};
 use crate::metrics::{Gauge, Outcome};
+use crate::nginx;
 use crate::nonce::Asked;
 use crate::pairs::{self, Head};
-use crate::prepare::{clean, clean_trailers, malformed, set_identity};
+use crate::prepare::{check_reserved, clean, clean_trailers, malformed, set_identity};
 use crate::records::{Kept, Target};
 use crate::replay::SharedReplay;
 use crate::root::{Entrance, Gate};
@@ -19,10 +20,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::{
-    AttestPolicy, Denial, Held, Mode, Pending, Permit, Process, Profile, Reason, Refused, ReplayFault,
-    RequestHead, Step, UnixTime, Verifier, Wanted,
+    AttestPolicy, Denial, Held, HostKind, Mode, Pending, Permit, Process, Profile, Reason, Refused,
+    ReplayFault, RequestHead, Step, UnixTime, Verifier, Wanted,
 };
-use portcullis_reply::{Reply, Told, headers};
+use portcullis_reply::{Reply, Told};
 
 /// One request.
 #[derive(Debug)]
@@ -69,9 +70,16 @@ struct Recorded {
 const RECORD_MS: i64 = 2000;
 
 // INVARIANT: `Continue` is answered, and a paused request resumed, only in the state
-// `Admitted`, whatever order the host calls in; and a reply is made once.
+// `Admitted`, whatever order the host calls in; and a reply is made once. On nginx it is answered
+// to the head of a request that is `Holding`, too.
 impl Request {
     pub(crate) fn on_headers(&mut self, ends: bool) -> Action {
+        let action = self.on_head(ends);
+        // Nothing goes on there before the body's callback, which a pause here would keep away.
+        if self.is_held_by_continuing() { Action::Continue } else { action }
+    }
+
+    fn on_head(&mut self, ends: bool) -> Action {
         match self.state {
             State::New => self.advance(|gate, _| Self::judge(gate, ends)),
             State::Admitted(..) => {
@@ -126,7 +134,10 @@ impl Request {
     /// The upstream's answer begins. Nothing that fails here changes it; only that the upstream
     /// was asked past the gate does.
     pub(crate) fn on_response(&mut self) -> Action {
-        if let Some(callback) = self.left_out()
+        if self.is_held_by_continuing() {
+            // Of nginx itself, as to a body that is too long; or it has not done as it does.
+            host::log(Level::Warn, "an answer came to a request before its body was shown to the gate");
+        } else if let Some(callback) = self.left_out()
             && host::has_upstream()
         {
             return self.stop(HostFault::new(callback, Problem::LeftOut));
@@ -245,6 +256,13 @@ impl Request {
         Request { entrance, state: State::New, meter: None }
     }
 
+    /// Whether its body is still to come, on a host that shows it to those only who let the head
+    /// go on.
+    fn is_held_by_continuing(&self) -> bool {
+        let is_nginx = matches!(&self.entrance, Entrance::Open(gate) if gate.works.host == HostKind::Nginx);
+        is_nginx && matches!(self.state, State::Holding(_))
+    }
+
     /// Refuses a request for what the host did.
     #[cold]
     fn stop(&mut self, fault: HostFault) -> Action {
@@ -288,9 +306,14 @@ impl Request {
     /// Decides the request by its head; `ends` is whether the host says that no body
     /// follows.
     fn judge(gate: &Gate, ends: bool) -> Result<State, Refusal> {
+        nginx::check_host(&gate.works)?;
+        let mut target = Vec::new();
         let mut map = host::headers(Map::RequestHeaders)?;
-        let head = pairs::head(&mut map).map_err(malformed)?;
-        headers::check_reserved(&gate.snapshot, &head.headers)?;
+        let mut head = pairs::head(&mut map).map_err(malformed)?;
+        check_reserved(gate, &head.headers)?;
+        if gate.works.host == HostKind::Nginx {
+            nginx::restore(&mut head, &mut target)?;
+        }
         let now = host::now()?;
         let outcome = {
             let mut cache = gate.works.cache.try_borrow_mut().map_err(|_| REENTERED)?;
@@ -304,14 +327,24 @@ impl Request {
                 })
             })?
         };
-        match outcome {
-            Step::NeedBody(pending) if ends || pending.is_whole() => {
-                body::check_absent(&head.headers)?;
-                Self::act(gate, &head, Self::conclude(gate, pending, now)?)
-            }
-            Step::NeedBody(pending) => Ok(State::Holding(pending)),
-            decided => Self::act(gate, &head, decided),
+        let pending = match outcome {
+            Step::NeedBody(pending) => pending,
+            decided => return Self::act(gate, &head, decided),
+        };
+        let comes = match gate.works.host {
+            HostKind::Envoy => body::comes(ends || pending.is_whole(), &head.headers)?,
+            HostKind::Nginx => match nginx::body_comes(&head.headers)? {
+                Some(comes) => comes,
+                None => {
+                    let denial = Denial::new(Reason::BodyLengthMissing, nginx::NO_LENGTH);
+                    return Self::act(gate, &head, Step::Deny(pending.refused(denial)));
+                }
+            },
+        };
+        if comes {
+            return Ok(State::Holding(pending));
         }
+        Self::act(gate, &head, Self::conclude(gate, pending, now)?)
     }
 
     /// Takes what has come of the body.
@@ -373,8 +406,8 @@ impl Request {
     }
 
     fn admit(gate: &Gate, head: &Head<'_>, permit: Permit) -> Result<State, Refusal> {
-        clean(Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
-        set_identity(&permit)?;
+        clean(gate, Map::RequestHeaders, &head.headers, permit.route().keeps_credential())?;
+        set_identity(gate, &permit)?;
         // Last, so that nothing is recorded which then fails.
         let (target, is_metered, now) = (Target::of(head), permit.metered().is_some(), host::now()?);
         let mut receipt_id = [0; 16];
@@ -421,7 +454,7 @@ impl Request {
             return Err(refused.into());
         }
         let keeps_credential = refused.route.as_ref().is_some_and(|route| route.keeps_credential());
-        clean(Map::RequestHeaders, &head.headers, keeps_credential)?;
+        clean(gate, Map::RequestHeaders, &head.headers, keeps_credential)?;
         let (attestation_id, _) = gate.record_refusal(&Refusal::from(refused.clone()), &Target::of(head))?;
         let outcome = Outcome::Reported(refused.denial.reason);
         gate.works.decided(outcome, refused.identity.as_ref(), attestation_id.as_deref().unwrap_or_default());
@@ -543,7 +576,17 @@ impl Gate {
 
     /// Where a request comes from, for a policy for those without a credential.
     fn source(&self) -> Result<Option<Vec<u8>>, HostFault> {
-        if self.snapshot.admits_anonymous() { host::source().map(Some) } else { Ok(None) }
+        if !self.snapshot.admits_anonymous() {
+            return Ok(None);
+        }
+        let mut address = host::property(b"source\0address")?;
+        // nginx tells no port, and an address of IPv6 has colons of its own.
+        if self.works.host == HostKind::Envoy
+            && let Some(colon) = address.iter().rposition(|byte| *byte == b':')
+        {
+            address.truncate(colon);
+        }
+        Ok(Some(address))
     }
 
     /// The process, for profiles and prices that ask when it began, and for approvals, which are

@@ -14,10 +14,12 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use portcullis_core::live::LiveTrust;
-use portcullis_core::{AttestPolicy, ConfigError, CredentialCache, GateConfiguration, Snapshot, UnixTime};
+use portcullis_core::{
+    AttestPolicy, ConfigError, CredentialCache, GateConfiguration, HostKind, Snapshot, UnixTime,
+};
 
 /// What requests are judged by. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -35,6 +37,9 @@ pub(crate) struct Gate {
 /// What all requests of a worker use, whatever they are judged by.
 #[derive(Debug)]
 pub(crate) struct Works {
+    pub(crate) host: HostKind,
+    /// Whether the host turned out to be that, once a request has asked.
+    pub(crate) is_that_host: OnceCell<bool>,
     pub(crate) cache: RefCell<CredentialCache>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) replay: RefCell<SharedReplay<HostStore>>,
@@ -149,14 +154,14 @@ impl Root {
                 &format!("the host did not make {missing} counter(s): they stay uncounted"),
             );
         }
-        let (cache_bytes, gate, snapshot, metrics) = match &configuration {
+        let (host, cache_bytes, gate, snapshot, metrics) = match &configuration {
             GateConfiguration::Static(config) => {
                 let snapshot = Arc::new(Snapshot::of_static(config).map_err(Obstacle::Config)?);
-                (config.cache_bytes, config.gate.id.clone(), Some(snapshot), Rc::new(metrics))
+                (config.host, config.cache_bytes, config.gate.id.clone(), Some(snapshot), Rc::new(metrics))
             }
             GateConfiguration::Live(config) => {
                 metrics.define_trust();
-                (config.cache_bytes, config.gate.id.clone(), None, Rc::new(metrics))
+                (HostKind::Envoy, config.cache_bytes, config.gate.id.clone(), None, Rc::new(metrics))
             }
         };
         if let GateConfiguration::Live(config) = configuration {
@@ -169,6 +174,8 @@ impl Root {
         let mut replay = host::now().and_then(|now| SharedReplay::open(HostStore, now)).map_err(lack)?;
         let process = replay.process().map_err(|_| lack(LOST))?;
         let works = Rc::new(Works {
+            host,
+            is_that_host: OnceCell::new(),
             cache: RefCell::new(CredentialCache::new(usize::try_from(cache_bytes).unwrap_or(usize::MAX))),
             metrics,
             replay: RefCell::new(replay),
@@ -183,7 +190,7 @@ impl Root {
                 Records::of(layout, &gate, &live.line().key, process, Rc::clone(&works.metrics))
             };
             self.records = Some(Rc::new(RefCell::new(records(LAYOUT, &process))));
-            self.left = ended.map(|ended| records(EARLIER, &ended));
+            self.left = ended.as_ref().map(|ended| records(EARLIER, ended));
             self.entrance = Entrance::Waiting(works);
             self.renew();
         }

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use portcullis_core::{Carrier, Credential, Denial, Identity, Reason, ReservedHeaders, Snapshot};
+use portcullis_core::{Carrier, Credential, Denial, Identity, Reason};
 
 /// A header for the upstream that no client can have written.
 pub type Set<'i> = (&'static str, &'i str);
@@ -66,18 +66,18 @@ pub fn is_stripped(name: &[u8], value: &[u8], keeps_credential: bool) -> bool {
     is_reserved(name) || (!keeps_credential && is_credential(name, value))
 }
 
-/// Refuses reserved headers where the configuration says that the host cannot be
-/// trusted to take them out.
+/// Refuses what a host that takes no headers out must not be sent: reserved headers, and
+/// credentials under names that only some upstreams take for the credential's. What stands under the
+/// credential's own name, such a host can leave out itself.
 ///
 /// # Errors
-/// `header_ambiguous`.
+/// `header_reserved`.
 #[inline]
-pub fn check_reserved(snapshot: &Snapshot, headers: &[(&[u8], &[u8])]) -> Result<(), Denial> {
-    let is_refused = snapshot.reserved_headers() == ReservedHeaders::Refuse
-        && headers.iter().any(|(name, _)| is_reserved(name));
-    if is_refused {
+pub fn check_reserved(headers: &[(&[u8], &[u8])]) -> Result<(), Denial> {
+    let is_misspelt = |name: &[u8], value| name.contains(&b'_') && is_credential(name, value);
+    if headers.iter().any(|(name, value)| is_reserved(name) || is_misspelt(name, value)) {
         let detail = "the request carries a header that only the gate may set";
-        return Err(Denial::new(Reason::HeaderAmbiguous, detail));
+        return Err(Denial::new(Reason::HeaderReserved, detail));
     }
     Ok(())
 }

@@ -136,6 +136,7 @@ fn status(reason: Reason) -> u16 {
         Reason::AuthorityUnknown
         | Reason::CredentialAmbiguous
         | Reason::HeaderAmbiguous
+        | Reason::HeaderReserved
         | Reason::McpHeaderMismatch
         | Reason::McpMessageMalformed
         | Reason::MethodUnknown
@@ -216,6 +217,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::SpendLimitExceeded
         | Reason::TrustTierInsufficient
         | Reason::UpgradeRefused => 403,
+
+        Reason::BodyLengthMissing => 411,
 
         Reason::BodyTooLarge => 413,
 
@@ -304,6 +307,19 @@ mod tests {
                     if reply.status == 401 { (Some(asked.as_str()), Some("agent=()")) } else { (None, None) };
                 assert_eq!(header(&reply, "www-authenticate"), challenge, "{reason:?}");
                 assert_eq!(header(&reply, "accept-signature"), proof, "{reason:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reply_has_each_header_once() {
+        // Of two `www-authenticate`, nginx keeps the last.
+        for reason in Reason::ALL {
+            let (wanted, retry_after_s) = (Some("agent=()".to_owned()), Some(1));
+            let told = Told { wanted, retry_after_s, ..Told::default() };
+            let reply = Reply::refusing(&Denial::new(reason, ""), told);
+            for (name, _) in &reply.headers {
+                assert_eq!(reply.headers.iter().filter(|(one, _)| one == name).count(), 1, "{name}");
             }
         }
     }

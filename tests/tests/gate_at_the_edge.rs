@@ -8,58 +8,22 @@ use edge_stand::{AUTHORITY, Edge, Runtime, given};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{SecretKey, UnixTime, sha256};
-use portcullis_tests::scenario::{self, Gate, Sent, play};
-use serde::Deserialize;
+use portcullis_tests::scenario::{self, Exceptions, Gate, Sent, play};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 use xtask::skipped;
 
-/// Cases that go otherwise at the edge.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exception {
-    scenario: String,
-    /// Left out: all of them.
-    cases: Option<Vec<String>>,
-    /// Left out: all.
-    runtime: Option<String>,
-    because: String,
-}
-
-impl Exception {
-    fn all() -> Vec<Exception> {
-        #[derive(Deserialize)]
-        struct File {
-            exception: Vec<Exception>,
-        }
-        let File { exception } = toml::from_str(include_str!("../edge/exceptions.toml")).expect("exceptions");
-        assert!(exception.iter().all(|one| !one.because.is_empty()));
-        exception
-    }
-
-    fn is_of(&self, scenario: &str, runtime: Runtime) -> bool {
-        self.scenario == scenario && self.runtime.as_ref().is_none_or(|name| name == runtime.name())
-    }
-}
-
 fn every_scenario_goes_as_it_says(runtime: Runtime) {
     let now = UnixTime::from_rfc3339("2026-06-01T12:00:00Z").unwrap();
-    let exceptions = Exception::all();
+    let exceptions = Exceptions::read(include_str!("../edge/exceptions.toml"));
     let mut faults = Vec::new();
     for (name, mut scenario) in scenario::load() {
-        let excepted: Vec<_> = exceptions.iter().filter(|one| one.is_of(&name, runtime)).collect();
-        let is_excepted = |case: &String| {
-            excepted.iter().any(|one| one.cases.as_ref().is_none_or(|cases| cases.contains(case)))
-        };
-        for listed in excepted.iter().filter_map(|one| one.cases.as_ref()).flatten() {
-            let is_there = scenario.cases.iter().any(|case| case.name == *listed);
-            assert!(is_there, "{name} has no case \"{listed}\"");
-        }
+        let excepted = exceptions.of(&name, &scenario, runtime.name());
         // Nobody at the edge asks a person: these cannot even be played.
         scenario.cases.retain(|case| {
-            if case.person.is_some() && !is_excepted(&case.name) {
+            if case.person.is_some() && !excepted.has(&case.name) {
                 faults
                     .push(format!("{name}: {}: there is nobody to ask, and no exception says so", case.name));
             }
@@ -75,15 +39,7 @@ fn every_scenario_goes_as_it_says(runtime: Runtime) {
                 continue;
             }
         };
-        let found = play(&scenario, now, &mut edge);
-        let is_of = |fault: &String, case: &String| fault.starts_with(&format!("{case}: "));
-        for case in played.iter().filter(|case| is_excepted(case)) {
-            if !found.iter().any(|fault| is_of(fault, case)) {
-                faults.push(format!("{name}: {case}: it goes as it says: strike it off the exceptions"));
-            }
-        }
-        let is_listed = |fault: &&String| played.iter().any(|case| is_excepted(case) && is_of(fault, case));
-        faults.extend(found.iter().filter(|fault| !is_listed(fault)).map(|fault| format!("{name}: {fault}")));
+        faults.extend(excepted.judge(&played, &play(&scenario, now, &mut edge)));
     }
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }

@@ -3,37 +3,18 @@
 #[path = "live_workers/common.rs"]
 mod common;
 mod live_workers;
+mod scenario_workers;
 
 use live_workers::LiveWorkers;
 use portcullis_core::{PublicKey, SecretKey, UnixTime};
-use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Response, Vm};
-use portcullis_tests::scenario::{self, Answer, Arrived, Gate, Person, Sent, play};
+use portcullis_harness::{HostProfile, Request};
+use portcullis_tests::scenario::{self, Answer, Gate, Person, Sent, play};
 use portcullis_tests::vectors::{Expect, Family, Vector};
-use std::sync::LazyLock;
+use scenario_workers::{AUTHORITY, PLUGIN, Workers, answer_of, host, request};
 use std::time::Duration;
 
-const AUTHORITY: &str = "127.0.0.1:10000";
-
-static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
-    let path = std::env::var_os("PORTCULLIS_WASM")
-        .expect("PORTCULLIS_WASM names the plugin: run `cargo xtask test`");
-    Plugin::from_file(path).expect("the plugin compiles")
-});
-
-/// Two workers that take requests in turn.
-struct Workers {
-    host: Host,
-    vms: [Vm; 2],
-    next: usize,
-}
-
-impl Workers {
-    fn start(configuration: &str, now: UnixTime) -> Self {
-        let host = host(configuration, now);
-        let vms = [host.start().unwrap(), host.start().unwrap()];
-        Workers { host, vms, next: 0 }
-    }
-}
+/// With its port, as Envoy tells it.
+const PEER: &str = "127.0.0.1:40000";
 
 impl Gate for LiveWorkers {
     const IS_ENVOY: bool = false;
@@ -60,95 +41,13 @@ impl Gate for LiveWorkers {
     }
 
     fn send(&mut self, sent: &Sent) -> Answer {
-        answer_of(sent, &self.request(request(sent)))
+        answer_of(sent, &self.request(request(sent).property("source.address", PEER)))
     }
 }
 
-impl Gate for Workers {
-    const IS_ENVOY: bool = false;
-
-    fn authority(&self) -> String {
-        AUTHORITY.into()
-    }
-
-    fn wait(&mut self, seconds: u64) -> bool {
-        self.host.advance(Duration::from_secs(seconds));
-        true
-    }
-
-    fn answer(&mut self, _: &str, _: Person) -> bool {
-        false
-    }
-
-    fn send(&mut self, sent: &Sent) -> Answer {
-        self.next = (self.next + 1) % self.vms.len();
-        answer_of(sent, &self.vms[self.next].request(request(sent)))
-    }
-}
-
-fn request(sent: &Sent) -> Request {
-    let mut request =
-        Request::new(&sent.method, sent.path.clone()).property("source.address", "127.0.0.1:40000");
-    if let Some(authority) = &sent.authority {
-        request = request.authority(authority.as_bytes());
-    }
-    for (name, value) in &sent.headers {
-        request = request.header(name.as_bytes(), value.clone());
-    }
-    if let Some(body) = &sent.body {
-        request = request.body(body.clone());
-    }
-    if let Some(chunks) = &sent.chunks {
-        request = chunks.iter().fold(request.chunked(), |request, chunk| request.chunk(chunk.clone()));
-    }
-    for (name, value) in &sent.trailers {
-        request = request.trailer(name.as_bytes(), value.clone());
-    }
-    request.answered_with(asked_for(sent))
-}
-
-/// What the upstream answers, where a request asks it for something.
-fn asked_for(sent: &Sent) -> Response {
-    let asked = |wanted: &'static str| {
-        let values = sent.headers.iter().filter(move |(name, _)| name == wanted);
-        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-    };
-    let status = asked("x-echo-status").next().map_or(200, |status| status.parse().expect("a status"));
-    asked("x-echo-header").fold(Response::new(status).body("ok"), |response, header| {
-        let (name, value) = header.split_once('=').expect("NAME=VALUE");
-        response.header(name, value)
-    })
-}
-
-fn answer_of(sent: &Sent, outcome: &Outcome) -> Answer {
-    assert!(outcome.trap.is_none(), "{sent:?} trapped: {:?}", outcome.trap);
-    assert!(!outcome.held, "{sent:?} hangs");
-    answer(outcome)
-}
-
-fn answer(outcome: &Outcome) -> Answer {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let pairs = |headers: &portcullis_harness::Headers| {
-        headers.iter().map(|(name, value)| (text(name), text(value))).collect()
-    };
-    Answer {
-        status: outcome.status(),
-        headers: outcome.reply.as_ref().map(|reply| pairs(&reply.headers)).unwrap_or_default(),
-        body: outcome.reply_text().to_string(),
-        upstream: outcome.upstream.as_ref().map(|arrived| Arrived {
-            path: arrived.path.clone(),
-            headers: pairs(&arrived.headers),
-            body: text(&arrived.body),
-        }),
-    }
-}
-
-fn host(configuration: &str, now: UnixTime) -> Host {
-    // As Envoy is where upgrades are configured; where not, it answers them itself.
-    let profile = HostProfile { hop_headers_removed: false, ..HostProfile::envoy() };
-    let host = Host::new(&PLUGIN, profile).configuration(configuration);
-    host.set_now(Duration::from_millis(u64::try_from(now.as_millis()).expect("after 1970")));
-    host
+/// As Envoy is where upgrades are configured; where not, it answers them itself.
+fn envoy() -> HostProfile {
+    HostProfile { hop_headers_removed: false, ..HostProfile::envoy() }
 }
 
 #[test]
@@ -160,7 +59,8 @@ fn every_scenario_goes_as_it_says() {
         let found = if scenario::is_live(&scenario, &configuration) {
             play(&scenario, now, &mut LiveWorkers::start(&PLUGIN, &configuration, now, 2))
         } else {
-            play(&scenario, now, &mut Workers::start(&configuration, now))
+            let host = host(envoy(), &configuration, now);
+            play(&scenario, now, &mut Workers::start(host, PEER).unwrap())
         };
         faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
     }
@@ -215,7 +115,8 @@ fn judged_at_a_gate(family: Family, vector: &Vector) -> (u16, Option<String>) {
         "audiences": vector.audiences.clone().unwrap_or_else(|| vec!["https://api.example".into()]),
         "trust": trust,
     });
-    let host = host(&configuration.to_string(), UnixTime::from_iso(&vector.now).unwrap());
+    let now = UnixTime::from_iso(&vector.now).unwrap();
+    let host = host(envoy(), &configuration.to_string(), now);
     let request = match vector.body.as_deref() {
         None | Some("") => Request::get("/flights"),
         Some(body) => Request::post("/flights", body),

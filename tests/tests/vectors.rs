@@ -98,8 +98,10 @@ fn every_reason_that_a_credential_can_be_refused_for_has_a_vector() {
         guardrails.iter().filter_map(|vector| vector["expect"].as_str()).collect();
     // No text brings these about: a host that fails (gate_under_faults), a memory that is full
     // (core/tests/replay.rs, core/tests/counters.rs), a service that is silent (gate_live_trust,
-    // nonce_authority), and records that nobody takes (gate_records).
+    // nonce_authority), records that nobody takes (gate_records), and a proxy that tells of no body
+    // that is empty (gate_on_nginx).
     let elsewhere = [
+        "body_length_missing",
         "counter_memory_full",
         "host_fault",
         "nonce_authority_unavailable",

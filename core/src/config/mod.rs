@@ -36,6 +36,9 @@ use serde::Serialize;
 pub struct Config {
     /// Which gate this is.
     pub gate: GateConfig,
+    /// The proxy that the gate runs in. Left out: `envoy`.
+    #[serde(skip_serializing_if = "HostKind::is_envoy")]
+    pub host: HostKind,
     /// How strictly it checks.
     pub profile: Profile,
     /// Whether it blocks. Left out: `enforce`.
@@ -141,6 +144,25 @@ pub enum Mode {
     Enforce,
     /// It is recorded, and the request goes on without an identity.
     Report,
+}
+
+/// The proxy that a gate runs in. What differs between them follows from this alone.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostKind {
+    /// Envoy, and whatever does as it does.
+    #[default]
+    Envoy,
+    /// nginx with ngx_wasm_module, which takes no header out of a request and shows a body only
+    /// to those who let its head go on.
+    Nginx,
+}
+
+impl HostKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_envoy(&self) -> bool {
+        *self == HostKind::Envoy
+    }
 }
 
 /// What becomes of headers that a client sent and only a gate may set, or that would

@@ -6,7 +6,8 @@ use super::prices::catalog_prices;
 use super::read_trust::trust;
 use super::windows::windows;
 use super::{
-    Config, ConfigError, GateConfig, Mode, Profile, Repeats, ReservedHeaders, RouteConfig, TrustConfig,
+    Config, ConfigError, GateConfig, HostKind, Mode, Profile, Repeats, ReservedHeaders, RouteConfig,
+    TrustConfig,
 };
 use crate::json::{self, Limits, Object, Value};
 use alloc::format;
@@ -52,6 +53,7 @@ pub(crate) fn config(place: Place<'_>) -> Config {
         "catalog_prices",
         "gate",
         "guardrails",
+        "host",
         "max_body_bytes",
         "mode",
         "nonce_authority",
@@ -65,6 +67,10 @@ pub(crate) fn config(place: Place<'_>) -> Config {
     ]);
     Config {
         gate: gate(members.required("gate")),
+        host: members
+            .optional("host")
+            .and_then(|place| place.one_of(&[("envoy", HostKind::Envoy), ("nginx", HostKind::Nginx)]))
+            .unwrap_or_default(),
         profile: members
             .required("profile")
             .one_of(&[("L1", Profile::L1), ("L2", Profile::L2), ("L3", Profile::L3)])

@@ -19,7 +19,7 @@ pub enum GateConfiguration {
     Live(ServiceConfig),
 }
 
-/// `gate`, `service` and `cache_bytes` of a gate with live trust material.
+/// `gate`, `service` and `cache_bytes` of a gate with live trust material. Its `host` is Envoy.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     /// Which gate this is.
@@ -46,6 +46,11 @@ pub struct Service {
 
 const DEFAULT_MAX_AGE_SECONDS: u32 = 3600;
 const LONGEST_MAX_AGE_SECONDS: u32 = 7 * 24 * 3600;
+
+/// Read in the source of ngx_wasm_module, at 0.6.0: `environ_get` has nothing, and `random_get` is the
+/// C library's `random`.
+const NOT_NGINX: &str = "must be envoy for a gate with a service: nginx gives no plugin an environment, for \
+     the gate's key, nor randomness that nobody can guess";
 
 impl GateConfiguration {
     /// Reads a gate's configuration: with a member `service` that of a gate with live
@@ -91,7 +96,10 @@ impl ServiceConfig {
 }
 
 fn service_config(place: Place<'_>) -> ServiceConfig {
-    let members = place.members(&["cache_bytes", "gate", "service"]);
+    let members = place.members(&["cache_bytes", "gate", "host", "service"]);
+    if let Some(place) = members.optional("host") {
+        place.read_text(|name| (name == "envoy").then_some(()), NOT_NGINX);
+    }
     ServiceConfig {
         gate: gate(members.required("gate")),
         service: service(members.required("service")),

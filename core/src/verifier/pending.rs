@@ -154,7 +154,8 @@ impl Pending {
         Ok(())
     }
 
-    pub(super) fn refused(&self, denial: Denial) -> Refused {
+    /// Refuses the request for what is known of its body beside the bytes, as its route has it.
+    pub fn refused(&self, denial: Denial) -> Refused {
         Refused::new(denial, self.route.mode(), Some(Arc::clone(&self.route)), self.trail())
     }
 

@@ -23,9 +23,12 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
                 let status = call.number(status);
                 call.bytes(details, details_len)?;
                 let body = call.bytes(body, body_len)?;
-                let headers = call.pairs(headers, headers_len)?;
+                let mut headers = call.pairs(headers, headers_len)?;
                 call.number(grpc_status);
                 let vm = call.perform()?;
+                for name in vm.settings.profile.last_of_reply_only {
+                    headers.keep_last(name);
+                }
                 let lower_cases = vm.settings.profile.lower_cases_names;
                 let reply = Reply {
                     origin: Origin::Plugin,

@@ -96,7 +96,8 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
 
 /// `NAME=value` with a NUL behind it.
 fn variables(vm: &VmState) -> Vec<Vec<u8>> {
-    vm.settings.environment.iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
+    let seen = vm.settings.environment.iter().filter(|_| vm.settings.profile.environment);
+    seen.map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
 }
 
 fn gather(call: &mut Call<'_>, parts: u32, count: u32) -> Result<Vec<u8>, Refusal> {

@@ -3,11 +3,13 @@
 
 mod capiscio;
 mod credential;
+mod exceptions;
 mod play;
 mod proof;
 mod wire;
 
 pub use capiscio::{BadgeRecipe, SignatureRecipe};
+pub use exceptions::{Excepted, Exceptions};
 pub use play::{Answer, Arrived, Gate, Sent, play};
 pub use proof::ProofRecipe;
 
