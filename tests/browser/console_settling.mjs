@@ -50,5 +50,5 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await page.waitForSelector(`tr:has-text('${scene.owed}')`);
   await isAccessible(page, "settlements");
   await settle("daily", "2025-03-04");
-  await page.waitForSelector("dialog .form-fault :text('overlaps')");
+  await page.waitForSelector("dialog [data-field=period_start] .fault-text:has-text('overlaps')");
 });

@@ -120,11 +120,32 @@ fn sold_in_march(bench: &Bench) -> &'static str {
 }
 
 #[test]
-fn every_page_says_what_is_missing_late_broken_or_over_and_goes_on_when_it_is_mended() {
-    let test = "every_page_says_what_is_missing_late_broken_or_over_and_goes_on_when_it_is_mended";
+fn an_empty_service_says_on_each_page_what_there_will_be_and_what_to_do() {
+    let test = "an_empty_service_says_on_each_page_what_there_will_be_and_what_to_do";
     let Some(browser) = Browser::for_test(test) else { return };
-    let (empty, bench) = (Bench::new(), Bench::new());
-    sold_in_march(&bench);
+    let bench = Bench::new();
+    browser.run("console_empty.mjs", &json!({"origin": bench.service.url(), "key": bench.service.key}));
+}
+
+#[test]
+fn every_page_says_what_is_late_or_broken_and_goes_on_when_it_is_mended() {
+    let test = "every_page_says_what_is_late_or_broken_and_goes_on_when_it_is_mended";
+    let Some(browser) = Browser::for_test(test) else { return };
+    let bench = Bench::new();
+    browser.run("console_troubles.mjs", &with_something_of_each(&bench));
+}
+
+#[test]
+fn what_is_followed_sent_or_begun_while_nobody_answers_goes_on_afterwards() {
+    let test = "what_is_followed_sent_or_begun_while_nobody_answers_goes_on_afterwards";
+    let Some(browser) = Browser::for_test(test) else { return };
+    let bench = Bench::new();
+    browser.run("console_cut_off.mjs", &with_something_of_each(&bench));
+}
+
+/// A service that has something to show on each page; the scene of it.
+fn with_something_of_each(bench: &Bench) -> Value {
+    sold_in_march(bench);
     let make = |path: &str, body: Value| -> Value {
         let (status, made) = bench.call("POST", path, Some(body));
         assert!((200..300).contains(&status), "{path}: {made}");
@@ -140,10 +161,8 @@ fn every_page_says_what_is_missing_late_broken_or_over_and_goes_on_when_it_is_me
         "gate_id": "gate_a", "period_type": "monthly", "period_start": "2025-03-01", "period_end": "2025-03-31",
     });
     let settled = make("/api/billing", settled);
-    let scene = json!({
-        "empty": {"origin": empty.service.url(), "key": empty.service.key},
-        "full": {"origin": bench.service.url(), "key": bench.service.key},
+    json!({
+        "origin": bench.service.url(), "key": bench.service.key,
         "issuer": issuer["issuer_id"], "passport": passport["passport_id"], "settlement": settled["id"],
-    });
-    browser.run("console_troubles.mjs", &scene);
+    })
 }
