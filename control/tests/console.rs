@@ -428,8 +428,13 @@ fn pages_may_run_and_reach_this_service_only() {
         assert_eq!(page.header(name), Some(value));
     }
     // The document is the same at each page's address; what is no page is not there.
-    assert_eq!(send(&bench, "GET", "/console/decisions", &[], "").body, page.body);
+    for address in ["decisions", "gates/gate_a", "passports/pp.1", "issuers/iss_1%2F2?a=b"] {
+        let shown = send(&bench, "GET", &format!("/console/{address}"), &[], "");
+        assert_eq!((shown.status, &shown.body), (200, &page.body), "{address}");
+    }
     for missing in [
+        "/console/js/nothing",
+        "/console/audit/nothing",
         "/console/nothing.js",
         "/console/../Cargo.toml",
         "/console/js/../../build.rs",

@@ -41,8 +41,12 @@ export const on = (fault) => (_, path) => (isData(path) ? fault : null);
 
 /** Waits until the page shows what it is for, and nothing of a failure. */
 export async function isWell(page, shown) {
-  await page.waitForSelector(shown);
-  await page.waitForFunction(() => !document.querySelector("main .fault, main .loading, main .stale"));
+  try {
+    await page.waitForSelector(shown);
+    await page.waitForFunction(() => !document.querySelector("main .fault, main .loading, main .stale"));
+  } catch (error) {
+    assert.fail(`${error.message}\n${page.url()} says: ${await page.locator("body").innerText()}`);
+  }
 }
 
 /** Presses each button that says so, until there is none. */
