@@ -1,6 +1,6 @@
 //! `portcullis delegate`.
 
-use crate::credential::Credential;
+use crate::credential::{self, Source};
 use crate::draft::{self, DraftArgs, FormArgs};
 use crate::keyfile;
 use crate::output::Answer;
@@ -38,7 +38,8 @@ pub(crate) struct Args {
 
 /// Delegates a passport, and verifies it as far as that goes without an issuer's key.
 pub(crate) fn run(args: &Args) -> Result<Answer> {
-    let credential = Credential::read(&args.parent)?;
+    let source = Source::read(&args.parent)?;
+    let credential = source.credential()?;
     if credential.kind() == Kind::PassportJwt {
         bail!(
             "{} is a JWT, whose signature cannot stand in a delegation chain; delegate from the passport's JSON",
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer> {
     }
     let key = keyfile::load_secret(&args.key)?;
     let agent_key = keyfile::public_from_argument(&args.to, Path::new("")).context("--to")?;
-    let parent = match credential.text().map(|text| Signed::from_json(&text))? {
+    let parent = match Signed::from_json(&credential::text(&credential)?) {
         Ok(parent) => parent,
         Err(denial) => return draft::refusal(&denial),
     };

@@ -1,7 +1,6 @@
 //! What `issue` and `delegate` have in common: what a passport is to say, and how it
 //! is handed out.
 
-use crate::credential::kind_name;
 use crate::explain::Explained;
 use crate::files::{self, Existing, Readers};
 use crate::keyfile;
@@ -102,7 +101,7 @@ impl FormArgs {
             value.and_then(json::Value::as_str).unwrap_or_default().to_owned()
         };
         let made = Made {
-            kind: kind_name(if self.jwt { Kind::PassportJwt } else { Kind::Passport }),
+            kind: if self.jwt { Kind::PassportJwt } else { Kind::Passport }.name(),
             passport_id: draft.passport_id.clone(),
             agent_id: member(["identity", "agent_id"]),
             issued_at: draft.issued_at.to_iso(),

@@ -1,6 +1,6 @@
 //! `portcullis inspect`.
 
-use crate::credential::{Asked, Credential, kind_name};
+use crate::credential::{self, Asked, Source};
 use crate::output::{Answer, Lines, Verdict, shown};
 use anyhow::{Context, Result};
 use portcullis_core::Kind;
@@ -20,22 +20,23 @@ pub(crate) struct Args {
 
 /// Shows what a credential says of itself.
 pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
-    let credential = Credential::read(&args.credential)?;
+    let source = Source::read(&args.credential)?;
+    let credential = source.credential()?;
     asked.check(&credential)?;
-    let text = credential.text()?;
+    let text = credential::text(&credential)?;
     let parse = |text: &[u8], what: &str| {
         serde_json::from_slice::<Value>(text)
             .with_context(|| format!("the {what} is no JSON; it may be cut off"))
     };
     let contents = parse(&text, "credential")?;
-    let jwt_header = credential.jwt_header()?.map(|header| parse(&header, "JWT's header")).transpose()?;
+    let jwt_header = credential::jws_header(&credential)?.map(|header| parse(&header, "JWT's header")).transpose()?;
     let envelope = match credential.kind() {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
         Kind::Badge | Kind::PassportJwt | Kind::SimpleGuard => &contents,
     };
     let is_passport = matches!(credential.kind(), Kind::Passport | Kind::PassportJwt);
     let view = View {
-        kind: kind_name(credential.kind()),
+        kind: credential.kind().name(),
         verified: false,
         ambiguity: json::parse(&text, LIMITS).err().map(|error| error.to_string()),
         hops: if is_passport { hops(envelope) } else { Vec::new() },

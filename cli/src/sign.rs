@@ -1,14 +1,14 @@
 //! `portcullis sign`.
 
-use crate::credential::Credential;
+use crate::credential::{self, Source};
 use crate::draft;
 use crate::files;
 use crate::keyfile;
 use crate::output::{Answer, Verdict};
 use anyhow::{Context, Result, anyhow, bail};
 use portcullis_core::{
-    CLOCK_SKEW_MS, Holder, Kind, Method, ProofDraft, ProofWindows, PublicKey, RequestHead, SecretKey, base64,
-    capiscio, nonce_wanted, verify_proof,
+    CLOCK_SKEW_MS, Handed, Holder, Kind, Method, ProofDraft, ProofWindows, PublicKey, RequestHead, SecretKey,
+    base64, capiscio, nonce_wanted, verify_proof,
 };
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -144,9 +144,10 @@ impl From {
         if let Some(line) = &self.credential_header {
             let (header, value) = line.split_once(':').context("--credential-header is NAME:VALUE")?;
             let (header, value) = (header.trim().to_ascii_lowercase(), value.trim().to_owned());
-            let credential = Credential::recognise(format!("{header}: {value}").as_bytes());
+            let line = format!("{header}: {value}");
+            let credential = Handed::recognise(line.as_bytes());
             let credential = credential.context("--credential-header carries no credential")?;
-            let (own, _) = credential.header()?;
+            let (own, _) = credential::header(&credential)?;
             let may_carry = header == own
                 || (header == "authorization" && credential.kind() == Kind::Badge)
                 || (header == "x-capiscio-badge" && credential.kind() == Kind::SimpleGuard);
@@ -160,7 +161,8 @@ impl From {
             (_, Some(path)) => (path, false),
             _ => bail!("--passport, --badge or --credential-header must say what credential to send"),
         };
-        let credential = Credential::read(path)?;
+        let source = Source::read(path)?;
+        let credential = source.credential()?;
         let is_asked = match credential.kind() {
             Kind::Passport | Kind::PassportJwt => is_passport,
             Kind::Badge => !is_passport,
@@ -170,18 +172,18 @@ impl From {
             let asked = if is_passport { "passport" } else { "Trust Badge" };
             bail!("{} is no {asked}, but a credential of another kind", path.display());
         }
-        let (header, value) = credential.header()?;
+        let (header, value) = credential::header(&credential)?;
         Carried::of(&credential, header.into(), value)
     }
 }
 
 impl Carried {
-    fn of(credential: &Credential, header: String, value: String) -> Result<Self> {
+    fn of(credential: &Handed<'_>, header: String, value: String) -> Result<Self> {
         if credential.kind() == Kind::SimpleGuard {
             let agent_id = capiscio::key_id(credential.token()).map_err(|denial| anyhow!("{denial}"))?;
             return Ok(Carried { header, value, agent_id, key: None });
         }
-        let contents: Value = serde_json::from_slice(&credential.text()?)
+        let contents: Value = serde_json::from_slice(&credential::text(credential)?)
             .context("the credential is no JSON; it may be cut off")?;
         let text = |pointer: &str| contents.pointer(pointer).and_then(Value::as_str);
         let (agent_id, key) = match credential.kind() {

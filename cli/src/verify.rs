@@ -1,6 +1,6 @@
 //! `portcullis verify`.
 
-use crate::credential::{Asked, Credential, kind_name};
+use crate::credential::{Asked, Source};
 use crate::draft;
 use crate::explain::Explained;
 use crate::output::{Answer, Lines, Verdict, shown};
@@ -9,7 +9,7 @@ use crate::verify_capiscio;
 use anyhow::Result;
 use portcullis_core::json::{Object, canonical_text};
 use portcullis_core::modei::{self, Passport, RootKind, SelfContained};
-use portcullis_core::{Denial, Kind, UnixTime, check_window};
+use portcullis_core::{Denial, Handed, Kind, UnixTime, check_window};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub(crate) struct Args {
 /// Judges a credential.
 pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
     let material = args.trust.as_deref().map(Material::read).transpose()?;
-    let credential = Credential::read(&args.credential)?;
+    let source = Source::read(&args.credential)?;
+    let credential = source.credential()?;
     asked.check(&credential)?;
     let now = args.at.map_or_else(draft::now, Ok)?;
     if matches!(credential.kind(), Kind::Badge | Kind::SimpleGuard) {
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
 
 /// The passport, as far as it could be verified, and why it is refused, if it is.
 fn judge(
-    credential: &Credential,
+    credential: &Handed<'_>,
     material: Option<&Material>,
     now: UnixTime,
 ) -> (Option<Passport>, Option<Denial>) {
@@ -147,7 +148,7 @@ impl Report {
     ) -> Self {
         let tier = passport.and_then(|passport| material?.trust().tier(passport.root()));
         Report {
-            kind: kind_name(kind),
+            kind: kind.name(),
             valid: denial.is_none(),
             reason_code: denial.map(|denial| denial.reason.code()),
             detail: denial.map(|denial| denial.detail.to_string()),

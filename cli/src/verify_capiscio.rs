@@ -1,7 +1,6 @@
 //! `portcullis verify` for CapiscIO's credentials.
 
 use crate::bundle_badges::read_jwks;
-use crate::credential::{Credential, kind_name};
 use crate::explain::Explained;
 use crate::files;
 use crate::keyfile;
@@ -11,7 +10,7 @@ use crate::verify::distance;
 use anyhow::{Context, Result, anyhow, bail};
 use portcullis_core::capiscio::{self, Audience, Badge, did_of_key, verify_request_signature};
 use portcullis_core::{
-    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Denial, KeyConfig, Kind, Profile, PublicKey, Trust,
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Denial, Handed, KeyConfig, Kind, Profile, PublicKey, Trust,
     TrustConfig, UnixTime, base64, sha256,
 };
 use serde::Serialize;
@@ -82,13 +81,13 @@ impl Options {
 
 /// Judges a badge or a signature.
 pub(crate) fn run(
-    credential: &Credential,
+    credential: &Handed<'_>,
     options: &Options,
     material: Option<&Material>,
     now: UnixTime,
 ) -> Result<Answer> {
     let mut report = Report {
-        kind: kind_name(credential.kind()),
+        kind: credential.kind().name(),
         valid: false,
         reason_code: None,
         detail: None,

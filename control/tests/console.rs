@@ -20,6 +20,8 @@ on_every_database!(
     nothing_is_kept_that_signs_in,
     another_page_changes_nothing,
     another_page_signs_nobody_in,
+    a_session_is_held_back_as_its_key_is,
+    tools_take_no_session,
     a_session_over_tls_is_not_taken_from_the_other_cookie,
     a_link_signs_in_once,
     a_link_that_is_too_old_or_whose_key_is_gone_signs_nobody_in,
@@ -264,6 +266,31 @@ fn another_page_signs_nobody_in(database: Option<&str>) {
     }
 }
 
+fn a_session_is_held_back_as_its_key_is(database: Option<&str>) {
+    let bench = Bench::with(database, &["--rate", "1"]);
+    let cookie = signed_in(&bench, &bench.service.key);
+    let answers: Vec<_> = (0..12).map(|_| by_page(&bench, &cookie, "GET", "/api/gates", "")).collect();
+    let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+}
+
+fn tools_take_no_session(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let (cookie, own) = (signed_in(&bench, &bench.service.key), origin(&bench));
+    let page = [("cookie", cookie.as_str()), ("origin", own.as_str()), ("x-portcullis-console", "active")];
+    let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).to_string();
+    let form = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
+    let call = |more: Headers<'_>| {
+        send(&bench, "POST", "/mcp", &[page.as_slice(), &form, more].concat(), &ask).status
+    };
+    let bearer = format!("Bearer {}", bench.service.key);
+    assert_eq!(call(&[]), 401);
+    // What is no key does not make the cookie count.
+    assert_eq!(call(&[("authorization", "Basic eDp5")]), 401);
+    let with_key = [form.as_slice(), &[("authorization", &bearer)]].concat();
+    assert_eq!(send(&bench, "POST", "/mcp", &with_key, &ask).status, 200);
+}
+
 fn a_session_over_tls_is_not_taken_from_the_other_cookie(database: Option<&str>) {
     let bench = Bench::new(database);
     let https = origin(&bench).replace("http:", "https:");
@@ -371,19 +398,43 @@ fn pages_may_run_and_reach_this_service_only() {
     ] {
         assert!(parts.contains(&part), "{part}: {policy}");
     }
-    assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{policy}");
+    assert!(parts.contains(&"img-src 'self' data:") && parts.len() == 10, "{policy}");
+    // The audit page runs WebAssembly, in a worker, and nothing else beside.
+    let audit = send(&bench, "GET", "/console/audit/", &[], "");
+    let audit = audit.header("content-security-policy").unwrap();
+    let parts: Vec<_> = audit.split("; ").collect();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ] {
+        assert!(parts.contains(&part), "{part}: {audit}");
+    }
+    assert_eq!(parts.len(), 9, "{audit}");
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ] {
         assert_eq!(page.header(name), Some(value));
     }
     // The document is the same at each page's address; what is no page is not there.
-    assert_eq!(send(&bench, "GET", "/console/decisions", &[], "").body, page.body);
+    for address in ["decisions", "gates/gate_a", "passports/pp.1", "issuers/iss_1%2F2?a=b"] {
+        let shown = send(&bench, "GET", &format!("/console/{address}"), &[], "");
+        assert_eq!((shown.status, &shown.body), (200, &page.body), "{address}");
+    }
     for missing in [
+        "/console/js/nothing",
+        "/console/audit/nothing",
         "/console/nothing.js",
         "/console/../Cargo.toml",
         "/console/js/../../build.rs",

@@ -112,3 +112,27 @@ fn files_that_are_no_certificate_are_told_at_the_start() {
     let Err(error) = stand.control().start() else { panic!("it started") };
     assert!(format!("{error:#}").contains("cert.pem"), "{error:#}");
 }
+
+#[test]
+fn a_page_of_plain_http_signs_nobody_in_where_the_service_has_tls() {
+    let stand = Stand::new();
+    let service = stand.control().start().unwrap();
+    let sign_in = |origin: String| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ca = reqwest::Certificate::from_pem(stand.ca.pem().as_bytes()).unwrap();
+            let client = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().unwrap();
+            let asked = client.post(format!("https://{}/api/v1/session", service.address));
+            let asked = asked.header("origin", origin).header("x-portcullis-console", "active");
+            let answer =
+                asked.header("authorization", format!("Bearer {}", service.key)).send().await.unwrap();
+            let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().unwrap().to_owned());
+            (answer.status().as_u16(), cookie)
+        })
+    };
+    assert_eq!(sign_in(format!("http://{}", service.address)), (403, None));
+    let (status, cookie) = sign_in(format!("https://{}", service.address));
+    let cookie = cookie.unwrap();
+    assert_eq!(status, 201);
+    assert!(cookie.starts_with("__Host-portcullis_session=") && cookie.ends_with("; Secure"), "{cookie}");
+}

@@ -21,6 +21,7 @@ mod denial;
 mod ed25519;
 mod explanation;
 pub mod guardrails;
+mod handed;
 pub mod json;
 mod jws;
 pub mod live;
@@ -58,6 +59,7 @@ pub use counters::{
 pub use denial::{Denial, Told};
 pub use ed25519::{FrequentKeys, PublicKey, SecretKey, sha256};
 pub use explanation::Explanation;
+pub use handed::{Handed, Unrecognised};
 pub use memory::{LocalMemory, Memory};
 pub use presented::{Carrier, Kind};
 pub use process::Process;

@@ -37,6 +37,18 @@ pub enum Kind {
     SimpleGuard,
 }
 
+impl Kind {
+    /// Its name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Badge => "badge",
+            Kind::Passport => "passport",
+            Kind::PassportJwt => "passport_jwt",
+            Kind::SimpleGuard => "simpleguard",
+        }
+    }
+}
+
 /// The headers that carry credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Carrier {

@@ -71,7 +71,7 @@ impl Taking {
             }
         };
         self.asked = Some(next);
-        let path = format!("/gate/v1/gates/{}/{path}", encoded(self.trust.gate()));
+        let path = Call::path_of(self.trust.gate(), path);
         let authority = self.service.authority.as_str();
         let call = Call { method: "GET", authority, path: &path, query: &query, body: b"" };
         let headers = call.sign_by(signer, now, &nonce);
@@ -112,17 +112,4 @@ impl From<LiveError> for Unusable {
     fn from(error: LiveError) -> Self {
         Unusable { code: "TRUST_MATERIAL_REFUSED", detail: [error.code(), ": ", &error.to_string()].concat() }
     }
-}
-
-/// A gate's id in a path (RFC 3986 section 2.3).
-fn encoded(id: &str) -> String {
-    let mut text = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

@@ -110,6 +110,34 @@ export async function isAccessible(page, name) {
   await session.detach();
 }
 
+/**
+ * Goes on by the keyboard alone until what has this name has the focus: a button's or a link's text,
+ * a field's label. Fails where it is not reached.
+ */
+export async function tabTo(page, name, { key = "Tab", most = 80 } = {}) {
+  const seen = [];
+  for (let pressed = 0; pressed <= most; pressed += 1) {
+    const now = await page.evaluate(() => {
+      const active = document.activeElement;
+      const named = active?.getAttribute("aria-label") ?? active?.labels?.[0]?.textContent ?? active?.textContent ?? "";
+      return active === document.body ? "" : named.replace(" *", "").trim();
+    });
+    if (now === name) return;
+    seen.push(now.slice(0, 40));
+    await page.keyboard.press(key);
+  }
+  assert.fail(`the keyboard does not reach ${name}: ${seen.join(" | ")}`);
+}
+
+/** Signs in at the console with an API key. */
+export async function signIn(page, origin, key) {
+  await page.goto(`${origin}/console/`);
+  await page.waitForSelector("h1:has-text('Sign in')");
+  await page.fill("input[name=key]", key);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#nav-decisions");
+}
+
 /** The element that has the focus, as a person at a keyboard would name it. */
 export function focused(page) {
   return page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim() || "");

@@ -204,7 +204,7 @@ fn what_is_not_of_its_form_is_an_error_that_says_what_and_where() {
     };
     let all_bytes: Vec<u8> = (0..=255).collect();
     for (name, given, code, says) in [
-        ("verifyCredential", vec![json!("")], "NOT_A_CREDENTIAL", "expected is a passport"),
+        ("verifyCredential", vec![json!("")], "NOT_A_CREDENTIAL", "it is empty"),
         ("verifyCredential", vec![bytes(&all_bytes)], "NOT_A_CREDENTIAL", "expected is a passport"),
         ("verifyCredential", vec![json!(7)], "INVALID_ARGUMENT", "credential must be a string"),
         ("verifyPassport", vec![json!("{"), json!({"trust": "{\"a\":"})], "INVALID_TRUST", "byte 5"),

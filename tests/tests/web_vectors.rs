@@ -1,13 +1,15 @@
 //! The vectors in the package for JavaScript: the verdicts of the other three runners, and the
 //! whole answers of the command line.
 
+mod deno;
 mod web_stand;
 
 use portcullis_core::catalog::{Catalog, draft};
 use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use serde_json::{Value, json};
-use web_stand::{Package, command_line};
+use web_stand::{Package, Thrown, command_line, project};
+use xtask::skipped;
 
 #[test]
 fn every_vector_gets_its_verdict_in_javascript_and_the_answer_of_the_command_line() {
@@ -15,53 +17,28 @@ fn every_vector_gets_its_verdict_in_javascript_and_the_answer_of_the_command_lin
     let mut package = Package::start();
     let mut wrong = Vec::new();
     let mut judged = 0;
-    let all =
-        Family::ALL.into_iter().flat_map(|family| family.load().into_iter().map(move |file| (family, file)));
-    for (family, (name, text)) in all {
-        let vector: Vector = serde_json::from_str(&text).unwrap();
-        let (function, line, member) = match family {
-            Family::Badge => ("verifyBadge", "X-Capiscio-Badge: ", "/level"),
-            Family::Passport => ("verifyPassport", "", "/provenance"),
-            Family::SimpleGuard => ("verifySimpleGuard", "X-Capiscio-JWS: ", "/signature/kid"),
-        };
-        let mut options = json!({"at": vector.now});
+    for (family, name, vector) in vectors() {
+        let answer = judge(&mut package, family, &vector);
+        judged += 1;
+        wrong.extend(otherwise(family, &name, &vector, &answer));
         let mut arguments = vec!["verify", "--at", &vector.now, "-"];
         let bundle = folder.path().join("bundle.json");
         if let Some(trust) = &vector.trust {
-            options["trust"] = trust.to_string().into();
             std::fs::write(&bundle, trust.to_string()).unwrap();
             arguments.extend(["--trust", bundle.to_str().unwrap()]);
-        }
-        if let Some(audiences) = &vector.audiences {
-            options["audiences"] = json!(audiences);
         }
         for audience in vector.audiences.iter().flatten() {
             arguments.extend(["--audience", audience]);
         }
         if let Some(body) = &vector.body {
-            options["body"] = body.as_str().into();
             std::fs::write(folder.path().join("body"), body).unwrap();
             arguments.extend(["--body", "body"]);
         }
-        let answer = package.call(function, &[vector.credential.as_str().into(), options]);
-        judged += 1;
-        let verdict = match &answer {
-            Ok(answer) if answer["valid"] == true => {
-                Expect::Valid(answer.pointer(member).and_then(Value::as_str).unwrap_or_default().into())
-            }
-            Ok(answer) => Expect::Refused(answer["reason_code"].as_str().unwrap_or_default().into()),
-            // What is no credential of any kind is no argument, and not refused.
-            Err(thrown)
-                if thrown.code == "NOT_A_CREDENTIAL"
-                    && ["no_json", "signature_beside_nothing"].contains(&name.as_str()) =>
-            {
-                Expect::Refused("invalid_envelope_shape".into())
-            }
-            Err(thrown) => Expect::Refused(thrown.code.clone()),
+        let line = match family {
+            Family::Badge => "X-Capiscio-Badge: ",
+            Family::Passport => "",
+            Family::SimpleGuard => "X-Capiscio-JWS: ",
         };
-        if verdict != vector.expect {
-            wrong.push(format!("{name}: {verdict:?} and not {:?} ({})", vector.expect, vector.why));
-        }
         let (_, told) = command_line(folder.path(), &arguments, &format!("{line}{}", vector.credential));
         if let Ok(answer) = answer
             && told.get("valid").is_some()
@@ -74,6 +51,74 @@ fn every_vector_gets_its_verdict_in_javascript_and_the_answer_of_the_command_lin
     }
     assert!(judged > 300, "only {judged} vectors were judged");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_vector_gets_its_verdict_in_deno() {
+    if deno::program().is_none() {
+        skipped::tell("every_vector_gets_its_verdict_in_deno", deno::MISSING);
+        return;
+    }
+    let mut package = Package::start_in(deno::run(project()));
+    let judged: Vec<_> = vectors().collect();
+    assert!(judged.len() > 300, "only {} vectors were judged", judged.len());
+    let wrong = judged.iter().filter_map(|(family, name, vector)| {
+        otherwise(*family, name, vector, &judge(&mut package, *family, vector))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn vectors() -> impl Iterator<Item = (Family, String, Vector)> {
+    Family::ALL.into_iter().flat_map(|family| {
+        let read = move |(name, text): (String, String)| (family, name, serde_json::from_str(&text).unwrap());
+        family.load().into_iter().map(read)
+    })
+}
+
+/// What the package says of it.
+fn judge(package: &mut Package, family: Family, vector: &Vector) -> Result<Value, Thrown> {
+    let function = match family {
+        Family::Badge => "verifyBadge",
+        Family::Passport => "verifyPassport",
+        Family::SimpleGuard => "verifySimpleGuard",
+    };
+    let mut options = json!({"at": vector.now});
+    if let Some(trust) = &vector.trust {
+        options["trust"] = trust.to_string().into();
+    }
+    if let Some(audiences) = &vector.audiences {
+        options["audiences"] = json!(audiences);
+    }
+    if let Some(body) = &vector.body {
+        options["body"] = body.as_str().into();
+    }
+    package.call(function, &[vector.credential.as_str().into(), options])
+}
+
+/// How a verdict is another than the vector's.
+fn otherwise(family: Family, name: &str, vector: &Vector, answer: &Result<Value, Thrown>) -> Option<String> {
+    let member = match family {
+        Family::Badge => "/level",
+        Family::Passport => "/provenance",
+        Family::SimpleGuard => "/signature/kid",
+    };
+    let verdict = match answer {
+        Ok(answer) if answer["valid"] == true => {
+            Expect::Valid(answer.pointer(member).and_then(Value::as_str).unwrap_or_default().into())
+        }
+        Ok(answer) => Expect::Refused(answer["reason_code"].as_str().unwrap_or_default().into()),
+        // What is no credential of any kind is no argument, and not refused.
+        Err(thrown)
+            if thrown.code == "NOT_A_CREDENTIAL"
+                && ["no_json", "signature_beside_nothing"].contains(&name) =>
+        {
+            Expect::Refused("invalid_envelope_shape".into())
+        }
+        Err(thrown) => Expect::Refused(thrown.code.clone()),
+    };
+    (verdict != vector.expect)
+        .then(|| format!("{name}: {verdict:?} and not {:?} ({})", vector.expect, vector.why))
 }
 
 #[test]

@@ -2,6 +2,8 @@
    exports; bytes are {"$bytes": base64}. `audit` runs a LogAudit over pieces of a file, `keys`
    makes a key pair of WebCrypto's that calls can name by {"$key": number}. */
 
+import { Buffer } from "node:buffer";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import * as portcullis from "portcullis-web";
 

@@ -4,14 +4,20 @@ export class PortcullisError extends Error {
   readonly detail: string;
 }
 
+/** A `WebAssembly.Module`: an object of no members, which Node's own types do not have. */
+export type WasmModule = object;
+
+/** Bytes of a WebAssembly file. */
+export type WasmBytes = ArrayBuffer | ArrayBufferView;
+
 /** Where the WebAssembly is: an address, a response, its bytes, or the compiled module. */
-export type WasmSource = URL | string | Response | Promise<Response> | BufferSource | WebAssembly.Module;
+export type WasmSource = URL | string | Response | Promise<Response> | WasmBytes | WasmModule;
 
 /** Makes the gate ready; without `module`, from `gate_bg.wasm` beside this file. */
 export function init(options?: { module?: WasmSource }): Promise<void>;
 
 /** As `init`, at once. */
-export function initSync(options: { module: BufferSource | WebAssembly.Module }): void;
+export function initSync(options: { module: WasmBytes | WasmModule }): void;
 
 /** What is remembered of what may be used once. */
 export interface Store {

@@ -1,39 +1,5 @@
 /* The gate where there is no proxy: a wrapper of a `fetch` handler. The core decides; what is
-   here reads requests, asks the store, and does what it is told. The glue above defines
-   `wasm_bindgen`; nothing of it leaves. */
-
-const utf8 = new TextEncoder();
-
-let isReady = false;
-
-/** What cannot be done with what was given; `code` is what programs compare. */
-export class PortcullisError extends Error {
-  constructor(code, detail) {
-    super(`${code}: ${detail}`);
-    this.name = "PortcullisError";
-    this.code = code;
-    this.detail = detail;
-  }
-}
-
-/** Makes the gate ready. `module` is where its WebAssembly is; without it, beside this file. */
-export async function init({ module } = {}) {
-  if (isReady) return;
-  let source = module ?? new URL("gate_bg.wasm", import.meta.url);
-  if (source instanceof URL && source.protocol === "file:" && globalThis.process?.versions?.node) {
-    const { readFile } = await import("node:fs/promises");
-    source = await readFile(source);
-  }
-  await wasm_bindgen({ module_or_path: source });
-  isReady = true;
-}
-
-/** As `init`, at once: `module` is a `WebAssembly.Module` or its bytes. */
-export function initSync({ module }) {
-  if (isReady) return;
-  wasm_bindgen.initSync({ module });
-  isReady = true;
-}
+   here reads requests, asks the store, and does what it is told. */
 
 /* The body, and one for each thing that a request may use up: signature, nonce, approvals. */
 const MAX_ROUNDS = 8;
@@ -69,8 +35,8 @@ export function memoryStore() {
  * The answer is a handler too, with `fetch` (itself), `refresh` and `answer`.
  */
 export function gate(handler, config, options = {}) {
-  if (!isReady) throw new PortcullisError("NOT_READY", "await init() first");
-  if (typeof handler !== "function") throw argument("handler must be a function");
+  ready();
+  if (typeof handler !== "function") throw invalid("handler must be a function");
   const edge = new Edge(handler, config, options);
   const gated = (request, env, ctx) => edge.fetch(request, env, ctx);
   gated.fetch = gated;
@@ -93,13 +59,13 @@ class Edge {
 
   constructor(handler, config, options) {
     const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
-    if (unknown !== undefined) throw argument(`there is no option ${unknown}`);
+    if (unknown !== undefined) throw invalid(`there is no option ${unknown}`);
     const { store, counters, secrets } = options;
     const isStore = typeof store === "function" || store === inMemory || typeof store?.putIfAbsent === "function";
     if (!isStore) {
-      throw argument("store is missing: memoryStore() where one process answers all requests, or one that all share");
+      throw invalid("store is missing: memoryStore() where one process answers all requests, or one that all share");
     }
-    if (counters !== undefined && counters !== "in_memory") throw argument('counters must be "in_memory"');
+    if (counters !== undefined && counters !== "in_memory") throw invalid('counters must be "in_memory"');
     const remembers = store === inMemory;
     this.#handler = handler;
     this.#options = options;
@@ -233,12 +199,12 @@ class Edge {
 
   #keys(secrets) {
     const unknown = Object.keys(secrets).find((name) => !["began", "gateKey", "process"].includes(name));
-    if (unknown !== undefined) throw argument(`secrets has no member ${unknown}`);
+    if (unknown !== undefined) throw invalid(`secrets has no member ${unknown}`);
     const began = secrets.began === undefined ? undefined : Number(new Date(secrets.began));
-    if (Number.isNaN(began)) throw argument("secrets.began must be a time");
+    if (Number.isNaN(began)) throw invalid("secrets.began must be a time");
     const gateKey = key("secrets.gateKey", secrets.gateKey);
     if (this.#gate.isLive && gateKey === undefined) {
-      throw argument("secrets.gateKey is missing: the gate's own key signs its calls to the control service");
+      throw invalid("secrets.gateKey is missing: the gate's own key signs its calls to the control service");
     }
     return { process: key("secrets.process", secrets.process), began, gateKey };
   }
@@ -383,7 +349,7 @@ function key(name, given) {
   }
   // One of nothing but zeros was never made.
   if (found instanceof Uint8Array && found.length === 32 && found.some((byte) => byte !== 0)) return found;
-  throw argument(`${name} must be 32 random bytes, or base64 of them`);
+  throw invalid(`${name} must be 32 random bytes, or base64 of them`);
 }
 
 /* `fetch` joins headers of one name (RFC 9110 section 5.3). Where two are one too many they are
@@ -410,20 +376,6 @@ function json(config) {
   return config instanceof Uint8Array ? config : utf8.encode(typeof config === "string" ? config : JSON.stringify(config));
 }
 
-function caught(work) {
-  try {
-    return work();
-  } catch (thrown) {
-    if (typeof thrown !== "string") throw thrown;
-    const { code, detail } = JSON.parse(thrown);
-    throw new PortcullisError(code, detail);
-  }
-}
-
 function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
-}
-
-function argument(detail) {
-  return new PortcullisError("INVALID_ARGUMENT", detail);
 }

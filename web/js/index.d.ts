@@ -7,14 +7,20 @@ export class PortcullisError extends Error {
   readonly detail: string;
 }
 
+/** A `WebAssembly.Module`: an object of no members, which Node's own types do not have. */
+export type WasmModule = object;
+
+/** Bytes of a WebAssembly file. */
+export type WasmBytes = ArrayBuffer | ArrayBufferView;
+
 /** Where the WebAssembly is: an address, a response, its bytes, or the compiled module. */
-export type WasmSource = URL | string | Response | Promise<Response> | BufferSource | WebAssembly.Module;
+export type WasmSource = URL | string | Response | Promise<Response> | WasmBytes | WasmModule;
 
 /** Makes the package ready; without `module`, from `portcullis_bg.wasm` beside `index.js`. */
 export function init(options?: { module?: WasmSource }): Promise<void>;
 
 /** As `init`, at once. */
-export function initSync(options: { module: BufferSource | WebAssembly.Module }): void;
+export function initSync(options: { module: WasmBytes | WasmModule }): void;
 
 /** Text, or its bytes in UTF-8. */
 export type Text = string | Uint8Array | ArrayBuffer;
@@ -288,8 +294,14 @@ export interface PublicJwk {
   x: string;
 }
 
+/** A key pair of WebCrypto's. */
+export interface KeyPair {
+  publicKey: CryptoKey;
+  privateKey: CryptoKey;
+}
+
 /** Who signs: a seed of 32 bytes (base64 or bytes), a private JWK, or WebCrypto's keys. */
-export type SigningKey = string | Uint8Array | (PublicJwk & { d: string }) | CryptoKeyPair;
+export type SigningKey = string | Uint8Array | (PublicJwk & { d: string }) | KeyPair;
 
 export interface AgentNames {
   agent_id: string;
@@ -304,7 +316,7 @@ export function generateCredentials(options?: {
   webCrypto?: false;
 }): Promise<AgentNames & { private_key: string; private_key_jwk: PublicJwk & { d: string } }>;
 /** The same; the private key never leaves the runtime. */
-export function generateCredentials(options: { webCrypto: true }): Promise<AgentNames & { key: CryptoKeyPair }>;
+export function generateCredentials(options: { webCrypto: true }): Promise<AgentNames & { key: KeyPair }>;
 
 export interface PassportOptions {
   key: SigningKey;

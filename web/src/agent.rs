@@ -4,7 +4,7 @@
 //! without a signature the answer says which bytes are to be signed, with it, what was made.
 
 use crate::answer::{Answer, answer, owned, public_jwk, thrown, time};
-use crate::credential::{Credential, kind_name};
+use crate::credential;
 use crate::input::{Given, Unusable, json};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -17,8 +17,8 @@ use portcullis_core::modei::{
     self_issuer_id, verify,
 };
 use portcullis_core::{
-    CLOCK_SKEW_MS, Denial, Holder, Kind, Method, ProofDraft, ProofWindows, PublicKey, Reason, RequestHead,
-    SecretKey, UnixTime, base64, nonce_wanted, verify_proof,
+    CLOCK_SKEW_MS, Denial, Handed, Holder, Kind, Method, ProofDraft, ProofWindows, PublicKey, Reason,
+    RequestHead, SecretKey, UnixTime, base64, nonce_wanted, verify_proof,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -173,7 +173,7 @@ fn make_passport(given: &[u8], signing: &Signing<'_>) -> Result<Object<'static>,
         ("expires_at", time(expires_at)),
         ("header", Object::from([("name", Value::from(name)), ("value", owned(value))]).into()),
         ("issued_at", time(issued_at)),
-        ("kind", Value::from(kind_name(kind))),
+        ("kind", Value::from(kind.name())),
         ("passport_id", owned(draft.passport_id)),
     ]))
 }
@@ -191,7 +191,7 @@ fn check_passport(signed: &Signed, jwt: Option<&str>) -> Result<(), Denial> {
 }
 
 fn parent(text: &str) -> Result<Signed, Unusable> {
-    let credential = Credential::of_kind("passport", text.as_bytes())?;
+    let credential = credential::of_kind("passport", text.as_bytes())?;
     if credential.kind() == Kind::PassportJwt {
         let detail = "the parent is a JWT, whose signature cannot stand in a delegation chain";
         return Err(Unusable::new("INVALID_ARGUMENT", detail));
@@ -320,13 +320,13 @@ struct Carried {
 
 impl Carried {
     fn read(text: &str) -> Result<Self, Unusable> {
-        let credential = Credential::recognise(text.as_bytes())?;
-        let (header, value) = credential.header();
+        let cut_off = || Unusable::argument("credential", "whole: it does not say whose it is");
+        let credential = Handed::recognise(text.as_bytes())?;
+        let (header, value) = credential.header().ok_or_else(cut_off)?;
         if credential.kind() == Kind::SimpleGuard {
-            let agent_id = portcullis_core::capiscio::key_id(credential.token)?;
+            let agent_id = portcullis_core::capiscio::key_id(credential.token())?;
             return Ok(Carried { header, value, agent_id, key: None });
         }
-        let cut_off = || Unusable::argument("credential", "whole: it does not say whose it is");
         let contents = credential.text().ok_or_else(cut_off)?;
         let contents = json(&contents)?;
         let at = |path: &[&str]| {

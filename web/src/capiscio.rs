@@ -1,7 +1,6 @@
 //! The judgement of CapiscIO's credentials, in the words of `portcullis verify --json`.
 
 use crate::answer::{explained, optional, owned, public_jwk, time};
-use crate::credential::{Credential, kind_name};
 use crate::material::Material;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +8,7 @@ use portcullis_core::capiscio::{
     self, Audience, Badge, RequestSignature, check_standing, did_of_key, key_id, verify_request_signature,
 };
 use portcullis_core::json::{Object, Value};
-use portcullis_core::{Denial, UnixTime, base64, sha256};
+use portcullis_core::{Denial, Handed, UnixTime, base64, sha256};
 
 /// A judged badge: as far as it could be verified, and why it is refused, if it is.
 pub(crate) struct JudgedBadge {
@@ -27,7 +26,7 @@ pub(crate) struct JudgedSignature {
 
 /// Judges a badge. Without `audiences`, the verifier's own names, `aud` is not compared.
 pub(crate) fn judge_badge(
-    credential: &Credential<'_>,
+    credential: &Handed<'_>,
     audiences: Option<&[String]>,
     material: &Material,
     now: UnixTime,
@@ -35,7 +34,7 @@ pub(crate) fn judge_badge(
     let trust = &material.trust;
     let audience = audiences.map_or(Audience::Unchecked, Audience::OneOf);
     let audience_checked = matches!(audience, Audience::OneOf(_));
-    match capiscio::verify(credential.token, trust, now) {
+    match capiscio::verify(credential.token(), trust, now) {
         Err(denial) => JudgedBadge { badge: None, denial: Some(denial), audience_checked },
         Ok(badge) => {
             let denial = check_standing(&badge, trust, audience, now).err();
@@ -46,14 +45,14 @@ pub(crate) fn judge_badge(
 
 /// Judges a SimpleGuard signature, and the body that came with it.
 pub(crate) fn judge_signature(
-    credential: &Credential<'_>,
+    credential: &Handed<'_>,
     body: Option<&[u8]>,
     material: &Material,
     now: UnixTime,
 ) -> JudgedSignature {
-    let verified = key_id(credential.token).and_then(|kid| {
+    let verified = key_id(credential.token()).and_then(|kid| {
         let key = material.trust.simpleguard_key(&kid, now)?;
-        Ok((kid, verify_request_signature(credential.token, key, now)?))
+        Ok((kid, verify_request_signature(credential.token(), key, now)?))
     });
     let body_checked = body.is_some();
     match verified {
@@ -70,11 +69,7 @@ pub(crate) fn judge_signature(
 }
 
 /// The answer about a badge.
-pub(crate) fn report_badge(
-    credential: &Credential<'_>,
-    judged: &JudgedBadge,
-    now: UnixTime,
-) -> Object<'static> {
+pub(crate) fn report_badge(credential: &Handed<'_>, judged: &JudgedBadge, now: UnixTime) -> Object<'static> {
     let mut report = report(credential, judged.denial.as_ref(), now);
     report.set("audience_checked", judged.audience_checked.into());
     if let Some(badge) = &judged.badge {
@@ -87,7 +82,7 @@ pub(crate) fn report_badge(
 
 /// The answer about a signature.
 pub(crate) fn report_signature(
-    credential: &Credential<'_>,
+    credential: &Handed<'_>,
     judged: &JudgedSignature,
     now: UnixTime,
 ) -> Object<'static> {
@@ -106,7 +101,7 @@ pub(crate) fn report_signature(
 }
 
 /// Members about the credential are null until its signature holds.
-fn report(credential: &Credential<'_>, denial: Option<&Denial>, now: UnixTime) -> Object<'static> {
+fn report(credential: &Handed<'_>, denial: Option<&Denial>, now: UnixTime) -> Object<'static> {
     Object::from([
         ("audience_checked", Value::Null),
         ("badge", Value::Null),
@@ -115,7 +110,7 @@ fn report(credential: &Credential<'_>, denial: Option<&Denial>, now: UnixTime) -
         ("explanation", explained(denial)),
         ("ial", Value::Null),
         ("judged_at", time(now)),
-        ("kind", Value::from(kind_name(credential.kind()))),
+        ("kind", Value::from(credential.kind().name())),
         ("level", Value::Null),
         ("reason_code", Value::from(denial.map(|denial| denial.reason.code()))),
         ("signature", Value::Null),

@@ -1,11 +1,10 @@
 //! The judgement of a passport, in the words of `portcullis verify --json`.
 
 use crate::answer::{explained, optional, owned, time};
-use crate::credential::{Credential, kind_name};
 use crate::material::Material;
 use portcullis_core::json::{Object, Value};
 use portcullis_core::modei::{self, Passport, SelfContained};
-use portcullis_core::{Denial, Reason, Trust, UnixTime, base64, check_window};
+use portcullis_core::{Denial, Handed, Reason, Trust, UnixTime, base64, check_window};
 
 /// A judged passport: as far as it could be verified, and why it is refused, if it is.
 pub(crate) struct Judged {
@@ -14,7 +13,7 @@ pub(crate) struct Judged {
 }
 
 /// Judges a passport.
-pub(crate) fn judge(credential: &Credential<'_>, material: &Material, now: UnixTime) -> Judged {
+pub(crate) fn judge(credential: &Handed<'_>, material: &Material, now: UnixTime) -> Judged {
     let trust = material.is_given.then_some(&material.trust);
     let verified = credential.signed().and_then(|signed| match trust {
         None => modei::verify(&signed, &SelfContained),
@@ -35,7 +34,7 @@ pub(crate) fn judge(credential: &Credential<'_>, material: &Material, now: UnixT
 
 /// The answer; members about the passport are null until its signatures hold.
 pub(crate) fn report(
-    credential: &Credential<'_>,
+    credential: &Handed<'_>,
     judged: &Judged,
     material: &Material,
     now: UnixTime,
@@ -49,7 +48,7 @@ pub(crate) fn report(
         ("explanation", explained(denial)),
         ("judged_at", time(now)),
         ("judged_by", Value::from(if trust.is_some() { "bundle" } else { "itself" })),
-        ("kind", Value::from(kind_name(credential.kind()))),
+        ("kind", Value::from(credential.kind().name())),
         ("passport", passport.map_or(Value::Null, |passport| facts(passport, trust).into())),
         ("provenance", Value::from(provenance)),
         ("reason_code", Value::from(denial.map(|denial| denial.reason.code()))),

@@ -2,7 +2,6 @@
 
 use crate::answer::{Answer, answer, explained, optional, owned, time};
 use crate::capiscio::{judge_badge, report_badge};
-use crate::credential::Credential;
 use crate::input::{Given, Unusable, json};
 use crate::material::{Material, TrustMaterial};
 use crate::passport;
@@ -11,8 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portcullis_core::json::{Object, Value};
 use portcullis_core::{
-    BodyDigest, CLOCK_SKEW_MS, Carrier, Denial, Holder, Kind, Proof, ProofWindows, PublicKey, Reason,
-    RequestHead, UnixTime, verify_proof,
+    BodyDigest, CLOCK_SKEW_MS, Carrier, Denial, Handed, Holder, Kind, Proof, ProofWindows, PublicKey, Reason,
+    RequestHead, UnixTime, Unrecognised, verify_proof,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -106,10 +105,10 @@ fn check(
         Carrier::Authorization => value.split_at_checked("bearer ".len()).map_or(value, |(_, token)| token),
         _ => value,
     };
-    let malformed = |problem: Unusable| Denial::new(Reason::CredentialMalformed, problem.detail);
+    let malformed = |why: Unrecognised| Denial::new(Reason::CredentialMalformed, why.to_string());
     let credential = match carrier {
-        Carrier::AgentPassport => Credential::header_value(token),
-        _ => Credential::recognise(token).map_err(malformed)?,
+        Carrier::AgentPassport => Handed::header_value(token),
+        _ => Handed::recognise(token).map_err(malformed)?,
     };
     let (key, id) = match credential.kind() {
         Kind::Passport | Kind::PassportJwt => {

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, answer};
 use crate::capiscio::{judge_badge, judge_signature, report_badge, report_signature};
-use crate::credential::Credential;
+use crate::credential::of_kind;
 use crate::input::{Given, Unusable, json};
 use crate::material::{Material, TrustMaterial};
 use crate::passport;
@@ -37,7 +37,7 @@ fn judge(
     let given = Given::of("options", &options, &["at", "audiences", "kind"])?;
     let now = given.time("at")?;
     let audiences = given.texts("audiences")?;
-    let credential = Credential::of_kind(given.optional_text("kind")?.unwrap_or_default(), credential)?;
+    let credential = of_kind(given.optional_text("kind")?.unwrap_or_default(), credential)?;
     let kind = credential.kind();
     if audiences.is_some() && kind != Kind::Badge {
         return Err(Unusable::new("INVALID_ARGUMENT", "audiences are for badges only"));

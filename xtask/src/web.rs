@@ -40,7 +40,7 @@ const MODULES: [Module; 2] = [
         package: "portcullis-web",
         compiled: "portcullis_web.wasm",
         name: "portcullis",
-        parts: &["loading.js", "verify.js", "log.js", "agent.js"],
+        parts: &["ready.js", "arguments.js", "verify.js", "log.js", "agent.js"],
         script: "index.js",
         wasm: "portcullis_bg.wasm",
     },
@@ -48,7 +48,7 @@ const MODULES: [Module; 2] = [
         package: "portcullis-edge",
         compiled: "portcullis_edge.wasm",
         name: "gate",
-        parts: &["gate.js"],
+        parts: &["ready.js", "gate.js"],
         script: "gate.js",
         wasm: "gate_bg.wasm",
     },
@@ -234,6 +234,9 @@ const FEATURES: [&str; 8] = [
     "--enable-sign-ext",
 ];
 
+/// What stands in a part for the name of the module's WebAssembly.
+const WASM_FILE: &str = "WASM_FILE";
+
 /// One ES module: the glue, which exports nothing, and after it what is exported.
 fn write_module(workspace: &Workspace, glue: &str, module: &Module, to: &Path) -> Result<()> {
     let mut text = glue.to_owned();
@@ -244,6 +247,8 @@ fn write_module(workspace: &Workspace, glue: &str, module: &Module, to: &Path) -
         text.push('\n');
         text.push_str(&part);
     }
-    std::fs::write(to, text)?;
+    let named = text.matches(WASM_FILE).count();
+    ensure!(named == 1, "the parts of {} name {WASM_FILE} {named} times, and not once", module.script);
+    std::fs::write(to, text.replace(WASM_FILE, module.wasm))?;
     Ok(())
 }

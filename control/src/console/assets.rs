@@ -46,13 +46,20 @@ fn page(headers: &HeaderMap, path: &str) -> Response {
     let name = match path {
         "audit/" if files::HAS_PACKAGE && FILES.contains_key("audit/index.html") => "audit/index.html",
         "audit/" => "audit-missing.html",
-        // What is no file is a page, which the one document shows by its address.
-        path if !path.contains('.') && !path.contains('/') => "index.html",
+        path if is_page(path) => "index.html",
         path => path,
     };
     let mut response = file(headers, name).into_response();
     secure(response.headers_mut(), is_audit);
     response
+}
+
+/// Whether the one document shows it, by its address: a page's name, and perhaps the id of what is
+/// on it, which may have any letters.
+fn is_page(path: &str) -> bool {
+    let name = path.split_once('/').map_or(path, |(name, _)| name);
+    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase()) && !["audit", "js"].contains(&name);
+    path.is_empty() || (is_name && !name.is_empty())
 }
 
 fn file(headers: &HeaderMap, name: &str) -> ApiResult<Response> {

@@ -10,7 +10,7 @@ use crate::server::MAX_BODY;
 use crate::{App, Settings, auth};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -63,10 +63,9 @@ async fn with_key(State(app): State<App>, request: Request, next: Next) -> Respo
 
 async fn check_key(app: &App, request: Request) -> ApiResult<Request> {
     let (mut parts, body) = request.into_parts();
-    // The calls that follow bring the one that was checked.
-    let key = parts.headers.get(AUTHORIZATION).cloned();
+    // The calls that follow bring the one that was checked: a key, and no console's session.
     parts.headers.remove(auth::REGISTRY_KEY);
-    match key {
+    match auth::presented(&parts) {
         Some(_) if auth::identify(&parts, app).await?.is_some() => Ok(Request::from_parts(parts, body)),
         _ => Err(auth::needed()),
     }

@@ -25,6 +25,11 @@ pub struct Call<'c> {
 }
 
 impl Call<'_> {
+    /// The path of what the service has for a gate of this id, as it is sent.
+    pub fn path_of(gate: &str, what: &str) -> String {
+        format!("/gate/v1/gates/{}/{what}", segment(gate))
+    }
+
     /// The headers that sign it: `signature-input` and `signature` with the label `gate`,
     /// and for a body `content-digest` (RFC 9530). `nonce` is random.
     pub fn sign(&self, key: &SecretKey, now: UnixTime, nonce: &[u8; 16]) -> Vec<(&'static str, String)> {
@@ -59,4 +64,17 @@ impl Call<'_> {
         headers.extend(signature);
         headers
     }
+}
+
+/// Text as one segment of a path: what is not unreserved is encoded (RFC 3986 section 2.3).
+fn segment(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }

@@ -58,7 +58,7 @@ impl Line {
         let mut nonce = [0; 16];
         host::random(&mut nonce)?;
         let service = &self.config.service;
-        let path = format!("/gate/v1/gates/{}/{path}", encoded(&self.config.gate.id));
+        let path = Call::path_of(&self.config.gate.id, path);
         let call = Call { method, authority: &service.authority, path: &path, query, body };
         let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
         let signed = call.sign_by(&self.signer, now, &nonce);
@@ -120,17 +120,4 @@ impl core::fmt::Debug for Line {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str("Line")
     }
-}
-
-/// A gate's id in a path (RFC 3986 section 2.3).
-fn encoded(id: &str) -> String {
-    let mut text = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

@@ -134,7 +134,7 @@ pub struct RequestText {
 }
 
 /// An answer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     pub status: u16,

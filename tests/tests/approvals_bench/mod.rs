@@ -31,10 +31,16 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With further options of `serve`.
+    pub fn with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = std::env::var_os("PORTCULLIS_CONTROL").map(PathBuf::from);
         let program = program.expect("PORTCULLIS_CONTROL is not set: run `cargo xtask test`");
-        let service = Control::in_folder(&program, folder.path(), None).unwrap().start().unwrap();
+        let service =
+            Control::in_folder(&program, folder.path(), None).unwrap().with(options).start().unwrap();
         Bench { service, folder }
     }
 

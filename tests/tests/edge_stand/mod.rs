@@ -1,10 +1,11 @@
-//! A gate in Node or in workerd, before a handler that tells what it saw.
+//! A gate in Node, in Deno or in workerd, before a handler that tells what it saw.
 
 #[path = "../../../core/tests/common/service.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 mod service;
 
 use crate::common::key;
+use crate::deno;
 use portcullis_core::{UnixTime, base64};
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use serde_json::{Value, json};
@@ -23,7 +24,9 @@ pub const AUTHORITY: &str = "127.0.0.1:10000";
 /// What runs the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
-    /// With the memory that the package brings.
+    /// With the memory that the package brings, as a `fetch` handler.
+    Deno,
+    /// With the same, behind `node:http`.
     Node,
     /// With a Durable Object for a store.
     Workerd,
@@ -32,6 +35,7 @@ pub enum Runtime {
 impl Runtime {
     pub fn name(self) -> &'static str {
         match self {
+            Runtime::Deno => "deno",
             Runtime::Node => "node",
             Runtime::Workerd => "workerd",
         }
@@ -182,7 +186,7 @@ pub fn folder(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("a folder");
     let package = given("PORTCULLIS_WEB_PACKAGE");
     let files = ["durable.js", "gate.js", "gate_bg.wasm", "node.js"].map(|file| package.join(file));
-    let own = ["node.mjs", "played.mjs", "promises.test.mjs", "worker.mjs", "workerd.capnp"]
+    let own = ["deno.mjs", "node.mjs", "played.mjs", "promises.test.mjs", "worker.mjs", "workerd.capnp"]
         .map(|file| tests.join("edge").join(file));
     for file in files.iter().chain(&own) {
         let to = folder.join(file.file_name().expect("a name"));
@@ -193,6 +197,11 @@ pub fn folder(name: &str) -> PathBuf {
 
 fn command(runtime: Runtime, folder: &Path, address: SocketAddr) -> Command {
     let mut command = match runtime {
+        Runtime::Deno => {
+            let mut command = deno::run(folder);
+            command.args(["deno.mjs", "settings.json", &address.port().to_string()]);
+            command
+        }
         Runtime::Node => {
             let mut command = Command::new(given("PORTCULLIS_NODE"));
             // As Envoy's limit; by itself it is 16 KiB.

@@ -55,7 +55,7 @@ pub fn node() -> Command {
     command
 }
 
-/// A running Node that has the package. Ended when dropped.
+/// A running Node, or another runtime, that has the package. Ended when dropped.
 pub struct Package {
     process: Child,
     requests: ChildStdin,
@@ -64,7 +64,13 @@ pub struct Package {
 
 impl Package {
     pub fn start() -> Self {
-        let mut process = node().arg("api.mjs").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Package::start_in(node())
+    }
+
+    /// In another runtime than Node.
+    pub fn start_in(mut runtime: Command) -> Self {
+        let mut process =
+            runtime.arg("api.mjs").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let requests = process.stdin.take().unwrap();
         let answers = BufReader::new(process.stdout.take().unwrap());
         Package { process, requests, answers }
@@ -75,7 +81,7 @@ impl Package {
         writeln!(self.requests, "{}", json!({"operation": operation, "given": given})).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "Node ended; its own message stands above");
+        assert!(!line.is_empty(), "the runtime ended; its own message stands above");
         let mut said: Value = serde_json::from_str(&line).unwrap();
         if said["thrown"].is_null() {
             return Ok(said["answer"].take());

@@ -9,6 +9,16 @@ export class Refused extends Error {
     this.field = body?.field;
     this.requestId = body?.request_id;
   }
+
+  /** Whether it is likely over in a while: nobody answered, too many ask, or the service restarts. */
+  get isPassing() {
+    return [0, 429, 502, 503, 504].includes(this.status);
+  }
+
+  /** In how many seconds to ask again. */
+  get wait() {
+    return this.retryAfter ?? 5;
+  }
 }
 
 const listeners = new Set();
@@ -34,6 +44,7 @@ export async function call(method, path, { body, query, signal, headers, text } 
   const all = { "x-portcullis-console": state(), accept: "application/json", ...headers };
   if (body !== undefined) all["content-type"] = "application/json";
   let answer;
+  let read;
   try {
     answer = await fetch(address, {
       method,
@@ -44,12 +55,18 @@ export async function call(method, path, { body, query, signal, headers, text } 
       redirect: "error",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
+    read = await answer.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, { message: "The service cannot be reached. It may be restarting; this page tries again." });
+    throw new Refused(0, { message: "The service cannot be reached. It may be restarting." });
   }
-  const read = await answer.text();
-  if (answer.ok) return text ? read : parsed(read);
+  if (answer.ok) {
+    const value = text ? read : parsed(read);
+    if (value === undefined && read !== "") {
+      throw new Refused(502, { message: "What was answered is not this service's: something between has answered." });
+    }
+    return value;
+  }
   const refused = new Refused(answer.status, parsed(read) ?? { message: `The service answered ${answer.status}.` });
   const retry = Number(answer.headers.get("retry-after"));
   if (retry > 0) refused.retryAfter = retry;
@@ -61,7 +78,7 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
 }
 

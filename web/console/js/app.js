@@ -2,7 +2,7 @@
 
 import { get, onSignedOut, remove } from "./api.js";
 import { h, put } from "./dom.js";
-import { announce, button, failed, loading } from "./ui.js";
+import { announce, button, failed, failing, load, loading, stale } from "./ui.js";
 import { logo } from "./logo.js";
 import { signIn } from "./pages/signin.js";
 import { tracker } from "./tracker.js";
@@ -33,19 +33,32 @@ async function begin() {
   // A link signs in anew, whoever was signed in here.
   if (location.hash.startsWith("#link=")) return ask();
   put(root, h("div", { class: "alone" }, loading("the console", 3)));
-  try {
-    session = await get("/api/v1/session");
+  const place = h("main", { class: "alone" });
+  const enter = async () => {
+    try {
+      session = await get("/api/v1/session");
+    } catch (error) {
+      session = null;
+      if (error.status === 401) return ask();
+      if (!place.isConnected) put(root, place);
+      if (!error.isPassing) return put(place, failed(error, begin));
+      failing(place, error, begin);
+      return setTimeout(() => place.isConnected && enter(), error.wait * 1000);
+    }
     frame();
     show({ first: true });
-  } catch (error) {
-    session = null;
-    if (error.status === 401) return ask();
-    put(root, h("main", { class: "alone" }, failed(error, begin)));
-  }
+  };
+  enter();
+}
+
+/** What stands over a page goes with it. */
+function closeDialogs() {
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
 }
 
 function ask(message) {
   leaving.abort();
+  closeDialogs();
   session = null;
   document.title = "Sign in · Portcullis console";
   signIn(root, { message, done: begin });
@@ -138,6 +151,7 @@ document.addEventListener("click", (event) => {
 async function show({ first }) {
   leaving.abort();
   leaving = new AbortController();
+  closeDialogs();
   const { signal } = leaving;
   const [name = "", ...rest] = location.pathname
     .replace(/^\/console\/?/, "")
@@ -157,7 +171,8 @@ async function show({ first }) {
   const heading = h("h1", { tabindex: "-1" }, title);
   const aside = h("div", { class: "head-end" });
   const place = h("div", { class: "page" });
-  put(main, h("div", { class: "page-head" }, heading, aside), place);
+  const notice = h("div", { role: "status" });
+  put(main, h("div", { class: "page-head" }, heading, aside), notice, place);
   if (!first) {
     heading.focus({ preventScroll: true });
     scrollTo(0, 0);
@@ -165,8 +180,10 @@ async function show({ first }) {
   if (!page) return put(place, h("p", null, "Nothing is shown at this address. The pages are listed beside."));
   put(place, loading(title.toLowerCase()));
   try {
-    const { render } = await page[3]();
+    const module = await page[3]().catch(() => null);
     if (signal.aborted) return;
+    if (!module) return missing(place, title.toLowerCase(), signal);
+    const { render } = module;
     put(place);
     render({
       place,
@@ -178,6 +195,7 @@ async function show({ first }) {
       session,
       go,
       every: (seconds, work) => every(seconds, work, signal),
+      late: lateness(notice),
     });
   } catch (error) {
     if (!signal.aborted)
@@ -187,6 +205,25 @@ async function show({ first }) {
       );
   }
   if (!first) announce(title);
+}
+
+/** A module that could not be had: a browser asks for it again when the page is loaded anew, and not before. */
+function missing(place, what, signal) {
+  const again = () =>
+    failed(new Error("A part of this page could not be had. Load it anew."), () => location.reload());
+  load(place, what, () => get("/api/v1/session", {}, signal), again, { signal });
+}
+
+/** Says that what is shown is not of now; without an error, that it is. */
+function lateness(notice) {
+  let since = new Date().toISOString();
+  let said = null;
+  return (error) => {
+    if (!error) since = new Date().toISOString();
+    if ((error?.message ?? null) === said) return;
+    said = error?.message ?? null;
+    put(notice, error && stale(error, since));
+  };
 }
 
 /** Does something now and again while the page is shown and seen; answers what does it at once. */

@@ -110,24 +110,40 @@ export function empty(title, text, ...actions) {
   );
 }
 
-/** That something failed: what, why, and what can be done. */
-export function failed(error, again) {
+/** That something failed: what, why, and what can be done. `retries` where it is asked for again by itself. */
+export function failed(error, again, { retries = false } = {}) {
   const refused = error instanceof Refused;
-  const title =
-    refused && error.status === 403
-      ? "Your key may not see this"
-      : refused && error.status === 0
-        ? "No answer"
-        : "This could not be loaded";
   return h(
     "div",
-    { class: "state fault", role: "alert" },
+    { class: "state fault", role: "alert", "data-said": error.message },
     drawing("error"),
-    h("p", { class: "state-title" }, title),
+    h("p", { class: "state-title" }, refused ? titleOf(error.status) : "This page failed"),
     h("p", null, error.message),
+    retries && h("p", null, "It is asked for again by itself."),
+    !retries && refused && error.retryAfter && h("p", null, `Try again in ${error.retryAfter} s.`),
     refused && error.requestId && h("p", { class: "fine" }, "In the service's log: ", h("code", null, error.requestId)),
-    again && h("p", { class: "actions" }, button("Try again", again)),
+    again && h("p", { class: "actions" }, button("Try again", () => again())),
   );
+}
+
+function titleOf(status) {
+  if (status === 0) return "No answer";
+  if (status === 403) return "Your key may not see this";
+  if (status === 404) return "It is not there";
+  if (status === 429) return "Too many requests";
+  if (status >= 500) return "The service failed";
+  return "This could not be loaded";
+}
+
+/** The same for what a page asks for now and again: once for each thing that it says, so that nobody is told twice. */
+export function failing(place, error, again) {
+  if (place.querySelector(":scope > .fault")?.dataset.said === error.message) return;
+  put(place, failed(error, again, { retries: true }));
+}
+
+/** That what stands on the page is from `since`, as it cannot be had anew. */
+export function stale(error, since) {
+  return h("p", { class: "stale" }, `${error.message} What stands here is from ${moment(since)}; it is asked for again by itself.`);
 }
 
 /** Lines in place of what is on its way. */
@@ -141,20 +157,31 @@ export function loading(what, lines = 5) {
   );
 }
 
+/** What was asked for last, by the place that is to show it: an answer that comes late is not shown. */
+const asked = new WeakMap();
+
 /** Shows what is loaded, or that it is loading, or why not. Answers what loads it again. */
 export function load(place, what, fetched, show, { signal, lines } = {}) {
-  const again = async () => {
+  const ask = async (quietly) => {
+    const turn = {};
+    asked.set(place, turn);
+    const isOver = () => signal?.aborted || asked.get(place) !== turn;
     const held = heldIn(place);
-    put(place, loading(what, lines));
+    if (!quietly) put(place, loading(what, lines));
     try {
       const value = await fetched();
-      if (signal?.aborted) return;
+      if (isOver()) return;
+      const kept = heldIn(place) ?? held;
       put(place, show(value, again));
-      if (held) hold(place, held);
+      if (kept) hold(place, kept);
     } catch (error) {
-      if (error.name !== "AbortError" && !signal?.aborted) put(place, failed(error, again));
+      if (error.name === "AbortError" || isOver()) return;
+      if (!error.isPassing) return put(place, failed(error, again));
+      failing(place, error, again);
+      setTimeout(() => isOver() || !place.isConnected || ask(true), error.wait * 1000);
     }
   };
+  const again = () => ask(false);
   again();
   return again;
 }
@@ -315,7 +342,18 @@ function show(made, fault, error) {
     place.querySelector("input, select, textarea").focus();
     return;
   }
-  put(fault, h("p", null, error.message));
+  const advice =
+    error.status === 0
+      ? "Whether it was done, nobody can say here: look before you send it again. What you typed is still here."
+      : error.retryAfter
+        ? `Try again in ${error.retryAfter} s.`
+        : "";
+  put(
+    fault,
+    h("p", null, error.message),
+    advice && h("p", null, advice),
+    error.requestId && error.status >= 500 && h("p", { class: "fine" }, "In the service's log: ", h("code", null, error.requestId)),
+  );
 }
 
 /** A window over the page. Answers it, so that it can be closed. */

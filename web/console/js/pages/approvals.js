@@ -3,7 +3,7 @@
 import { get, part, post } from "../api.js";
 import { h, put } from "../dom.js";
 import { cents } from "../format.js";
-import { announce, badge, button, empty, facts, failed, field, id, loading, since, table, time } from "../ui.js";
+import { announce, badge, button, empty, facts, failed, failing, field, id, loading, since, table, time } from "../ui.js";
 
 const STATUS = {
   pending: ["wait", "Waiting"],
@@ -12,7 +12,7 @@ const STATUS = {
   expired: ["quiet", "Expired"],
 };
 
-export function render({ place, signal, every }) {
+export function render({ place, signal, every, late }) {
   const waiting = h("section", { "aria-labelledby": "waiting" }, h("h2", { id: "waiting" }, "Waiting for an answer"));
   const list = h("div", { class: "page" });
   const past = h("div");
@@ -29,6 +29,7 @@ export function render({ place, signal, every }) {
   const look = every(2, async () => {
     try {
       const all = await get("/api/approvals", { limit: 200 }, signal);
+      late();
       const pending = all.filter((one) => one.status === "pending");
       if (known !== null && pending.some((one) => !known.has(one.approval_request_id)))
         announce("Another request waits for an answer");
@@ -36,18 +37,17 @@ export function render({ place, signal, every }) {
       refresh(pending);
       answered(all.filter((one) => one.status !== "pending"));
     } catch (error) {
-      if (error.name !== "AbortError" && known === null)
-        put(
-          list,
-          failed(error, () => look()),
-        );
+      if (error.name === "AbortError") return;
+      if (known !== null) return late(error);
+      put(past);
+      failing(list, error, look);
     }
   });
 
   const refresh = (pending) => {
     if (pending.length === 0) {
       shown.clear();
-      if (!list.querySelector(".state-title"))
+      if (!list.querySelector(":scope > .state:not(.fault)"))
         put(
           list,
           empty(

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { bars } from "../chart.js";
 import { h, put } from "../dom.js";
 import { moment, plural } from "../format.js";
-import { announce, button, empty, failed, id, loading, row, table, time, verdict } from "../ui.js";
+import { announce, button, empty, failing, id, loading, row, table, time, verdict } from "../ui.js";
 import { details } from "./decision.js";
 
 const PERIODS = {
@@ -33,7 +33,7 @@ const SERIES = [
 /** Rows at first, and at most: what is older is found by the filters. */
 const [SHOWN, MOST_SHOWN] = [50, 400];
 
-export function render({ place, aside, signal, may, every }) {
+export function render({ place, aside, signal, may, every, late }) {
   const wanted = Object.fromEntries(new URLSearchParams(location.search));
   let paused = false;
   let loaded = null;
@@ -91,14 +91,14 @@ export function render({ place, aside, signal, may, every }) {
   const refresh = (page) => {
     if (page.items.length === 0) {
       [body, known] = [null, new Map()];
-      const narrowed = Object.values(wanted).some(Boolean);
+      const narrowed = Object.entries(wanted).some(([name, value]) => name !== "period" && value);
       put(
         list,
         narrowed
           ? empty("Nothing matches", "No decision of this time fits the filters. Take one away, or look further back.")
           : empty(
-              "No decisions yet",
-              "Once a gate that is enrolled here lets a request through or refuses one, it stands here within a second.",
+              "No decisions in this time",
+              "Once a gate that is enrolled here lets a request through or refuses one, it stands here within a second. Older ones are found by a longer time.",
             ),
       );
       return;
@@ -170,14 +170,12 @@ export function render({ place, aside, signal, may, every }) {
         refresh(page);
         [loaded, counted] = [page, now];
       }
+      late();
       tell();
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (!loaded)
-        put(
-          list,
-          failed(error, () => look()),
-        );
+      if (loaded) late(error);
+      else failing(list, error, look);
       tell(error);
     }
   });

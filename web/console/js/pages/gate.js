@@ -11,6 +11,7 @@ import {
   dialog,
   facts,
   failed,
+  failing,
   form,
   id,
   link,
@@ -24,7 +25,7 @@ import { configure, summary } from "./gate-config.js";
 import { age, health, read, settings } from "./gate-parts.js";
 import { rules } from "./gate-rules.js";
 
-export function one({ place, heading, aside, may, go, signal, every }, gateId) {
+export function one({ place, heading, aside, may, go, signal, every, late }, gateId) {
   const path = `/api/v1/gates/${part(gateId)}`;
   const own = `/api/gates/${part(gateId)}`;
   const health_ = h("section", { class: "panel", "aria-labelledby": "health" });
@@ -84,9 +85,11 @@ export function one({ place, heading, aside, may, go, signal, every }, gateId) {
 
   put(health_, loading("its health", 3));
   let was = "";
+  const trouble = h("div");
   const look = every(2, async () => {
     try {
       const found = await get("/api/v1/propagation", {}, signal);
+      late();
       const gate = found.gates.find((gate) => gate.gate_id === gateId);
       if (!gate)
         return put(
@@ -144,12 +147,10 @@ export function one({ place, heading, aside, may, go, signal, every }, gateId) {
         h("p", { class: "fine" }, "The workers of a proxy share what one of them fetched, within a fifth of a second."),
       );
     } catch (error) {
-      if (error.name !== "AbortError" && was === "")
-        put(
-          health_,
-          h("h2", { id: "health" }, "Health"),
-          failed(error, () => look()),
-        );
+      if (error.name === "AbortError") return;
+      if (was !== "") return late(error);
+      if (!trouble.isConnected) put(health_, h("h2", { id: "health" }, "Health"), trouble);
+      failing(trouble, error, look);
     }
   });
 
@@ -211,9 +212,13 @@ export function one({ place, heading, aside, may, go, signal, every }, gateId) {
                     button(
                       "End",
                       async () => {
-                        await remove(`${path}/keys/${part(key.key_id)}`);
-                        announce("The key is ended");
-                        again();
+                        try {
+                          await remove(`${path}/keys/${part(key.key_id)}`);
+                          announce("The key is ended");
+                          again();
+                        } catch (error) {
+                          dialog("The key is not ended", failed(error));
+                        }
                       },
                       { class: "small danger", "aria-label": `End the key ${key.key_id}` },
                     ),

@@ -3,7 +3,7 @@
 import { get, part, post } from "../api.js";
 import { h, put } from "../dom.js";
 import { number, plural } from "../format.js";
-import { announce, button, dialog, empty, failed, field, form, link, loading, since, table } from "../ui.js";
+import { announce, button, dialog, empty, failing, field, form, link, loading, since, table } from "../ui.js";
 import { one } from "./gate.js";
 import { age, health, read, settings } from "./gate-parts.js";
 
@@ -13,7 +13,7 @@ export function render(page) {
   else all(page);
 }
 
-function all({ place, aside, may, go, signal, every }) {
+function all({ place, aside, may, go, signal, every, late }) {
   if (may("gates:write"))
     put(
       aside,
@@ -24,6 +24,7 @@ function all({ place, aside, may, go, signal, every }) {
   const look = every(2, async () => {
     try {
       const found = await get("/api/v1/propagation", {}, signal);
+      late();
       const text = JSON.stringify([
         found.newest,
         found.gates.map((gate) => [
@@ -92,11 +93,9 @@ function all({ place, aside, may, go, signal, every }) {
       );
       if (held) place.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus();
     } catch (error) {
-      if (error.name !== "AbortError" && before === "")
-        put(
-          place,
-          failed(error, () => look()),
-        );
+      if (error.name === "AbortError") return;
+      if (before === "") failing(place, error, look);
+      else late(error);
     }
   });
 }

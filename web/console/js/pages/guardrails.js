@@ -65,11 +65,19 @@ export function render({ place, may, signal }) {
   const look = () => {
     const [, length] = PERIODS[wanted.period] ?? PERIODS["24h"];
     const after = new Date(Date.now() - length * 1000).toISOString();
-    const read = get("/api/v1/attestations", { after, gate_id: wanted.gate_id, limit: READ }, signal);
+    // Once for all three; what failed is asked for anew.
+    let underWay = null;
+    const read = () =>
+      (underWay ??= get("/api/v1/attestations", { after, gate_id: wanted.gate_id, limit: READ }, signal).catch(
+        (error) => {
+          underWay = null;
+          throw error;
+        },
+      ));
     load(
       done,
       "guardrails",
-      () => read,
+      read,
       (page) => {
         const by = new Map();
         for (const record of page.items) {
@@ -97,7 +105,7 @@ export function render({ place, may, signal }) {
     load(
       why,
       "reasons",
-      () => read,
+      read,
       (page) => {
         const by = new Map();
         for (const record of page.items)
@@ -121,12 +129,12 @@ export function render({ place, may, signal }) {
       used,
       "what passports used",
       async () => {
-        const page = await read;
+        const page = await read();
         const seen = [...new Set(page.items.map((record) => record.passport_id).filter(Boolean))].slice(0, PASSPORTS);
         return Promise.all(
           seen.map(async (passport) => [
             passport,
-            await get(`/api/passports/${part(passport)}/state`, {}, signal).catch(() => null),
+            await get(`/api/passports/${part(passport)}/state`, {}, signal).catch(unknown),
           ]),
         );
       },
@@ -189,6 +197,12 @@ export function render({ place, may, signal }) {
     );
   };
   look();
+}
+
+/** One that was issued elsewhere. */
+function unknown(error) {
+  if (error.status === 404) return null;
+  throw error;
 }
 
 function read_of(page) {

@@ -76,15 +76,7 @@ export function one({ place, heading, aside, may, go, signal }, passportId) {
           passport.status === "active" && may("passports:write") && revoker(passport, again, { class: "danger" }),
           passport.status === "active" &&
             may("passports:write") &&
-            button("Issue again", async () => {
-              try {
-                const made = await post(`/api/passports/${part(passportId)}/reissue`, {});
-                announce("It is issued again; this one is revoked");
-                go(`/console/passports/${part(made.passport_id ?? made.id)}`);
-              } catch (error) {
-                dialog("It is not issued again", failed(error));
-              }
-            }),
+            button("Issue again", () => reissue(passport, may, go, signal)),
           copy(whole, "the signed passport", { label: "Copy the signed passport", kind: "" }),
           link(`/console/decisions?period=7d&passport_id=${part(passportId)}`, "Decisions about it"),
         ),
@@ -144,6 +136,53 @@ export function one({ place, heading, aside, may, go, signal }, passportId) {
               },
             },
           ),
+      );
+    },
+    { signal },
+  );
+}
+
+/** Signs a new passport in place of one: under the terms that it has, or those in force. */
+function reissue(passport, may, go, signal) {
+  const place = h("div");
+  const window = dialog("Issue it again", place);
+  const has = passport.catalog_version;
+  load(
+    place,
+    "the terms in force",
+    async () => (has && may("gates:read") ? get(`/api/gates/${part(passport.gate_id)}`, {}, signal) : null),
+    (gate) => {
+      const newest = gate?.current_catalog_version;
+      return h(
+        "div",
+        { class: "page" },
+        h("p", null, "The new passport has an id of its own; this one is revoked at every gate."),
+        form(
+          "Issue it again",
+          [
+            newest > has &&
+              field("terms", "Terms", {
+                kind: "select",
+                options: [
+                  ["", `those that it has, of version ${has}`],
+                  [String(newest), `those in force, of version ${newest}`],
+                ],
+              }),
+          ],
+          {
+            submit: "Issue",
+            cancel: () => window.close(),
+            send: (data) =>
+              post(`/api/passports/${part(passport.passport_id)}/reissue`, {
+                accept_catalog_version: data.get("terms") ? Number(data.get("terms")) : null,
+              }),
+            sent: (made) => {
+              window.close();
+              announce("It is issued again; the one before is revoked");
+              go(`/console/passports/${part(made.passport_id ?? made.id)}`);
+            },
+          },
+        ),
       );
     },
     { signal },
