@@ -101,7 +101,15 @@ fn compile(workspace: &Workspace, stamp: Option<&str>) -> Result<PathBuf> {
 /// Without a stamp the plugin says no commit: each new one would make it another plugin.
 fn command(workspace: &Workspace, stamp: Option<&str>) -> Command {
     let mut command = workspace.cargo();
-    command.args(["build", "--package=portcullis-plugin", "--target=wasm32-wasip1", "--profile=wasm"]);
+    command.args([
+        "build",
+        "--locked",
+        "--package=portcullis-plugin",
+        "--target=wasm32-wasip1",
+        "--profile=wasm",
+    ]);
+    // What a developer has set for other builds makes another file of the same sources.
+    command.env("CARGO_INCREMENTAL", "0").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     match stamp {
         Some(stamp) => command.env(COMMIT_VARIABLE, stamp),
         None => command.env_remove(COMMIT_VARIABLE),
