@@ -128,7 +128,7 @@ fn what_the_layout_before_has_used_is_ended_in_any_interleaving() {
     }
 
     fn left_of(seed: u64, is_known: bool) -> bool {
-        is_known || seed % 3 != 0
+        is_known || !seed.is_multiple_of(3)
     }
 }
 
