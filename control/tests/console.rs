@@ -272,6 +272,9 @@ fn a_session_is_held_back_as_its_key_is(database: Option<&str>) {
     let answers: Vec<_> = (0..12).map(|_| by_page(&bench, &cookie, "GET", "/api/gates", "")).collect();
     let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    // It was the key's own that is used up, and not its address's alone.
+    let left: Vec<_> = (0..4).map(|_| bench.call("GET", "/api/gates", None).0).collect();
+    assert!(left.contains(&429), "{left:?}");
 }
 
 fn tools_take_no_session(database: Option<&str>) {
@@ -330,6 +333,10 @@ fn a_link_that_is_too_old_or_whose_key_is_gone_signs_nobody_in(database: Option<
     let old = link(&bench, &["--minutes", "1"]);
     bench.sql("UPDATE console_links SET expires_at = expires_at - 60001");
     assert_eq!(sign_in_with(&bench, token_of(&old), &origin(&bench)).status, 401);
+    // The key that was made for it ends with it, as nothing else names it any more.
+    let (_, keys) = bench.call("GET", "/api/users/api-keys", None);
+    let own = keys.as_array().unwrap().iter().find(|key| key["name"] == "console").unwrap();
+    assert!(own["revoked_at"].is_string(), "{own}");
     let (id, _) = key_with(&bench, &["gates:read"]);
     let of_key = link(&bench, &["--key", &id]);
     let unused = link(&bench, &["--key", &id]);
@@ -356,6 +363,8 @@ fn what_a_link_made_is_forgotten_with_it(database: Option<&str>) {
     let bench = Bench::new(database);
     link(&bench, &["--name", "unused"]);
     signed_in(&bench, token_of(&link(&bench, &["--name", "left"])));
+    // One whose key stays.
+    signed_in(&bench, &bench.service.key);
     bench.sql("UPDATE console_links SET expires_at = 1");
     bench.sql("UPDATE console_sessions SET seen_at = 1");
     // Upkeep is at the start, and each minute.
