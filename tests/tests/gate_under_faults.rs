@@ -198,6 +198,20 @@ fn a_gate_that_lacks_what_it_needs_refuses_to_start_and_never_traps() {
 }
 
 #[test]
+fn a_host_that_keeps_nothing_for_its_access_log_changes_no_decision_and_is_told_of_once() {
+    let (host, passport) = (host(), passport());
+    let mut vm = host.start().unwrap();
+    host.inject(Fault::status("proxy_set_property", Status::UNIMPLEMENTED));
+    for _ in 0..3 {
+        check(&mut vm, &passport, "no texts are kept");
+        let outcome = vm.request(spoofed("/flights").header("agent-passport", passport.clone()));
+        assert_eq!(outcome.status(), 200);
+    }
+    let told = vm.logs().filter(|(_, line)| line.contains("the access log is told of no decisions"));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
 fn a_host_that_only_says_that_it_removed_a_header_is_found_out() {
     // Measured on nginx: removal answers Ok, and the header still reaches the upstream.
     let host = host();

@@ -211,6 +211,28 @@ fn a_request_that_is_new_passes_as_any_other_with_and_without_a_body() {
 }
 
 #[test]
+fn a_question_carries_its_requests_place_in_a_trace_and_nothing_malformed() {
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut proxy = Proxy::ready();
+    let longer = format!("{GOOD}-00");
+    let of_two = [GOOD, GOOD];
+    let cases: [(&[&str], Option<&str>); 4] =
+        [(&[], None), (&[GOOD], Some(GOOD)), (&[&longer], None), (&of_two, None)];
+    for body in [None, Some(BODY)] {
+        for (sent, carried) in cases {
+            let request =
+                sent.iter().fold(fresh(body), |request, value| request.header("traceparent", *value));
+            let asked = proxy.begin(request);
+            assert_eq!(asked.call.headers.get("traceparent").as_deref(), carried, "{sent:?}");
+            let outcome = proxy.decide(&asked, NonceDecision::New);
+            assert_eq!(told(&outcome), "ok");
+            let arrived = outcome.upstream_header("traceparent");
+            assert_eq!(arrived.as_deref(), sent.first().copied(), "the upstream has it as it came");
+        }
+    }
+}
+
+#[test]
 fn a_body_with_trailers_waits_too_and_its_trailers_are_cleaned() {
     let mut proxy = Proxy::ready();
     let sent = fresh(Some(BODY)).trailer("x-gate-agent-id", "root").trailer("x-sum", "1");
