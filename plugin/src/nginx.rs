@@ -50,22 +50,38 @@ fn is_shown_as(target: &[u8], shown: &[u8]) -> bool {
     shown.strip_prefix(path.as_bytes()) == Some(query)
 }
 
-/// Whether a body comes (RFC 9112 section 6); `None` where the head does not say. nginx calls for no
-/// body that is empty, so what comes in chunks may never be shown; and HTTP/2 ends a body without
-/// saying so before.
+/// Whether a body comes; `None` where the head does not say. nginx calls for no body that is empty, so
+/// what comes in chunks may never be shown; and HTTP/2 ends a body without saying so before.
 pub(crate) fn body_comes(headers: &[Pair<'_>]) -> Result<Option<bool>, HostFault> {
+    match said(headers) {
+        Said::Length(length) => Ok(Some(length > 0)),
+        Said::Nothing => Ok(host::property(b"request\0protocol")?.starts_with(b"HTTP/1.").then_some(false)),
+        Said::Unclear => Ok(None),
+    }
+}
+
+/// What a head says of its body.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Length(u64),
+    Nothing,
+    Unclear,
+}
+
+/// By RFC 9112 section 6; chunks have no length.
+fn said(headers: &[Pair<'_>]) -> Said {
     let values = |name: &'static [u8]| headers.iter().filter(move |(one, _)| *one == name);
     if values(b"transfer-encoding").next().is_some() {
-        return Ok(None);
+        return Said::Unclear;
     }
     let mut lengths = values(b"content-length");
     match (lengths.next(), lengths.next()) {
         (Some((_, length)), None) => {
-            let length = core::str::from_utf8(length).ok().and_then(|length| length.parse::<u64>().ok());
-            Ok(length.map(|length| length > 0))
+            let length = core::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
+            length.map_or(Said::Unclear, Said::Length)
         }
-        (None, _) => Ok(host::property(b"request\0protocol")?.starts_with(b"HTTP/1.").then_some(false)),
-        _ => Ok(None),
+        (None, _) => Said::Nothing,
+        _ => Said::Unclear,
     }
 }
 
@@ -93,9 +109,9 @@ mod tests {
 
     #[test]
     fn a_body_comes_if_its_length_says_so_and_chunks_say_nothing() {
-        let comes = |headers: &[Pair<'_>]| body_comes(headers).ok().flatten();
-        assert_eq!(comes(&[(b"content-length", b"0")]), Some(false));
-        assert_eq!(comes(&[(b"content-length", b"7")]), Some(true));
+        assert_eq!(said(&[(b"content-length", b"0")]), Said::Length(0));
+        assert_eq!(said(&[(b"content-length", b"7")]), Said::Length(7));
+        assert_eq!(said(&[(b"accept", b"*/*")]), Said::Nothing);
         for unclear in [
             &[(b"transfer-encoding".as_slice(), b"chunked".as_slice())] as &[Pair<'_>],
             &[(b"transfer-encoding", b"identity")],
@@ -105,7 +121,7 @@ mod tests {
             &[(b"content-length", b"-1")],
             &[(b"content-length", b"")],
         ] {
-            assert_eq!(comes(unclear), None);
+            assert_eq!(said(unclear), Said::Unclear);
         }
     }
 }
