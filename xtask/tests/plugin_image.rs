@@ -1,5 +1,12 @@
 //! The plugin's image: the same bytes each time, in a real registry, and fetched from there as
 //! Istio and Envoy Gateway fetch it; the list of what is in the plugin; a release's checksums.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 use serde_json::Value;
 use std::collections::BTreeMap;
