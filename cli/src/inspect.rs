@@ -29,7 +29,8 @@ pub(crate) fn run(args: &Args, asked: Asked) -> Result<Answer> {
             .with_context(|| format!("the {what} is no JSON; it may be cut off"))
     };
     let contents = parse(&text, "credential")?;
-    let jwt_header = credential::jws_header(&credential)?.map(|header| parse(&header, "JWT's header")).transpose()?;
+    let jwt_header =
+        credential::jws_header(&credential)?.map(|header| parse(&header, "JWT's header")).transpose()?;
     let envelope = match credential.kind() {
         Kind::Passport => contents.get("passport_json").unwrap_or(&Value::Null),
         Kind::Badge | Kind::PassportJwt | Kind::SimpleGuard => &contents,

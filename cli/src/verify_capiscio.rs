@@ -10,8 +10,8 @@ use crate::verify::distance;
 use anyhow::{Context, Result, anyhow, bail};
 use portcullis_core::capiscio::{self, Audience, Badge, did_of_key, verify_request_signature};
 use portcullis_core::{
-    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Denial, Handed, KeyConfig, Kind, Profile, PublicKey, Trust,
-    TrustConfig, UnixTime, base64, sha256,
+    AcceptSelfSigned, BadgeIssuerConfig, Compatibility, Denial, Handed, KeyConfig, Kind, Profile, PublicKey,
+    Trust, TrustConfig, UnixTime, base64, sha256,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
