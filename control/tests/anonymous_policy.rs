@@ -1,18 +1,9 @@
 //! What callers without a credential may do: said by operators, carried by snapshots.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::gates::{signed, text};
-use common::passports::now;
-use common::records::{Gate, draft};
+use crate::common::Bench;
+use crate::common::gates::{signed, text};
+use crate::common::passports::now;
+use crate::common::records::{Gate, draft};
 use portcullis_core::attestation::{AccessMode, Decision, Draft};
 use portcullis_core::base64;
 use portcullis_core::live::TrustResponse;

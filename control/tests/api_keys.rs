@@ -1,10 +1,6 @@
 //! API keys: what they may do, and that they end.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use serde_json::json;
 use xtask::http::Request;
 use xtask::on_every_database;

@@ -1,18 +1,9 @@
 //! Requests that wait for a person: from the gate's record to the answer and back.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::gates::{enrol, signed, text, token};
-use common::passports::now;
-use common::records::{Gate, draft};
+use crate::common::Bench;
+use crate::common::gates::{enrol, signed, text, token};
+use crate::common::passports::now;
+use crate::common::records::{Gate, draft};
 use portcullis_core::attestation::{Decision, Draft, Record};
 use portcullis_core::live::TrustResponse;
 use portcullis_core::{Config, SecretKey, Snapshot, base64};

@@ -1,17 +1,7 @@
 //! Backups: whole while the service writes, and good for either kind of database.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::metering::{Offer, Shop, at, bring};
+use crate::common::Bench;
+use crate::common::metering::{Offer, Shop, at, bring};
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::receipt::Outcome;
 use serde_json::{Value, json};

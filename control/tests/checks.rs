@@ -1,11 +1,7 @@
 //! What a gate decides, asked beforehand: as the gate itself would.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::passports::{agent, public, self_issued};
+use crate::common::Bench;
+use crate::common::passports::{agent, public, self_issued};
 use serde_json::{Value, json};
 use xtask::http::Request;
 use xtask::on_every_database;

@@ -1,11 +1,7 @@
 //! docs/compromised-keys.md, each command as it stands there. What a gate makes of it, and its
 //! own key, are tested in real Envoy.
 
-#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use portcullis_control::db::Db;
 use portcullis_control::keys::{self, Purpose};
 use portcullis_control::vault::Vault;

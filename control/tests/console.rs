@@ -1,10 +1,7 @@
 //! The console: signing in and out, which requests a session lets through, and its files.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common;
+use crate::common::Bench;
 use serde_json::{Value, json};
 use std::process::Command;
 use xtask::http::{Request, Response};

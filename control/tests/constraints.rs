@@ -1,12 +1,9 @@
 //! Constraints that are set for passports after their issue: here, and on their way to gates.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::gates::{enrolled, signed, text};
-use common::passports::{agent, now, public, self_issued};
+use crate::common;
+use crate::common::Bench;
+use crate::common::gates::{enrolled, signed, text};
+use crate::common::passports::{agent, now, public, self_issued};
 use portcullis_core::live::TrustResponse;
 use portcullis_core::{Config, SecretKey, Snapshot, base64};
 use serde_json::{Value, json};

@@ -1,22 +1,11 @@
 //! Metering for callers outside a gate, and receipts that gates bring.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-#[path = "common/audit.rs"]
-#[expect(dead_code, reason = "this test uses a part of it")]
-mod audit;
-mod common;
-
-use audit::{audit, export, keys};
-use common::Bench;
-use common::metering::{Offer, Shop, at, batch, bring, publish};
-use common::passports::{agent, now, public};
-use common::records::refusal;
+use crate::common;
+use crate::common::Bench;
+use crate::common::audit::{audit, export, keys};
+use crate::common::metering::{Offer, Shop, at, batch, bring, publish};
+use crate::common::passports::{agent, now, public};
+use crate::common::records::refusal;
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::receipt::{Attachment, Outcome, PopDraft, SignedReceipt};
 use portcullis_core::{PublicKey, base64};

@@ -1,11 +1,7 @@
 //! Decisions as they are recorded: server-sent events.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::records::{Gate, allowed, draft};
+use crate::common::Bench;
+use crate::common::records::{Gate, allowed, draft};
 use portcullis_core::attestation::Decision;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};

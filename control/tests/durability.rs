@@ -1,10 +1,6 @@
 //! What was acknowledged is there, however the service ended; and its end is a quiet one.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

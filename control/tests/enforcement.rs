@@ -1,17 +1,10 @@
 //! Actions that the service itself decides on: by the guardrails of gates, under the caps
 //! that gates keep, with a record of each.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
-
-#[path = "common/audit.rs"]
-#[expect(dead_code, reason = "this test uses a part of it")]
-mod audit;
-mod common;
-
-use audit::{audit, export, keys};
-use common::Bench;
-use common::gates::{enrolled, signed};
-use common::passports::{agent, now, public, self_issued};
+use crate::common::Bench;
+use crate::common::audit::{audit, export, keys};
+use crate::common::gates::{enrolled, signed};
+use crate::common::passports::{agent, now, public, self_issued};
 use portcullis_core::SecretKey;
 use portcullis_core::live::{ServiceKeys, SpendAsk, SpendGrant, SpendQuestion};
 use portcullis_core::spend::{SpendCaps, SpendNames};

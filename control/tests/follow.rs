@@ -1,16 +1,8 @@
 //! Registries, DID documents and domains of others: what they say counts, and nothing else
 //! that they can do.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
-
-mod common;
-#[path = "common/outside.rs"]
-#[allow(dead_code, reason = "each test that has this module uses a part of it")]
-mod outside;
-
-use common::Bench;
-use outside::{Answer, Registry, Web, jwks};
+use crate::common::Bench;
+use crate::common::outside::{Answer, Registry, Web, jwks};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use xtask::on_every_database;

@@ -1,16 +1,8 @@
 //! Several instances of the service on one PostgreSQL that follow one registry: they share
 //! the work, and what one of them finds too late undoes nothing that another has found.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
-
-mod common;
-#[path = "common/outside.rs"]
-#[allow(dead_code, reason = "each test that has this module uses a part of it")]
-mod outside;
-
-use common::Bench;
-use outside::{Answer, Registry};
+use crate::common::Bench;
+use crate::common::outside::{Answer, Registry};
 use portcullis_control::db::Db;
 use portcullis_control::follow::SeenKey;
 use serde_json::{Value, json};

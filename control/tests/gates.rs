@@ -1,11 +1,7 @@
 //! Gates: made, changed, deleted, and who may.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::passports::{agent, public};
+use crate::common::Bench;
+use crate::common::passports::{agent, public};
 use serde_json::{Value, json};
 use xtask::http::Request;
 use xtask::on_every_database;

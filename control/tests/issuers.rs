@@ -1,11 +1,7 @@
 //! Managed issuers: their tiers, and what ends their word.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::passports::{agent, public};
+use crate::common::Bench;
+use crate::common::passports::{agent, public};
 use serde_json::{Value, json};
 use xtask::on_every_database;
 

@@ -1,8 +1,6 @@
 //! Whatever a call's arguments are: the request that it makes is its tool's, with these
 //! arguments in it and nothing else.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
-
 use axum::http::{Method, Uri};
 use portcullis_control::mcp::request::{MAX_IN_TARGET, RestRequest, of_call};
 use portcullis_control::mcp::tools::{self, Argument, Kind, Tool};

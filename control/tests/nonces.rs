@@ -1,17 +1,8 @@
 //! The nonce authority: what is used at one of a gate's proxies is used at all of them.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::gates::{enrolled, signed, text};
-use common::passports::now;
+use crate::common::Bench;
+use crate::common::gates::{enrolled, signed, text};
+use crate::common::passports::now;
 use portcullis_core::live::{Call, NonceDecision, NonceQuestion, ServiceKeys};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};

@@ -1,10 +1,6 @@
 //! What operators see of a service: its audit, its measurements, its log, its limits.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;

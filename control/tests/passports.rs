@@ -1,11 +1,7 @@
 //! Passports: issued, registered, reissued and revoked.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::passports::{agent, assertion, draft, now, public, self_issued, signed_assertion, wire};
+use crate::common::Bench;
+use crate::common::passports::{agent, assertion, draft, now, public, self_issued, signed_assertion, wire};
 use portcullis_core::{base64, modei};
 use serde_json::{Value, json};
 use xtask::http::Request;

@@ -1,13 +1,9 @@
 //! How far a change has come: told by what gates' proxies ask with.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::gates::{configure, enrolled, signed};
-use common::passports::now;
-use common::records::{Gate, draft};
+use crate::common::Bench;
+use crate::common::gates::{configure, enrolled, signed};
+use crate::common::passports::now;
+use crate::common::records::{Gate, draft};
 use portcullis_core::attestation::Decision;
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};

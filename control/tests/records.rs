@@ -1,18 +1,9 @@
 //! Records that gates bring: what is taken, what is refused, and what is answered.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::gates::{bringing, signed, text};
-use common::passports::now;
-use common::records::{Gate, Lane, allowed, body, draft, id, refusal};
+use crate::common::Bench;
+use crate::common::gates::{bringing, signed, text};
+use crate::common::passports::now;
+use crate::common::records::{Gate, Lane, allowed, body, draft, id, refusal};
 use portcullis_core::attestation::{BatchHead, Decision, Known, LaneQuestion, Signed, Signer};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};

@@ -1,21 +1,12 @@
 //! Exports of records: what an auditor finds, whatever was done to the database, and what
 //! retention leaves.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-#[path = "common/audit.rs"]
-mod audit;
-mod common;
-
-use audit::{audit, consistent, export, keys, report, text_of};
-use common::Bench;
-use common::gates::{bringing, text};
-use common::records::{Gate, Lane, allowed, draft};
+use crate::common;
+use crate::common::Bench;
+use crate::common::audit;
+use crate::common::audit::{audit, consistent, export, keys, report, text_of};
+use crate::common::gates::{bringing, text};
+use crate::common::records::{Gate, Lane, allowed, draft};
 use portcullis_core::attestation::{AttestationError, Decision};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};

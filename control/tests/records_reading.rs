@@ -1,19 +1,9 @@
 //! Records as clients read them: lists, rows, proofs, and what they report themselves.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-#[path = "common/audit.rs"]
-mod audit;
-mod common;
-
-use audit::{audit, consistent, export, hashes, keys, report};
-use common::Bench;
-use common::records::{Gate, allowed, draft, id};
+use crate::common;
+use crate::common::Bench;
+use crate::common::audit::{audit, consistent, export, hashes, keys, report};
+use crate::common::records::{Gate, allowed, draft, id};
 use portcullis_core::attestation::log::verify_inclusion;
 use portcullis_core::attestation::{Decision, Known, Record};
 use portcullis_core::live::hex;

@@ -1,19 +1,10 @@
 //! Settlements: what is added up, and what is left out.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::metering::{Offer, Shop, at, bring, publish};
-use common::passports::{agent, draft};
-use common::settling::{
+use crate::common;
+use crate::common::Bench;
+use crate::common::metering::{Offer, Shop, at, bring, publish};
+use crate::common::passports::{agent, draft};
+use crate::common::settling::{
     ALL, FREE, NEWS, SEARCH, TOKENS, Used, chance, march, requested, settle, settle_at, verified,
 };
 use portcullis_core::catalog::PricingModel;

@@ -1,19 +1,11 @@
 //! Receipts held against each other, and against the log of their gate.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::metering::{self, Shop, at, batch_of, bring, record_of};
-use common::passports::{agent, draft};
-use common::records::{Lane, allowed};
-use common::settling::{SEARCH, Used, march, requested, settle, verified};
+use crate::common;
+use crate::common::Bench;
+use crate::common::metering::{self, Shop, at, batch_of, bring, record_of};
+use crate::common::passports::{agent, draft};
+use crate::common::records::{Lane, allowed};
+use crate::common::settling::{SEARCH, Used, march, requested, settle, verified};
 use portcullis_core::attestation::{Decision, Draft};
 use portcullis_core::modei::{self, Issuer, RootKind};
 use portcullis_core::receipt::Outcome;

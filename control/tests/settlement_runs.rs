@@ -1,18 +1,9 @@
 //! Settlements as they are asked for, worked on, broken off, and changed.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::metering::{Shop, at, bring};
-use common::settling::{FREE, SEARCH, Used, march, settle, settle_at, verified};
+use crate::common;
+use crate::common::Bench;
+use crate::common::metering::{Shop, at, bring};
+use crate::common::settling::{FREE, SEARCH, Used, march, settle, settle_at, verified};
 use portcullis_core::receipt::Outcome;
 use serde_json::{Value, json};
 use std::io::{Read, Write};

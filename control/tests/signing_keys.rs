@@ -1,10 +1,6 @@
 //! Signing keys: their change, their end, and that no private half is ever seen.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
+use crate::common::Bench;
 use portcullis_control::db::Db;
 use portcullis_control::vault::Vault;
 use portcullis_core::{SecretKey, base64};

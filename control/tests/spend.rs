@@ -1,17 +1,8 @@
 //! Leases of spending: gates together never spend more than a cap.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test may fail"
-)]
-
-mod common;
-
-use common::Bench;
-use common::gates::{enrolled, signed, text};
-use common::passports::now;
+use crate::common::Bench;
+use crate::common::gates::{enrolled, signed, text};
+use crate::common::passports::now;
 use portcullis_core::live::{LeaseSpent, ServiceKeys, SpendAsk, SpendGrant, SpendQuestion};
 use portcullis_core::spend::{Leases, Rolling, SpendCaps, SpendNames, SpendUsed, SpendWindow, Taken, day_of};
 use portcullis_core::{SecretKey, base64};

@@ -1,13 +1,9 @@
 //! What gates ask for themselves: enrolment, signed calls, and trust material that a
 //! gate's own reader takes up.
 
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
-mod common;
-
-use common::Bench;
-use common::gates::{bringing, configure, enrol, enrolled, signed, text, token};
-use common::passports::now;
+use crate::common::Bench;
+use crate::common::gates::{bringing, configure, enrol, enrolled, signed, text, token};
+use crate::common::passports::now;
 use portcullis_core::live::{Call, LiveTrust, Next, TrustResponse};
 use portcullis_core::modei::{RootKind, Roots};
 use portcullis_core::{Profile, Reason, SecretKey, UnixTime, base64};

@@ -11,7 +11,7 @@ mod backend;
 mod backend;
 mod frequent;
 
-pub use frequent::FrequentKeys;
+pub use frequent::{FrequentKeys, SignatureClaim};
 
 use sha2::{Digest, Sha256};
 

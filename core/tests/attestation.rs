@@ -1,5 +1,4 @@
 //! Records: their canonical text, their chain, their signatures.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use portcullis_core::attestation::{
     AccessMode, Agent, AttestationError, AttestedRequest, Decision, Draft, Dropped, Evaluation, Hold,

@@ -1,19 +1,9 @@
 //! Audits: what is whole is found whole, and each way of tampering has its name.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
-mod common {
-    #![allow(
-        dead_code,
-        unreachable_pub,
-        clippy::arithmetic_side_effects,
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "each test file uses a part of it"
-    )]
-    pub mod log;
-}
-
-use common::log::{BEGIN, GATE, Log, audit, audit_keys, draft, gate_key, header, key_config, service_key};
+use crate::common;
+use crate::common::log::{
+    BEGIN, GATE, Log, audit, audit_keys, draft, gate_key, header, key_config, service_key,
+};
 use portcullis_core::attestation::export::{ExportHeader, ExportLine, ExportTrailer};
 use portcullis_core::attestation::log::Frontier;
 use portcullis_core::attestation::{AuditKeys, Checkpoint, Decision, Draft, Dropped, Signer, Verdict};

@@ -1,5 +1,4 @@
 //! What gate and service tell each other of records, and when a gate may forget them.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use portcullis_core::attestation::log::{Frontier, Plan};
 use portcullis_core::attestation::{

@@ -1,10 +1,5 @@
 //! The Merkle log, against the definitions of RFC 9162 written out, and against the vectors
 //! that Certificate Transparency's implementations share.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::string_slice,
-    reason = "tests calculate with small numbers, and cut ASCII"
-)]
 
 use portcullis_core::attestation::log::{
     Frontier, Node, Plan, empty_root, node_hash, verify_consistency, verify_inclusion,

@@ -1,7 +1,5 @@
 //! CapiscIO's credentials at a gate, and properties of what is read.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
-
 use portcullis_core::capiscio::{
     self, Audience, BadgeDraft, BadgeIssuer, DidDocument, Jwks, Level, did_of_key, key_of_did, sign_request,
 };

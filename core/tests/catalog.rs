@@ -1,7 +1,5 @@
 //! Catalogs: what one may say, what it takes to believe it, and what a newer one changes.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
-
 use portcullis_core::catalog::{
     Catalog, CatalogError, Change, ChangeKind, Permission, PricingModel, Published, changes, draft,
     verify_answer,

@@ -1,10 +1,6 @@
 //! Passports that are pinned to a catalog, at a gate that has published some.
 
-#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may fail")]
-
-mod common;
-
-use common::{NOW, Request, config, decide, decide_once, draft, key, snapshot};
+use crate::common::{NOW, Request, config, decide, decide_once, draft, key, snapshot};
 use portcullis_core::json::canonical_text;
 use portcullis_core::modei::{
     CatalogPin, Issuer, RootKind, Signed, delegate, from_json, issue, issue_pinned, verify,

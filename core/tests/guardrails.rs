@@ -1,14 +1,5 @@
 //! Each guardrail by itself, and what becomes of several together.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
 use portcullis_core::guardrails::{
     Cap, Counted, Evaluation, Facts, Limits, Outcome, Rules, Window, evaluate,
 };

@@ -1,18 +1,7 @@
 //! Guardrails at a gate: who passes without a credential.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::guarded::{ASK, Ask, Gate, code, issued, permit, refused};
-use common::{NOW, draft, key};
+use crate::common::guarded::{ASK, Ask, Gate, code, issued, permit, refused};
+use crate::common::{NOW, draft, key};
 use portcullis_core::Step;
 use portcullis_core::attestation::AccessMode;
 use portcullis_core::modei::self_issue;

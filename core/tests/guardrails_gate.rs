@@ -1,18 +1,9 @@
 //! Guardrails at a gate: who is counted, and what a configuration may say.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::guarded::{ASK, Ask, Gate, approved, config, fault, issued, passport, permit, read, refused};
-use common::{NOW, key};
+use crate::common::guarded::{
+    ASK, Ask, Gate, approved, config, fault, issued, passport, permit, read, refused,
+};
+use crate::common::{NOW, key};
 use portcullis_core::Snapshot;
 use portcullis_core::attestation::AccessMode;
 use portcullis_core::modei::{Signed, delegate, self_issue};

@@ -1,20 +1,9 @@
 //! Guardrails at a gate: what is held for a person, and what uses up a nonce.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::guarded::{
+use crate::common::guarded::{
     ASK, Ask, BOOK, Gate, NONCE, approved, binding, code, held, issued, needing_approval, passport, prove,
 };
-use common::{NOW, key};
+use crate::common::{NOW, key};
 use portcullis_core::live::hex;
 use portcullis_core::modei::self_issue;
 use portcullis_core::{Process, ProofDraft, RequestHead, Step, Verifier, sha256};

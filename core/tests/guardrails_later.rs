@@ -1,18 +1,7 @@
 //! Guardrails that are set for a passport after it was issued.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::guarded::{ASK, Ask, Gate, config, fault, issued, passport, read, refused};
-use common::key;
+use crate::common::guarded::{ASK, Ask, Gate, config, fault, issued, passport, read, refused};
+use crate::common::key;
 use portcullis_core::live::hex;
 use portcullis_core::modei::{Signed, delegate};
 use portcullis_core::{Config, Snapshot, sha256};

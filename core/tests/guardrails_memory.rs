@@ -1,18 +1,7 @@
 //! What guardrails ask of a gate's memory: what is counted and spent, for whom and how often,
 //! and what others have used up since it was looked at.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::{NOW, SELF_ISSUED, draft, key};
+use crate::common::{NOW, SELF_ISSUED, draft, key};
 use portcullis_core::guardrails::{Limits, Spend, SpendAccount, SpendFault, Taken};
 use portcullis_core::json::{self, Object};
 use portcullis_core::modei::{

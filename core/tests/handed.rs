@@ -1,7 +1,5 @@
 //! What people hand over as a credential, by its bytes.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
-
 use portcullis_core::{Handed, Kind, Unrecognised, base64};
 
 fn jws(header: &str, payload: &str) -> String {

@@ -1,10 +1,6 @@
 //! What changes while the body of a request with a proof, or of one that is signed, comes.
 
-#![expect(clippy::panic, clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
-
-mod common;
-
-use common::{NOW, SELF_ISSUED, chain, key, snapshot};
+use crate::common::{NOW, SELF_ISSUED, chain, key, snapshot};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{

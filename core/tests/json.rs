@@ -1,14 +1,5 @@
 //! The strict parser and RFC 8785.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
 use portcullis_core::json::{Fault, Limits, Number, Value, canonical_text, parse};
 use proptest::prelude::*;
 

@@ -1,13 +1,7 @@
 //! How a gate takes up live trust material, and how it judges by it.
 
-#![expect(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, reason = "tests")]
-
-mod common;
-#[path = "common/service.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-mod service;
-
-use common::{HOUR, NOW, SELF_ISSUED, chain, config, key};
+use crate::common::service::{ECHO, FINGERPRINTS, GATE, MAX_AGE, Service, gate};
+use crate::common::{HOUR, NOW, SELF_ISSUED, chain, config, key};
 use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level, did_of_key, sign_request};
 use portcullis_core::json::Object;
 use portcullis_core::live::{
@@ -18,7 +12,6 @@ use portcullis_core::{
     CredentialCache, LocalMemory, Process, Reason, RequestHead, Step, UnixTime, Verifier, base64,
 };
 use proptest::prelude::*;
-use service::{ECHO, FINGERPRINTS, GATE, MAX_AGE, Service, gate};
 use std::collections::BTreeSet;
 
 fn service() -> Service {

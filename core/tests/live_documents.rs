@@ -1,19 +1,8 @@
 //! The documents of live trust material: what is read, and all that is refused.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::string_slice,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
-
-mod common;
-#[path = "common/service.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-mod service;
-
-use common::{NOW, SELF_ISSUED, config, key};
+use crate::common;
+use crate::common::service::{FINGERPRINTS, GATE, Service, service_config};
+use crate::common::{NOW, SELF_ISSUED, config, key};
 use portcullis_core::json::{Limits, Object, Value, canonical_text, parse};
 use portcullis_core::live::{
     FingerprintKey, Head, LiveError, RevocationDelta, RevocationPage, ServiceKeys, SnapshotDocument,
@@ -21,7 +10,6 @@ use portcullis_core::live::{
 };
 use portcullis_core::{Config, GateConfiguration, KeyConfig, UnixTime, base64, sha256};
 use proptest::prelude::*;
-use service::{FINGERPRINTS, GATE, Service, service_config};
 use std::hash::Hasher;
 
 const LIMITS: Limits = Limits { bytes: 1 << 24, depth: 32, values: 1 << 16 };

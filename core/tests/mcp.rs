@@ -1,17 +1,6 @@
 //! Routes that lead to an MCP server: what the head decides, and what waits for the message.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::{NOW, SELF_ISSUED, draft, key};
+use crate::common::{NOW, SELF_ISSUED, draft, key};
 use portcullis_core::attestation::AccessMode;
 use portcullis_core::modei::{Signed, self_issue};
 use portcullis_core::{

@@ -1,11 +1,7 @@
 //! What has a price by the gate's catalogs: who must sign for it, who is refused, and what is kept
 //! of a request that passes.
 
-#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
-
-mod common;
-
-use common::{NOW, config, draft, key};
+use crate::common::{NOW, config, draft, key};
 use portcullis_core::catalog::{Price, PricingModel};
 use portcullis_core::json::canonical_text;
 use portcullis_core::modei::{CatalogPin, Issuer, RootKind, Signed, issue_pinned, self_issue};

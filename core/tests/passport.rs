@@ -1,17 +1,6 @@
 //! Passports: what verifies, what does not, and what the gate makes of it.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::{
+use crate::common::{
     HOUR, NOW, Request, SELF_ISSUED, chain, constrained, decide, decide_once, draft, key, snapshot,
 };
 use portcullis_core::json::{Object, Value, canonical_text};

@@ -1,14 +1,8 @@
 //! What gates of L2 and L3 ask for beside a proof of the request: fresh trust material,
 //! issuers that somebody vouches for, credentials that do not live for long.
 
-#![expect(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, reason = "tests")]
-
-mod common;
-#[path = "common/service.rs"]
-#[allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-mod service;
-
-use common::{HOUR, NOW, SELF_ISSUED, chain, config, draft, key};
+use crate::common::service::{MAX_AGE, Service, gate, service_config};
+use crate::common::{HOUR, NOW, SELF_ISSUED, chain, config, draft, key};
 use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level, did_of_key, sign_request};
 use portcullis_core::json::Object;
 use portcullis_core::live::{Current, LiveTrust};
@@ -18,7 +12,6 @@ use portcullis_core::{
     Verifier, Windows, base64,
 };
 use proptest::prelude::*;
-use service::{MAX_AGE, Service, gate, service_config};
 
 /// What a request above L1 whose credential is good still lacks: a proof, which is judged after all that is judged here.
 const GOOD: &str = "proof_missing";

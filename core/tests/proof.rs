@@ -1,7 +1,5 @@
 //! Proofs of possession, and what a DID document lets prove.
 
-#![expect(clippy::expect_used, reason = "tests")]
-
 use portcullis_core::capiscio::{DidDocument, Proof, ProofError, did_of_key, method_of_did_key};
 use portcullis_core::{SecretKey, UnixTime, base64};
 

@@ -1,14 +1,5 @@
 //! The memory of what was used, as pages.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
 use portcullis_core::{
     LocalReplay, Novelty, Once, Replay, ReplayFault, ReplayPage, ReplaySecret, Trace, UnixTime,
 };

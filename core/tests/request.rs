@@ -1,17 +1,7 @@
 //! Requests that can be read in one way only, and the routes they take.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
-use common::{Request, SELF_ISSUED, chain, config, decide_once, snapshot};
+use crate::common;
+use crate::common::{Request, SELF_ISSUED, chain, config, decide_once, snapshot};
 use portcullis_core::{Config, Snapshot};
 
 fn path(path: &str) -> &'static str {

@@ -1,13 +1,5 @@
 //! Proofs of requests: what a gate takes for one, and what it refuses, each with its reason.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::string_slice,
-    reason = "tests"
-)]
-
 use portcullis_core::{
     BodyDigest, CLOCK_SKEW_MS, Denial, Holder, Proof, ProofDraft, ProofWindows, PublicKey, RequestHead,
     SecretKey, UnixTime, base64, nonce_wanted, sha256, verify_proof,

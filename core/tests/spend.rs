@@ -1,7 +1,5 @@
 //! Leases of spending: the page and the documents.
 
-#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may fail")]
-
 use portcullis_core::live::{LiveError, ServiceKeys, SpendAnswer, SpendAsk, SpendGrant, SpendQuestion};
 use portcullis_core::spend::{
     LeaseFault, Leases, Rolling, SpendCaps, SpendNames, SpendUsed, SpendWindow, Taken, day_of, dollars,

@@ -1,16 +1,6 @@
 //! The embedded gate as its users meet it: a process, sockets, signals.
-#![allow(
-    missing_docs,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test's name is its sentence, and its failure a panic"
-)]
 
-mod probe;
-
+use crate::probe;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -1,23 +1,12 @@
 //! What VMs share, what the test decides (time, randomness, faults), and what
 //! happens to a plugin that misbehaves.
-#![allow(
-    missing_docs,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test's name is its sentence, and its failure a panic"
-)]
-
-mod probe;
 
 use std::time::Duration;
 
+use crate::probe::{plugin, started};
 use portcullis_harness::{
     Fault, Host, HostProfile, Origin, Plugin, Request, StartError, Status, TrapKind, Vm,
 };
-use probe::{plugin, started};
 
 /// On every request: reads the shared value `k`, its CAS to place 8. Then
 /// writes `v` with the CAS that the header `cas` asks for: `0` or `1` as they

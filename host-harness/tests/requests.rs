@@ -1,18 +1,7 @@
 //! How requests are played: headers, bodies, pauses, replies, per kind of host.
-#![allow(
-    missing_docs,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test's name is its sentence, and its failure a panic"
-)]
 
-mod probe;
-
+use crate::probe::started;
 use portcullis_harness::{HostProfile, Origin, Request, Response};
-use probe::started;
 
 #[test]
 fn a_plugin_changes_the_headers_that_the_upstream_sees() {

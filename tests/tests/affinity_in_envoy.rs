@@ -1,12 +1,10 @@
 //! Real Envoy before two real gates: what was used at one must not pass at the other.
 
-mod stand;
-
+use crate::stand::{Stand, given};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{SecretKey, UnixTime, base64};
 use serde_json::json;
-use stand::{Stand, given};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 use xtask::envoy::Envoy;

@@ -1,18 +1,8 @@
 //! `portcullis approvals` against the real service.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-#[path = "approvals_bench/mod.rs"]
-mod common;
-
-use common::Bench;
-use common::passports::now;
-use common::records::{Gate, draft};
+use crate::bench::Bench;
+use crate::bench::passports::now;
+use crate::bench::records::{Gate, draft};
 use portcullis_core::attestation::Decision;
 use serde_json::Value;
 use std::process::{Command, Output};

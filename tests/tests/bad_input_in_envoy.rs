@@ -1,12 +1,7 @@
 //! What goes wrong around the gate in real Envoy: one line says what it is, and no request is
 //! answered by the upstream unchecked.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may fail")]
-
-mod form_stand;
-
-use form_stand::{DEMO_KEY, FormStand, Places, Served, given, issuer, signed};
+use crate::form_stand::{DEMO_KEY, FormStand, Places, Served, given, issuer, signed};
 use portcullis_core::base64;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -4,15 +4,9 @@
 //! A month is settled when it is over. So the test begins five weeks ago: it runs itself once
 //! more with a clock that is behind, for all up to the receipts, and settles them by the real one.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_stand;
-mod sdk;
-
-use live_stand::{GATE, LiveStand, Wishes, given};
+use crate::live_stand::{GATE, LiveStand, Wishes, given};
+use crate::sdk::Sdk;
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64};
-use sdk::Sdk;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;

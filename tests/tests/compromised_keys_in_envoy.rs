@@ -1,9 +1,7 @@
 //! docs/compromised-keys.md, each command as it stands there, and what gates in real Envoy
 //! make of it.
 
-mod live_stand;
-
-use live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given, passport};
+use crate::live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given, passport};
 use portcullis_core::base64;
 use portcullis_core::modei::Signed;
 use serde_json::{Value, json};

@@ -1,15 +1,8 @@
 //! The console's pages in real Chromium, with what a real service and real Envoys say.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod browser;
-mod live_records;
-mod live_stand;
-
-use browser::Browser;
-use live_records::{load_for, stand};
-use live_stand::{GATE, LiveStand, agent, given, passport, passport_with};
+use crate::browser::Browser;
+use crate::live_records::{load_for, stand};
+use crate::live_stand::{GATE, LiveStand, agent, given, passport, passport_with};
 use portcullis_core::attestation::{Draft, Evaluation, Outcome};
 use portcullis_core::json::Object;
 use portcullis_core::modei::{self, Signed};

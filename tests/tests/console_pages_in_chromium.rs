@@ -1,24 +1,14 @@
 //! The console's pages in real Chromium, before a real service alone: what an operator makes by
 //! them, and what they say where something is missing, late, broken or over.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a test may fail")]
-
-mod browser;
-#[path = "approvals_bench/mod.rs"]
-mod common;
-mod live_stand;
-#[path = "../../control/tests/common/outside.rs"]
-#[allow(dead_code, reason = "each test that has this module uses a part of it")]
-mod outside;
-
+use crate::bench::Bench;
+use crate::bench::metering::{Offer, Shop, at, bring};
+use crate::bench::passports::{agent, public};
+use crate::browser::Browser;
+use crate::outside::Dns;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::put;
-use browser::Browser;
-use common::Bench;
-use common::metering::{Offer, Shop, at, bring};
-use common::passports::{agent, public};
-use outside::Dns;
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::receipt::Outcome;
 use serde_json::{Value, json};

@@ -5,11 +5,9 @@
 //! from one Python process (`tests/python/mutations.py`, `oracle.py`): features are
 //! found there in the text alone, by code that knows the format and not this gate.
 
-mod sdk;
-
+use crate::sdk::Sdk;
 use portcullis_core::base64;
 use portcullis_core::modei::{SelfContained, from_json, verify};
-use sdk::Sdk;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

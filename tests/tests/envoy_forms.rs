@@ -1,8 +1,6 @@
 //! The other Envoy forms are `envoy/envoy.yaml` with one thing changed, so what holds there holds
 //! in all of them. `PORTCULLIS_WRITE_FORMS=1` writes them anew.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may fail")]
-
 use xtask::workspace::Workspace;
 
 #[test]

@@ -1,14 +1,8 @@
 //! Trust Badges of a registry that is not ours, from its own TLS server to what a gate in
 //! real Envoy answers: the control service follows the registry, the gate the service.
 
-#[path = "../../control/tests/common/outside.rs"]
-#[allow(dead_code, reason = "each test that has this module uses a part of it")]
-mod outside;
-
-mod live_stand;
-
-use live_stand::{LiveStand, Wishes, agent};
-use outside::Registry;
+use crate::live_stand::{LiveStand, Wishes, agent};
+use crate::outside::Registry;
 use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level};
 use portcullis_core::{SecretKey, UnixTime};
 use serde_json::json;

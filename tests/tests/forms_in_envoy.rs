@@ -1,14 +1,8 @@
 //! Each form below `envoy/` in real Envoy, as it stands there but for addresses, ports and
 //! paths. The forms for Kubernetes run as what Istio and Envoy Gateway make of them for Envoy.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::expect_used, reason = "a test may fail")]
-
-mod form_stand;
-mod kubernetes;
-
-use form_stand::{DEMO_KEY, FormStand, Places, Served, given, issuer, signed};
-use kubernetes::{
+use crate::form_stand::{DEMO_KEY, FormStand, Places, Served, given, issuer, signed};
+use crate::kubernetes::{
     filter_name, filter_of, filter_of_extension_policy, filter_of_wasm_plugin, object, patched,
 };
 use portcullis_core::base64;

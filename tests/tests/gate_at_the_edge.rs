@@ -1,11 +1,9 @@
 //! The scenarios at a gate without a proxy: in Node, in Deno, and in workerd.
 
-#[path = "live_workers/common.rs"]
-mod common;
-mod deno;
-mod edge_stand;
-
-use edge_stand::{AUTHORITY, Edge, Runtime, given};
+use crate::common;
+use crate::deno;
+use crate::edge_stand;
+use crate::edge_stand::{AUTHORITY, Edge, Runtime, given};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{SecretKey, UnixTime, sha256};

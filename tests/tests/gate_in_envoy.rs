@@ -1,14 +1,13 @@
 //! The scenarios in real Envoy, with two workers and real time.
 
-mod live_stand;
-mod metered;
-mod stand;
-
-use live_stand::{LiveStand, Wishes};
+use crate::live_stand;
+use crate::live_stand::{LiveStand, Wishes};
+use crate::metered;
+use crate::stand;
+use crate::stand::Stand;
 use portcullis_core::{PublicKey, SecretKey, UnixTime, base64, sha256};
 use portcullis_tests::scenario::{self, Answer, Gate, Person, Sent, play};
 use serde_json::{Value, json};
-use stand::Stand;
 use std::time::{Duration, Instant, SystemTime};
 use xtask::envoy_config::EnvoyConfig;
 use xtask::workspace::Workspace;

@@ -1,28 +1,14 @@
 //! Live trust material in the plugin: several workers of one proxy, a control service that
 //! answers, lies, falls silent and comes back, and a clock that only tests move.
 
-#![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::panic, reason = "tests")]
-
-mod common {
-    use portcullis_core::{SecretKey, UnixTime};
-
-    pub(crate) const NOW: UnixTime = UnixTime::from_millis(1_780_315_200_000);
-
-    pub(crate) fn key(name: u8) -> SecretKey {
-        SecretKey::from_seed([name; 32])
-    }
-}
-#[path = "../../core/tests/common/service.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-mod service;
-
-use common::{NOW, key};
+use crate::common::{NOW, key};
+use crate::service;
+use crate::service::{FINGERPRINTS, GATE, Service};
 use portcullis_core::capiscio::{BadgeDraft, BadgeIssuer, Level, did_of_key};
 use portcullis_core::live::{Head, TrustResponse};
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_core::{PublicKey, UnixTime, base64, sha256};
 use portcullis_harness::{Fault, Host, HostProfile, HttpCall, Plugin, Request, Response, Status, Vm};
-use service::{FINGERPRINTS, GATE, Service};
 use std::sync::LazyLock;
 use std::time::Duration;
 

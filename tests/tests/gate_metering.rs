@@ -1,22 +1,10 @@
 //! What is charged at a gate, on the harness: a receipt for each use that passed, one and no
 //! more, whatever upstream, client and host do.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    reason = "a test may fail"
-)]
-
-#[path = "live_workers/common.rs"]
-mod common;
-mod live_workers;
-mod metered;
-
-use common::{NOW, key};
-use live_workers::{Keeps, LiveWorkers};
-use metered::{Agent, receipt, receipt_id, with_prices};
+use crate::common::{NOW, key};
+use crate::live_workers::{Keeps, LiveWorkers};
+use crate::metered;
+use crate::metered::{Agent, receipt, receipt_id, with_prices};
 use portcullis_core::receipt::{Outcome, SignedReceipt};
 use portcullis_core::{PublicKey, SecretKey, UnixTime};
 use portcullis_harness::{Fault, Headers, Outcome as Played, Plugin, Request, Response, Status};

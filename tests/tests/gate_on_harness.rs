@@ -1,16 +1,11 @@
 //! The plugin on the harness: scenarios, vectors, and a host that fails.
 
-#[path = "live_workers/common.rs"]
-mod common;
-mod live_workers;
-mod scenario_workers;
-
-use live_workers::LiveWorkers;
+use crate::live_workers::LiveWorkers;
+use crate::scenario_workers::{AUTHORITY, PLUGIN, Workers, answer_of, host, request};
 use portcullis_core::{PublicKey, SecretKey, UnixTime};
 use portcullis_harness::{HostProfile, Request};
 use portcullis_tests::scenario::{self, Answer, Gate, Person, Sent, play};
 use portcullis_tests::vectors::{Expect, Family, Vector};
-use scenario_workers::{AUTHORITY, PLUGIN, Workers, answer_of, host, request};
 use std::time::Duration;
 
 /// With its port, as Envoy tells it.

@@ -2,11 +2,9 @@
 //! between workers are written and gone, configurations end with a NUL, a refused one is ignored, so is
 //! a pause, each callback meets a new instance, and there are no metrics.
 
-mod scenario_workers;
-
+use crate::scenario_workers::{AUTHORITY, host};
 use portcullis_core::UnixTime;
 use portcullis_harness::{CasRules, Headers, HostProfile, Request, StartError, Vm};
-use scenario_workers::{AUTHORITY, host};
 
 const NOW: UnixTime = UnixTime::from_millis(1_780_315_200_000);
 

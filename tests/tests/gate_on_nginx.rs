@@ -1,15 +1,13 @@
 //! The plugin on nginx with ngx_wasm_module, as the harness models it by what was measured there:
 //! the scenarios, and what differs from Envoy so that it would be unsafe.
 
-mod scenario_workers;
-
+use crate::scenario_workers::{AUTHORITY, Workers, host};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_harness::{HostProfile, Outcome, Request, StartError, Vm};
 use portcullis_tests::scenario::{self, Exceptions, play};
-use scenario_workers::{AUTHORITY, Workers, host};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -1,18 +1,7 @@
 //! Proofs of requests on the harness, where hosts fail and workers come and go.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    reason = "a test may fail"
-)]
-
-#[path = "live_workers/common.rs"]
-mod common;
-mod live_workers;
-
-use common::{NOW, key};
-use live_workers::LiveWorkers;
+use crate::common::{NOW, key};
+use crate::live_workers::LiveWorkers;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id};
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64, nonce_wanted};

@@ -1,20 +1,8 @@
 //! Records of what a gate decides, on the harness: what clients are told, one chain for all
 //! workers, keepers that are away or unheard, workers that trap, and queues that are full.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    reason = "a test may fail"
-)]
-
-#[path = "live_workers/common.rs"]
-mod common;
-mod live_workers;
-
-use common::{NOW, key};
-use live_workers::{Keeps, LiveWorkers};
+use crate::common::{NOW, key};
+use crate::live_workers::{Keeps, LiveWorkers};
 use portcullis_core::json::{self, Object};
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_harness::{Fault, Outcome, Plugin, Request};

@@ -1,12 +1,7 @@
 //! Guardrails at gates in real Envoy with a real control service: rates right across workers,
 //! spending that two proxies share, and requests that a person must approve.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_stand;
-
-use live_stand::{GATE, LiveStand, Wishes, agent, given};
+use crate::live_stand::{GATE, LiveStand, Wishes, agent, given};
 use portcullis_core::json::{self, Limits};
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_core::{SecretKey, UnixTime};

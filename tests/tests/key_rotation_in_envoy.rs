@@ -1,9 +1,7 @@
 //! Keys change under traffic, in real Envoy with two workers: not one request is decided
 //! wrongly meanwhile.
 
-mod live_stand;
-
-use live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given, passport};
+use crate::live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given, passport};
 use portcullis_core::base64;
 use portcullis_core::modei::Signed;
 use serde_json::{Value, json};

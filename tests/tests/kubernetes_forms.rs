@@ -1,12 +1,8 @@
 //! The forms for Istio and Envoy Gateway hold to those projects' own schemas, and the gate
 //! starts with what stands in them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::expect_used, reason = "a test may fail")]
-
-mod kubernetes;
-
-use kubernetes::{FORMS, Schemas, added_clusters, filter_name, filter_of, gate_text, object, objects};
+use crate::kubernetes;
+use crate::kubernetes::{FORMS, Schemas, added_clusters, filter_name, filter_of, gate_text, object, objects};
 use portcullis_core::base64;
 use portcullis_harness::{Host, HostProfile, Plugin};
 use serde_json::{Value, json};

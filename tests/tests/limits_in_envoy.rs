@@ -1,20 +1,14 @@
 //! What bounds a gate in real Envoy: the memory of a VM, which neither grows with what it has seen nor
 //! beyond its ceiling, whatever comes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod stand;
-mod trapping;
-
+use crate::stand::given;
+use crate::trapping::{ceiling, leaking, with_ceiling};
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, self_issue};
 use portcullis_core::{SecretKey, UnixTime};
 use serde_json::{Value, json};
-use stand::given;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
-use trapping::{ceiling, leaking, with_ceiling};
 use xtask::echo::{self, Upstream};
 use xtask::envoy::Envoy;
 use xtask::envoy_config::{Addresses, EnvoyConfig};

@@ -1,9 +1,8 @@
 //! Live trust material in real Envoy with two workers: what is revoked is refused, and a
 //! service that fails, or lies, opens nothing.
 
-mod live_stand;
-
-use live_stand::{Fault, LiveStand, Wishes, agent, passport};
+use crate::live_stand;
+use crate::live_stand::{Fault, LiveStand, Wishes, agent, passport};
 use serde_json::json;
 use xtask::on_every_database;
 

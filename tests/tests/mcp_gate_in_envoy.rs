@@ -1,12 +1,7 @@
 //! A gate in real Envoy before a real MCP server, called by the official client as
 //! docs/mcp-gate.md says.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_stand;
-
-use live_stand::{LiveStand, Wishes, agent, given};
+use crate::live_stand::{LiveStand, Wishes, agent, given};
 use portcullis_core::json::{self, Limits};
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id};
 use portcullis_core::{UnixTime, base64};

@@ -1,9 +1,6 @@
 //! Messages that a gate takes for one thing are that to Python's json too, by which servers of the
 //! official package read them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
 use portcullis_core::base64;
 use portcullis_tests::doors::{Answer, DOORS};
 use serde_json::Value;

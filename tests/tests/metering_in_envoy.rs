@@ -2,16 +2,11 @@
 //! receipt in the log, and what the agent got is what stands there; whatever upstreams, clients
 //! and workers do.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-mod metered;
-mod trapping;
-
-use live_stand::{GATE, LiveStand, Wishes, given};
-use metered::{Agent, receipt, receipt_id};
+use crate::live_stand;
+use crate::live_stand::{GATE, LiveStand, Wishes, given};
+use crate::metered;
+use crate::metered::{Agent, receipt, receipt_id};
+use crate::trapping::{Moment, Trap, trapping};
 use portcullis_core::receipt::{Attachment, SignedReceipt};
 use portcullis_core::{PublicKey, SecretKey, UnixTime, base64};
 use serde_json::{Value, json};
@@ -19,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
-use trapping::{Moment, Trap, trapping};
 use xtask::http::{Request, Response, exchange};
 
 const DEADLINE: Duration = Duration::from_secs(40);

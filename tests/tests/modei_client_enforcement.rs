@@ -1,10 +1,7 @@
 //! The unmodified Modei clients, synchronous and asynchronous, have the real service decide on
 //! actions, and set what it decides by.
 
-mod modei_scene;
-mod sdk;
-
-use modei_scene::{Scene, with_both};
+use crate::modei_scene::{Scene, with_both};
 use serde_json::{Value, json};
 use xtask::on_every_database;
 

@@ -1,10 +1,7 @@
 //! The unmodified Modei clients, synchronous and asynchronous, have uses metered and settled by
 //! the real service.
 
-mod modei_scene;
-mod sdk;
-
-use modei_scene::{AGENT, Scene, with_both};
+use crate::modei_scene::{AGENT, Scene, with_both};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};

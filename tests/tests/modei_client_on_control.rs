@@ -1,9 +1,6 @@
 //! The unmodified Modei clients, synchronous and asynchronous, against the real service.
 
-mod modei_scene;
-mod sdk;
-
-use modei_scene::{AGENT, OTHER, Scene, with_both};
+use crate::modei_scene::{AGENT, OTHER, Scene, with_both};
 use serde_json::{Value, json};
 use xtask::on_every_database;
 

@@ -1,22 +1,8 @@
 //! The nonce authority in the plugin, on the harness: a request waits for the word of the
 //! control service, and passes by a signed answer to its own question alone.
 
-#![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::panic, reason = "tests")]
-
-mod common {
-    use portcullis_core::{SecretKey, UnixTime};
-
-    pub(crate) const NOW: UnixTime = UnixTime::from_millis(1_780_315_200_000);
-
-    pub(crate) fn key(name: u8) -> SecretKey {
-        SecretKey::from_seed([name; 32])
-    }
-}
-#[path = "../../core/tests/common/service.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-mod service;
-
-use common::{NOW, key};
+use crate::common::{NOW, key};
+use crate::service::{GATE, Service};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::live::{NonceDecision, NonceQuestion};
@@ -24,7 +10,6 @@ use portcullis_core::{GateConfiguration, PublicKey, UnixTime, base64, sha256};
 use portcullis_harness::{
     Fault, Headers, Host, HostProfile, HttpCall, Outcome, Plugin, Request, Response, Status, StreamId, Vm,
 };
-use service::{GATE, Service};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI32, Ordering};

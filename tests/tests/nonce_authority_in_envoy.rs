@@ -1,17 +1,7 @@
 //! Two real Envoys of one gate, and one control service: what passed at one does not pass
 //! at the other.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::string_slice,
-    reason = "a test may fail"
-)]
-
-mod live_stand;
-
-use live_stand::{Fault, LiveStand, Wishes, agent, counter_of};
+use crate::live_stand::{Fault, LiveStand, Wishes, agent, counter_of};
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{UnixTime, base64};

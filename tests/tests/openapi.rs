@@ -1,18 +1,8 @@
 //! The control service's OpenAPI document: it is what is checked in, it is kept by what is
 //! served, and whoever lacks a scope is refused.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may fail"
-)]
-
-mod stand;
-
+use crate::stand::given;
 use serde_json::{Value, json};
-use stand::given;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

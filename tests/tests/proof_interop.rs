@@ -2,13 +2,11 @@
 //! the gate takes, and the other way round; and of what was altered on the way, the gate
 //! takes nothing that the other refuses.
 
-mod sdk;
-
+use crate::sdk::Sdk;
 use portcullis_core::{
     BodyDigest, Holder, ProofDraft, ProofWindows, PublicKey, RequestHead, SecretKey, UnixTime, base64,
     sha256, verify_proof,
 };
-use sdk::Sdk;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 

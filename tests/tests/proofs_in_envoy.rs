@@ -1,12 +1,7 @@
 //! Proofs of requests at a gate in real Envoy with two workers: copies of one request at
 //! once, agents that sign as the page for them says, and bodies over HTTP/2.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_stand;
-
-use live_stand::{Fault, LiveStand, Wishes, agent, given};
+use crate::live_stand::{Fault, LiveStand, Wishes, agent, given};
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id};
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64};

@@ -1,8 +1,7 @@
 //! The unmodified Modei client makes credentials that the core verifies, and verifies
 //! those that the core makes.
 
-mod sdk;
-
+use crate::sdk::Sdk;
 use portcullis_core::json::{self, Limits, Number, Object, Value, canonical_text};
 use portcullis_core::modei::{
     self, Draft, Form, Passport, Provenance, RootKind, SelfContained, Signed, from_json, self_agent_id,
@@ -12,7 +11,6 @@ use portcullis_core::{PublicKey, Reason, SecretKey, UnixTime, base64, check_wind
 use proptest::prelude::{Strategy, any, prop};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use sdk::Sdk;
 use serde_json::json;
 
 const HOUR: i64 = 3_600;

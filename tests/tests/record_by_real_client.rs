@@ -1,12 +1,10 @@
 //! The unmodified Modei client takes a gate's record for signed, and a changed one not.
 
-mod sdk;
-
+use crate::sdk::Sdk;
 use portcullis_core::attestation::{
     AccessMode, Agent, AttestedRequest, Decision, Draft, Evaluation, Outcome, Record, Signer,
 };
 use portcullis_core::{Mode, SecretKey, UnixTime, base64};
-use sdk::Sdk;
 use serde_json::json;
 
 fn draft() -> Draft {

@@ -1,14 +1,8 @@
 //! Records of what a gate in real Envoy with two workers decides: all of them in the service,
 //! once, whatever happens on the way; and an export of them that holds offline.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-
-use live_records::{Seen, load, load_for, stand};
-use live_stand::{Fault, GATE, agent, passport};
+use crate::live_records::{Seen, load, load_for, stand};
+use crate::live_stand::{Fault, GATE, agent, passport};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};

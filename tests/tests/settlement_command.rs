@@ -1,18 +1,8 @@
 //! `portcullis settlement` and `portcullis receipts` against the real service: what a gate has
 //! metered is settled, recomputed by whoever is to pay, and compared with what the agent has.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
-#[path = "approvals_bench/mod.rs"]
-mod common;
-
-use common::Bench;
-use common::metering::{Offer, Shop, at, bring};
+use crate::bench::Bench;
+use crate::bench::metering::{Offer, Shop, at, bring};
 use portcullis_core::base64;
 use portcullis_core::catalog::PricingModel;
 use portcullis_core::receipt::Outcome;

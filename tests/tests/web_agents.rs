@@ -1,14 +1,11 @@
 //! Credentials and signed requests that JavaScript makes, before those that did not write it:
 //! the real Modei client, an RFC 9421 package, jose, and WebCrypto; and theirs in JavaScript.
 
-mod sdk;
-mod web_stand;
-
+use crate::sdk::Sdk;
+use crate::web_stand::{Package, given, node};
 use portcullis_core::base64;
 use portcullis_core::modei::{Provenance, SelfContained, from_json, from_jwt, verify};
-use sdk::Sdk;
 use serde_json::{Value, json};
-use web_stand::{Package, given, node};
 
 const PERMISSIONS: &str = r#"[{"permission_key":"flights:book","constraints":{"max_per_action_cost":500}},
     {"permission_key":"flights:search"}]"#;

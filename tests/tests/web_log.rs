@@ -1,18 +1,14 @@
 //! Logs in the package for JavaScript: exports as the command line judges them, checkpoints,
 //! and proofs; and what is not of its form.
 
-#[path = "../../core/tests/common/log.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-mod log;
-mod web_stand;
-
-use log::{BEGIN, GATE, Log, gate_key, key_config, service_key};
+use crate::log::{BEGIN, GATE, Log, gate_key, key_config, service_key};
+use crate::web_stand;
+use crate::web_stand::{Package, Thrown, bytes, command_line, node};
 use portcullis_core::attestation::log::{Node, Plan};
 use portcullis_core::attestation::{Hash, Record};
 use portcullis_core::{UnixTime, base64};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use web_stand::{Package, Thrown, bytes, command_line, node};
 
 const END: UnixTime = BEGIN.plus_millis(3_600_000);
 

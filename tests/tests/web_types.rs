@@ -1,9 +1,7 @@
 //! The package's types, judged by the TypeScript compiler: a user's program compiles, and what is
 //! wrong in it does not.
 
-mod web_stand;
-
-use web_stand::{given, node, project};
+use crate::web_stand::{given, node, project};
 
 #[test]
 fn a_users_program_compiles_strictly_and_wrong_use_does_not() {

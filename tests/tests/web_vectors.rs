@@ -1,14 +1,12 @@
 //! The vectors in the package for JavaScript: the verdicts of the other three runners, and the
 //! whole answers of the command line.
 
-mod deno;
-mod web_stand;
-
+use crate::deno;
+use crate::web_stand::{Package, Thrown, command_line, project};
 use portcullis_core::catalog::{Catalog, draft};
 use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_tests::vectors::{Expect, Family, Vector};
 use serde_json::{Value, json};
-use web_stand::{Package, Thrown, command_line, project};
 use xtask::skipped;
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let envoy = tools::python(workspace)?.envoy;
     let plugin = plugin::build(workspace)?;
-    let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let cli = test::build_program(workspace, "portcullis", "build the CLI")?;
     let control = test::build_control(workspace, &web::build(workspace)?)?;
     let programs = Programs { envoy: &envoy, control: &control, cli: &cli, plugin: &plugin };
     let folder = workspace.target_folder("soak")?;

@@ -33,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let node = node::node(workspace)?;
     let wasm = plugin::build(workspace)?;
     let reference = plugin::build_reference(workspace)?;
-    let cli = build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let cli = build_program(workspace, "portcullis", "build the CLI")?;
     let package = web::build(workspace)?;
     let control = build_control(workspace, &package)?;
     let postgres = postgres()?;
@@ -139,14 +139,10 @@ fn registry(workspace: &Workspace) -> Option<PathBuf> {
 }
 
 /// Builds one of the workspace's programs; gives its path.
-pub(crate) fn build_program(
-    workspace: &Workspace,
-    package: &str,
-    program: &str,
-    title: &str,
-) -> Result<PathBuf> {
+pub(crate) fn build_program(workspace: &Workspace, program: &str, title: &str) -> Result<PathBuf> {
+    // With the features of the whole workspace: the libraries are then the ones that tests have too.
     progress::step(title, |step| {
-        step.command(workspace.cargo().args(["build", "--package", package, "--bin", program]))
+        step.command(workspace.cargo().args(["build", "--workspace", "--bin", program]))
     })?;
     Ok(workspace.target.join("debug").join(program))
 }
@@ -155,7 +151,7 @@ pub(crate) fn build_program(
 pub(crate) fn build_control(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
     progress::step("build the control service", |step| {
         let mut command = workspace.cargo();
-        command.args(["build", "--package=portcullis-control", "--bin=portcullis-control"]);
+        command.args(["build", "--workspace", "--bin=portcullis-control"]);
         step.command(command.env(WEB_PACKAGE, package))
     })?;
     Ok(workspace.target.join("debug/portcullis-control"))

@@ -64,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         Host::Envoy => plugin::build(workspace)?,
         Host::Wasmtime => plugin::build_plain(workspace)?,
     };
-    let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let cli = test::build_program(workspace, "portcullis", "build the CLI")?;
     let python = match options.host {
         Host::Envoy => Some(tools::python(workspace)?),
         Host::Wasmtime => None,
@@ -187,8 +187,7 @@ fn start_embedded(
     config: EnvoyConfig,
     addresses: &Addresses,
 ) -> Result<Gate> {
-    let program =
-        test::build_program(workspace, "portcullis-harness", "portcullis-gate", "build the embedded gate")?;
+    let program = test::build_program(workspace, "portcullis-gate", "build the embedded gate")?;
     let Addresses { listen, upstream, .. } = *addresses;
     let config = config.at(addresses)?;
     progress::step("start the embedded gate", |_| {

@@ -182,7 +182,7 @@ impl Side {
             line,
             total_cents: Some(charge.total_cents()),
             fee_cents: Some(charge.fee_cents()),
-            gate_signature: Some(code(keys.verify(signed))),
+            gate_signature: Some(code(keys.of(signed).and_then(|key| signed.verify(key)))),
             agent_proof: base.map_or(NOT_SHOWN, |base| code(signed.receipt.verify_proof(&base))),
             text: Some(sha256(signed.text().as_bytes())),
         }

@@ -3,7 +3,7 @@
 use crate::audit;
 use anyhow::{Context, Result, ensure};
 use portcullis_core::receipt::{ReceiptError, SignedReceipt};
-use portcullis_core::{FrequentKeys, PublicKey, base64, sha256};
+use portcullis_core::{PublicKey, base64, sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -31,19 +31,12 @@ impl Keys {
         self.0.get(key_id).filter(|(_, is_service)| *is_service).map(|(key, _)| key)
     }
 
-    /// Checks a receipt's own signature.
-    pub(crate) fn verify(&self, signed: &SignedReceipt) -> Result<(), ReceiptError> {
-        let (key, _) = self.0.get(&base64::encode_url(signed.key_id())).ok_or(ReceiptError::KeyUnknown)?;
-        signed.verify(key)
-    }
-
-    /// The same, where many are checked.
-    pub(crate) fn verify_by(
-        &self,
-        signed: &SignedReceipt,
-        keys: &mut FrequentKeys,
-    ) -> Result<(), ReceiptError> {
-        let (key, _) = self.0.get(&base64::encode_url(signed.key_id())).ok_or(ReceiptError::KeyUnknown)?;
-        signed.verify_by(key, keys)
+    /// The key that a receipt names.
+    ///
+    /// # Errors
+    /// [`ReceiptError::KeyUnknown`].
+    pub(crate) fn of(&self, signed: &SignedReceipt) -> Result<&PublicKey, ReceiptError> {
+        let named = self.0.get(&base64::encode_url(signed.key_id()));
+        named.map(|(key, _)| key).ok_or(ReceiptError::KeyUnknown)
     }
 }

@@ -6,8 +6,10 @@ use crate::receipts::keys::Keys;
 use anyhow::{Context, Result};
 use portcullis_core::json::{self, Limits, canonical_text};
 use portcullis_core::live::hex;
-use portcullis_core::receipt::{MAX_ATTACHMENT, Receipt, SignedReceipt};
-use portcullis_core::{FrequentKeys, UnixTime, base64, sha256};
+use portcullis_core::receipt::{
+    MAX_ATTACHMENT, Receipt, ReceiptError, ReceiptVerifier, SignedReceipt, WithBase,
+};
+use portcullis_core::{UnixTime, base64, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -269,7 +271,7 @@ struct Sums {
     proofs: HashSet<[u8; 16]>,
     last: Option<(i64, String)>,
     chain: [u8; 32],
-    keys: FrequentKeys,
+    verifier: ReceiptVerifier,
 }
 
 impl Sums {
@@ -291,12 +293,12 @@ impl Sums {
                 wrong("is left out and charged all the same")
             };
         }
-        let signed = SignedReceipt::read(record.receipt.as_bytes())
-            .and_then(|signed| keys.verify_by(&signed, &mut self.keys).map(|()| signed))
-            .and_then(|signed| {
-                let root = signed.receipt.verified_root(&record.base, &mut self.keys)?;
-                Ok((signed.receipt, root))
-            });
+        let signed = SignedReceipt::read(record.receipt.as_bytes()).and_then(|signed| {
+            let with_base = WithBase { signed: &signed, key: keys.of(&signed)?, base: &record.base };
+            let roots = self.verifier.verify(&[with_base]);
+            let root = roots.into_iter().next().unwrap_or(Err(ReceiptError::SignatureInvalid))?;
+            Ok((signed.receipt, root))
+        });
         let (receipt, root) = match signed {
             Ok(signed) => signed,
             Err(error) => return wrong(error.to_string()),

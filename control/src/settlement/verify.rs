@@ -5,8 +5,8 @@ use crate::error::ApiResult;
 use crate::receipts::{Columns, Stored};
 use crate::records::keys;
 use anyhow::Context;
-use portcullis_core::receipt::SignedReceipt;
-use portcullis_core::{FrequentKeys, PublicKey, UnixTime, base64};
+use portcullis_core::receipt::{ReceiptError, ReceiptVerifier, SignedReceipt, WithBase};
+use portcullis_core::{PublicKey, UnixTime, base64};
 use std::collections::HashMap;
 use std::iter::repeat_with;
 use std::mem::take;
@@ -40,8 +40,34 @@ impl Keys {
         Ok(Keys(keys))
     }
 
-    /// Whether a receipt is what its maker wrote and its agent asked for.
-    fn verify(&self, stored: &Stored, frequent: &mut FrequentKeys) -> Verdict {
+    /// Which receipts are what their maker wrote and their agent asked for.
+    fn verify(&self, page: &[&Stored], verifier: &mut ReceiptVerifier) -> Vec<Verdict> {
+        let read: Vec<_> = page.iter().map(|stored| self.read(stored)).collect();
+        let with_base: Vec<_> = read
+            .iter()
+            .zip(page)
+            .filter_map(|(read, stored)| {
+                let (signed, key) = read.as_ref().ok()?;
+                Some(WithBase { signed, key, base: &stored.attachment.base })
+            })
+            .collect();
+        let mut roots = verifier.verify(&with_base).into_iter();
+        read.into_iter()
+            .map(|read| {
+                let (signed, _) = read?;
+                let root = roots.next().unwrap_or(Err(ReceiptError::SignatureInvalid));
+                let root = root.map_err(|error| error.code())?;
+                // A request came through a gate, whose log has the permit.
+                if root.is_some() && signed.receipt.attestation_id.is_none() {
+                    return Err("permit_missing");
+                }
+                Ok(Verified { signed, root })
+            })
+            .collect()
+    }
+
+    /// A receipt that is what its row says, and the key that must have signed it.
+    fn read(&self, stored: &Stored) -> Result<(SignedReceipt, &PublicKey), &'static str> {
         let signed =
             SignedReceipt::read(stored.attachment.receipt.as_bytes()).map_err(|error| error.code())?;
         if Columns::of(&signed) != stored.columns {
@@ -52,14 +78,7 @@ impl Keys {
         if end.is_some_and(|end| stored.received_at > end) {
             return Err("key_retired");
         }
-        signed.verify_by(key, frequent).map_err(|error| error.code())?;
-        let base = &stored.attachment.base;
-        let root = signed.receipt.verified_root(base, frequent).map_err(|error| error.code())?;
-        // A request came through a gate, whose log has the permit.
-        if root.is_some() && signed.receipt.attestation_id.is_none() {
-            return Err("permit_missing");
-        }
-        Ok(Verified { signed, root })
+        Ok((signed, key))
     }
 }
 
@@ -67,34 +86,33 @@ impl Keys {
 #[derive(Debug)]
 pub(super) struct Cores {
     keys: Arc<Keys>,
-    /// Those that each core has met.
-    frequent: Vec<FrequentKeys>,
+    /// One for each core.
+    verifiers: Vec<ReceiptVerifier>,
 }
 
 impl Cores {
     pub(super) fn new(keys: Keys) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Cores { keys: Arc::new(keys), frequent: repeat_with(FrequentKeys::default).take(cores).collect() }
+        Cores { keys: Arc::new(keys), verifiers: repeat_with(ReceiptVerifier::default).take(cores).collect() }
     }
 
     pub(super) async fn verify(&mut self, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {
-        let share = page.len().div_ceil(self.frequent.len()).max(1);
+        let share = page.len().div_ceil(self.verifiers.len()).max(1);
         let tasks: Vec<_> = (0..)
-            .zip(take(&mut self.frequent))
-            .map(|(core, mut frequent)| {
+            .zip(take(&mut self.verifiers))
+            .map(|(core, mut verifier)| {
                 let (keys, page) = (Arc::clone(&self.keys), Arc::clone(page));
                 tokio::task::spawn_blocking(move || {
-                    let part = page.iter().skip(share.saturating_mul(core)).take(share);
-                    let verdicts: Vec<_> = part.map(|stored| keys.verify(stored, &mut frequent)).collect();
-                    (verdicts, frequent)
+                    let part: Vec<_> = page.iter().skip(share.saturating_mul(core)).take(share).collect();
+                    (keys.verify(&part, &mut verifier), verifier)
                 })
             })
             .collect();
         let mut verdicts = Vec::with_capacity(page.len());
         for task in tasks {
-            let (part, frequent) = task.await?;
+            let (part, verifier) = task.await?;
             verdicts.extend(part);
-            self.frequent.push(frequent);
+            self.verifiers.push(verifier);
         }
         Ok(verdicts)
     }

@@ -1,7 +1,7 @@
 //! What anyone finds of what gates offer, and checks alone.
 
+use super::support::{bench, draft, offered, per_call, publish, verify};
 use crate::common::Bench;
-use crate::support::{bench, draft, offered, per_call, publish, verify};
 use serde_json::{Value, json};
 use xtask::http::Request;
 use xtask::on_every_database;

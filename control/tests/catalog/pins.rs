@@ -1,10 +1,10 @@
 //! Passports that have a catalog's terms, from their issue on.
 
+use super::support::{bench, draft, offered, per_call, publish};
 use crate::common::Bench;
 use crate::common::gates::{signed, text};
 use crate::common::passports::{agent, now, public};
 use crate::common::records::Gate;
-use crate::support::{bench, draft, offered, per_call, publish};
 use portcullis_core::live::TrustResponse;
 use portcullis_core::{Config, Snapshot, base64};
 use serde_json::{Value, json};

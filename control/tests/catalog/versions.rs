@@ -1,7 +1,7 @@
 //! Catalogs: drafted, published and read, and what is refused.
 
+use super::support::{bench, draft, offered, per_call, publish, verify};
 use crate::common::passports;
-use crate::support::{bench, draft, offered, per_call, publish, verify};
 use serde_json::{Value, json};
 use xtask::on_every_database;
 

@@ -1,7 +1,5 @@
 //! Settling, and checking what comes of it.
 
-#![expect(clippy::indexing_slicing, reason = "a test may fail")]
-
 use super::Bench;
 use super::metering::{Offer, Shop, at};
 use super::passports::agent;

@@ -1,7 +1,7 @@
 //! Registering agents, and what becomes of their badges when something changes.
 
+use super::support::{Agent, OWN_DID, anyone, jwk, read, verdict};
 use crate::common::Bench;
-use crate::support::{Agent, OWN_DID, anyone, jwk, read, verdict};
 use portcullis_core::capiscio::{DidDocument, did_of_key};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ fn a_disabled_agent_gets_no_badges_and_its_own_are_refused_until_it_is_enabled(d
     assert_eq!(verdict(&bench, &token), "BADGE_AGENT_DISABLED");
     let identity = json!({"did": did_of_key(&SecretKey::from_seed([9; 32]).public_key())});
     assert_eq!(bench.call("PATCH", &format!("{path}/identity"), Some(identity)).0, 409);
-    let active = |bench: &Bench| crate::support::revoked(bench, "a");
+    let active = |bench: &Bench| super::support::revoked(bench, "a");
     assert_eq!(active(&bench), [agent.did.clone()]);
     assert_eq!(bench.call("DELETE", &path, None).0, 200);
     assert!(active(&bench).is_empty());
@@ -222,11 +222,11 @@ fn only_accounts_with_the_scope_may_register(database: Option<&str>) {
         ("POST", format!("/v1/badges/{jti}/revoke")),
     ] {
         let call = |headers: &[(&str, &str)]| {
-            crate::support::with_headers(&bench, method, &path, headers, &json!({"name": "a"})).0
+            super::support::with_headers(&bench, method, &path, headers, &json!({"name": "a"})).0
         };
         assert_eq!(call(&[]), 401, "{method} {path}");
         assert_eq!(call(&[("x-capiscio-registry-key", small)]), 403, "{method} {path}");
     }
     let key = [("x-capiscio-registry-key", bench.service.key.as_str())];
-    assert_eq!(crate::support::with_headers(&bench, "GET", "/v1/sdk/agents", &key, &Value::Null).0, 200);
+    assert_eq!(super::support::with_headers(&bench, "GET", "/v1/sdk/agents", &key, &Value::Null).0, 200);
 }

@@ -1,7 +1,7 @@
 //! Badges of IAL 0, the keys that they are signed with, and how they are judged.
 
+use super::support::{Agent, ORIGIN, anyone, block_on, claims, in_database, jwk, read, trust, verdict};
 use crate::common::Bench;
-use crate::support::{Agent, ORIGIN, anyone, block_on, claims, in_database, jwk, read, trust, verdict};
 use portcullis_control::db::Db;
 use portcullis_control::keys::{self, Purpose};
 use portcullis_control::vault::Vault;
@@ -54,7 +54,7 @@ fn a_badge_is_issued_in_the_form_of_the_rfc_and_of_the_client(database: Option<&
         assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 600);
 
         let trust = trust(&bench, Vec::new());
-        let now = UnixTime::from_millis(crate::support::now_ms());
+        let now = UnixTime::from_millis(super::support::now_ms());
         let badge = capiscio::verify(token.as_bytes(), &trust, now).unwrap();
         capiscio::check_standing(&badge, &trust, Audience::Unchecked, now).unwrap();
         assert_eq!(verdict(&bench, token), "valid");
@@ -155,7 +155,7 @@ fn a_new_key_signs_and_the_old_ones_badges_stay_good(database: Option<&str>) {
     let badge = || agent.badge(&bench)["badge"].as_str().unwrap().to_owned();
     let old = badge();
     assert_eq!(kids(), [kid_of(&old)]);
-    let now = crate::support::now_ms();
+    let now = super::support::now_ms();
     rotate(&bench, now + 3_600_000, now + 7_200_000);
     assert_eq!(kids().len(), 2, "the next key is published before it signs");
     assert_eq!(kid_of(&badge()), kid_of(&old));
@@ -169,7 +169,7 @@ fn a_new_key_signs_and_the_old_ones_badges_stay_good(database: Option<&str>) {
     let trust = trust(&bench, Vec::new());
     for token in [&old, &new] {
         assert_eq!(verdict(&bench, token), "valid");
-        let now = UnixTime::from_millis(crate::support::now_ms());
+        let now = UnixTime::from_millis(super::support::now_ms());
         capiscio::verify(token.as_bytes(), &trust, now).unwrap();
     }
     in_database(
@@ -207,7 +207,7 @@ fn badges_of_others_are_not_this_registrys(database: Option<&str>) {
     let agent = Agent::with_did_key(&bench, 1, "1");
     let own = agent.badge(&bench)["badge"].as_str().unwrap().to_owned();
     let kid = read(&bench, "/.well-known/jwks.json")["keys"][0]["kid"].as_str().unwrap().to_owned();
-    let now = UnixTime::from_millis(crate::support::now_ms());
+    let now = UnixTime::from_millis(super::support::now_ms());
     let draft = BadgeDraft {
         id: "550e8400-e29b-41d4-a716-446655440000".to_owned(),
         audience: Vec::new(),

@@ -1,9 +1,9 @@
 //! RFC-003: each rule with a case that breaks it.
 
-use crate::common::Bench;
-use crate::support::{
+use super::support::{
     Agent, ORIGIN, OWN_DID, anyone, claims, in_database, jwk, read, trust, verdict, with_headers,
 };
+use crate::common::Bench;
 use portcullis_core::capiscio::{self, Audience, DidDocument, Ial, Proof};
 use portcullis_core::{DidDocumentConfig, KeyConfig, SecretKey, base64};
 use serde_json::{Value, json};
@@ -244,7 +244,7 @@ fn a_challenge_is_given_to_an_account_or_to_the_agent_itself(database: Option<&s
 }
 
 fn agent_time(millis: i64) -> portcullis_core::UnixTime {
-    portcullis_core::UnixTime::from_millis(crate::support::now_ms() / 1000 * 1000).plus_millis(millis)
+    portcullis_core::UnixTime::from_millis(super::support::now_ms() / 1000 * 1000).plus_millis(millis)
 }
 
 fn a_badge_of_the_agent_opens_a_challenge_only_where_it_is_meant_for_the_registry(database: Option<&str>) {
@@ -336,8 +336,8 @@ fn an_agents_own_host_says_which_keys_authenticate(database: Option<&str>) {
     assert_eq!(prove(), "502 did_resolution_failed");
     let public = base64::encode(&agent.key.public_key());
     let store = |keys: Value, seen_at: i64| {
-        let (keys, seen_at) = (keys.to_string(), crate::support::now_ms() + seen_at);
-        crate::support::block_on(async {
+        let (keys, seen_at) = (keys.to_string(), super::support::now_ms() + seen_at);
+        super::support::block_on(async {
             let db = portcullis_control::db::Db::open(&bench.control.database).await.unwrap();
             let stored = sqlx::query("UPDATE did_documents SET keys = $1, seen_at = $2 WHERE did = $3")
                 .bind(keys)

@@ -1,7 +1,7 @@
 //! Revoked badges: their status, and the feed by which others learn of them.
 
+use super::support::{Agent, anyone, in_database, read, revoked, verdict};
 use crate::common::Bench;
-use crate::support::{Agent, anyone, in_database, read, revoked, verdict};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

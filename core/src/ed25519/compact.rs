@@ -1,5 +1,7 @@
 //! By ed25519-compact, where the size of a file rules.
 
+use super::frequent::SignatureClaim;
+use alloc::vec::Vec;
 use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
 
 pub(super) type Key = PublicKey;
@@ -28,10 +30,10 @@ impl Table {
     pub(super) fn new(key: &Key) -> Self {
         Table(*key)
     }
+}
 
-    pub(super) fn verify(&self, _: &Base, message: &[u8], signature: &[u8; 64]) -> bool {
-        verify(&self.0, message, signature)
-    }
+pub(super) fn verify_all(_: &Base, claims: &[(&Table, &SignatureClaim<'_>)]) -> Vec<bool> {
+    claims.iter().map(|(table, claim)| verify(&table.0, &claim.message, &claim.signature)).collect()
 }
 
 pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {

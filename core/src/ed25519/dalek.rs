@@ -1,5 +1,6 @@
 //! By ed25519-dalek, which decides at every gate.
 
+use super::frequent::SignatureClaim;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
@@ -101,20 +102,30 @@ impl Table {
         Table { bytes: key.to_bytes(), negated }
     }
 
-    /// RFC 8032 section 5.1.7, as [`verify`] does it: without cofactor, `S` below the group's
-    /// order, `R` not of small order; that the key is not, was seen when it was read.
-    pub(super) fn verify(&self, base: &Base, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = Signature::from_bytes(signature);
-        let Some(response) = Option::<Scalar>::from(Scalar::from_canonical_bytes(*signature.s_bytes()))
-        else {
-            return false;
-        };
-        let hash = sha512(&[signature.r_bytes(), &self.bytes, message]);
+    /// What `R` must be for the claim to hold. `R` may not be of small order, and `S` must be below
+    /// the group's order.
+    fn expected(&self, base: &Base, claim: &SignatureClaim<'_>) -> Option<EdwardsPoint> {
+        let signature = Signature::from_bytes(&claim.signature);
+        let response = Option::<Scalar>::from(Scalar::from_canonical_bytes(*signature.s_bytes()))?;
+        let hash = sha512(&[signature.r_bytes(), &self.bytes, &claim.message]);
         let challenge = Scalar::from_bytes_mod_order_wide(&hash);
         let expected = base.0.add_to(EdwardsPoint::identity(), &response);
         let expected = self.negated.add_to(expected, &challenge);
-        expected.compress().as_bytes() == signature.r_bytes() && !expected.is_small_order()
+        (!expected.is_small_order()).then_some(expected)
     }
+}
+
+/// RFC 8032 section 5.1.7, as [`verify`] does it, without cofactor; that a key is not of small order
+/// was seen when it was read. One inversion serves for the encodings of all.
+pub(super) fn verify_all(base: &Base, claims: &[(&Table, &SignatureClaim<'_>)]) -> Vec<bool> {
+    let expected: Vec<_> = claims.iter().map(|(table, claim)| table.expected(base, claim)).collect();
+    let points: Vec<_> = expected.iter().flatten().copied().collect();
+    let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
+    let holds = |(expected, (_, claim)): (&Option<EdwardsPoint>, &(&Table, &SignatureClaim<'_>))| {
+        let encoded = expected.and_then(|_| encoded.next());
+        encoded.is_some_and(|encoded| claim.signature.starts_with(encoded.as_bytes()))
+    };
+    expected.iter().zip(claims).map(holds).collect()
 }
 
 /// What signing needs, worked out once.

@@ -135,6 +135,7 @@ impl SignedEnvelope {
 }
 
 /// What a passport says of itself and its root. Nothing of it is verified.
+#[derive(Clone)]
 pub(crate) struct ChainClaims {
     pub(crate) passport_id: String,
     pub(crate) agent_id: String,

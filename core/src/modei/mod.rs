@@ -12,6 +12,7 @@ mod strict;
 mod subset;
 mod wire;
 
+pub(crate) use chain::ChainClaims;
 pub use chain::{Admission, Roots, SelfContained, verify};
 pub use issue::{
     Draft, Issuer, Sign, Signed, delegate, delegate_with, issue, issue_pinned, self_issue, self_issue_with,

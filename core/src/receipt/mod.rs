@@ -9,12 +9,14 @@ mod attachment;
 mod charge;
 mod proof;
 mod read;
+mod verifier;
 
 pub use attachment::{Attachment, MAX_ATTACHMENT};
 pub use charge::{Charge, MAX_QUANTITY, Rate, minutes};
-pub(crate) use proof::check_request;
 pub use proof::{AgentProof, PopDraft, ProofForm};
+pub(crate) use proof::{chain_claims_in, check_request};
 pub use read::{MAX_RECEIPT, SignedReceipt};
+pub use verifier::{ReceiptVerifier, WithBase};
 
 use crate::attestation::write::{number, optional, text, time};
 use crate::attestation::{Hash, Signer};

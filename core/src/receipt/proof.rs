@@ -4,10 +4,10 @@ use super::{Consumer, Outcome, Receipt, ReceiptError, string};
 use crate::attestation::Hash;
 use crate::attestation::write::time;
 use crate::base64;
-use crate::ed25519::{FrequentKeys, sha256};
+use crate::ed25519::{PublicKey, SignatureClaim, sha256};
 use crate::json::{Object, Value, canonical_text};
 use crate::live::{LiveError, Members, hex, owned, whole};
-use crate::modei::{self, CatalogPin, SignedEnvelope};
+use crate::modei::{self, CatalogPin, ChainClaims};
 use crate::presented::bearer_token;
 use crate::time::UnixTime;
 use alloc::string::{String, ToString};
@@ -145,16 +145,19 @@ impl Receipt {
     /// [`ReceiptError::BaseMismatch`], [`ReceiptError::ProofMismatch`],
     /// [`ReceiptError::ProofInvalid`].
     pub fn verify_proof(&self, base: &str) -> Result<(), ReceiptError> {
-        self.verified_root(base, &mut FrequentKeys::default()).map(drop)
+        self.check_base(base, chain_claims_in)?;
+        let SignatureClaim { key, message, signature } = self.agents_claim(base);
+        let key = PublicKey::from_bytes(&key).filter(|key| key.verify(&message, &signature));
+        key.map(drop).ok_or(ReceiptError::ProofInvalid)
     }
 
-    /// As [`verify_proof`](Self::verify_proof), by keys that are kept; answers the id of the passport
-    /// at the root of the one in `base`, where that is a request: the allowances of a chain are its
-    /// root's.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn verified_root(&self, base: &str, keys: &mut FrequentKeys) -> Result<Option<String>, ReceiptError> {
+    /// Checks all of the agent's side but its signature. Answers the id of the passport at the root of
+    /// the one in `base`, where that is a request.
+    pub(super) fn check_base(
+        &self,
+        base: &str,
+        chain_claims_in: impl FnMut(&str) -> Option<ChainClaims>,
+    ) -> Result<Option<String>, ReceiptError> {
         if sha256(base.as_bytes()) != self.proof.base_sha256 {
             return Err(ReceiptError::BaseMismatch);
         }
@@ -162,20 +165,25 @@ impl Receipt {
         if !(-MOST_BEFORE_MS..=MOST_AFTER_MS).contains(&since) {
             return Err(ReceiptError::ProofMismatch("time"));
         }
-        let root = match self.proof.form {
-            ProofForm::AgentPop if self.pop().plain() == base => None,
-            ProofForm::AgentPopJcs if self.pop().canonical() == base => None,
+        match self.proof.form {
+            ProofForm::AgentPop if self.pop().plain() == base => Ok(None),
+            ProofForm::AgentPopJcs if self.pop().canonical() == base => Ok(None),
             ProofForm::Rfc9421 => {
                 let AgentProof { created, nonce, .. } = &self.proof;
-                let shown = check_request(base, &self.agent, &self.catalog, nonce, *created)?;
-                Some(shown.root_passport_id)
+                let once = (nonce.as_str(), *created);
+                let shown = check_request(base, &self.agent, &self.catalog, once, chain_claims_in)?;
+                Ok(Some(shown.root_passport_id))
             }
-            ProofForm::AgentPop | ProofForm::AgentPopJcs => return Err(ReceiptError::ProofMismatch("text")),
-        };
-        if !keys.verify(&self.agent.public_key, base.as_bytes(), &self.proof.signature) {
-            return Err(ReceiptError::ProofInvalid);
+            ProofForm::AgentPop | ProofForm::AgentPopJcs => Err(ReceiptError::ProofMismatch("text")),
         }
-        Ok(root)
+    }
+
+    pub(super) fn agents_claim<'b>(&self, base: &'b str) -> SignatureClaim<'b> {
+        SignatureClaim {
+            key: self.agent.public_key,
+            message: base.as_bytes().into(),
+            signature: self.proof.signature,
+        }
     }
 
     fn pop(&self) -> PopDraft<'_> {
@@ -212,12 +220,12 @@ pub(crate) fn check_request(
     base: &str,
     agent: &Consumer,
     catalog: &CatalogPin,
-    nonce: &str,
-    created: UnixTime,
+    (nonce, created): (&str, UnixTime),
+    mut chain_claims_in: impl FnMut(&str) -> Option<ChainClaims>,
 ) -> Result<Shown, ReceiptError> {
     let mismatch = ReceiptError::ProofMismatch;
     let components = check_parameters(base, agent, nonce, created)?;
-    let found = components.lines().find_map(|line| Some((line.len(), passport_of(line)?.chain_claims()?)));
+    let found = components.lines().find_map(|line| Some((line.len(), chain_claims_in(line)?)));
     let (passport_length, passport) = found.ok_or(mismatch("passport"))?;
     let is_same = passport.passport_id == agent.passport_id
         && passport.agent_id == agent.agent_id
@@ -265,11 +273,11 @@ fn check_parameters<'b>(
     Ok(components)
 }
 
-/// The passport in a line of a base.
-fn passport_of(line: &str) -> Option<SignedEnvelope> {
+/// What the passport in a line of a base says, if the line has one.
+pub(crate) fn chain_claims_in(line: &str) -> Option<ChainClaims> {
     let passport = match line.strip_prefix("\"agent-passport\": ") {
         Some(value) => modei::from_header(value.as_bytes()),
         None => modei::from_jwt(bearer_token(line.strip_prefix("\"authorization\": ")?.as_bytes())?),
     };
-    passport.ok()
+    passport.ok()?.chain_claims()
 }

@@ -5,7 +5,7 @@ use super::{Charge, Consumer, Outcome, Receipt, ReceiptError, TYP, Text, VERSION
 use crate::attestation::Hash;
 use crate::base64;
 use crate::catalog::PricingModel;
-use crate::ed25519::{FrequentKeys, PublicKey, sha256};
+use crate::ed25519::{PublicKey, SignatureClaim, sha256};
 use crate::json::{self, Limits, Value};
 use crate::live::{LiveError, Members, read_hex};
 use crate::modei::CatalogPin;
@@ -90,23 +90,22 @@ impl SignedReceipt {
     /// [`ReceiptError::KeyUnknown`] where it names another key,
     /// [`ReceiptError::SignatureInvalid`].
     pub fn verify(&self, key: &PublicKey) -> Result<(), ReceiptError> {
-        self.verify_by(key, &mut FrequentKeys::default())
+        let SignatureClaim { message, signature, .. } = self.makers_claim(key)?;
+        key.verify(&message, &signature).then_some(()).ok_or(ReceiptError::SignatureInvalid)
     }
 
-    /// The same, by keys that are kept.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn verify_by(&self, key: &PublicKey, keys: &mut FrequentKeys) -> Result<(), ReceiptError> {
+    /// That the key, which must be the one that it names, has signed it.
+    pub(super) fn makers_claim(&self, key: &PublicKey) -> Result<SignatureClaim<'static>, ReceiptError> {
         if sha256(key.as_bytes()) != self.key_id {
             return Err(ReceiptError::KeyUnknown);
         }
         let mut signed = self.text.clone();
         signed.replace_range(self.seal.clone(), "");
-        if !keys.verify(key.as_bytes(), signed.as_bytes(), &self.signature) {
-            return Err(ReceiptError::SignatureInvalid);
-        }
-        Ok(())
+        Ok(SignatureClaim {
+            key: *key.as_bytes(),
+            message: signed.into_bytes().into(),
+            signature: self.signature,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::denial::Denial;
 use crate::modei::{CatalogPin, Passport, RootKind};
 use crate::proof::Proof;
 use crate::reason::Reason;
-use crate::receipt::{Consumer, MAX_ATTACHMENT, Rate, check_request};
+use crate::receipt::{Consumer, MAX_ATTACHMENT, Rate, chain_claims_in, check_request};
 use alloc::boxed::Box;
 use alloc::format;
 
@@ -81,7 +81,7 @@ impl Verifier<'_> {
         let malformed = |detail| Denial::new(Reason::ProofMalformed, detail);
         let agent = Consumer::new(identity, *key);
         let base = core::str::from_utf8(proof.base()).unwrap_or_default();
-        let shown = check_request(base, &agent, pin, proof.nonce(), proof.created())
+        let shown = check_request(base, &agent, pin, (proof.nonce(), proof.created()), chain_claims_in)
             .map_err(|_| malformed("what it signs would not be known again as this agent's"))?;
         if written_length(base) > MAX_BASE.min(shown.passport_length.saturating_add(MAX_BESIDE_PASSPORT)) {
             return Err(malformed("what it signs is longer than what is kept of a request that has a price"));

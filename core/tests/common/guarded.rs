@@ -1,13 +1,5 @@
 //! A gate with guardrails, and what is asked of it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
-
 use super::{NOW, SELF_ISSUED, draft, key};
 use portcullis_core::json::{self, Object};
 use portcullis_core::live::hex;

@@ -1,7 +1,5 @@
 //! Scripts of `tests/browser/` in real Chromium.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use crate::live_stand::given;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};

@@ -1,11 +1,8 @@
 //! A gate in Node, in Deno or in workerd, before a handler that tells what it saw.
 
-#[path = "../../../core/tests/common/service.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-mod service;
-
 use crate::common::key;
 use crate::deno;
+use crate::service;
 use portcullis_core::{UnixTime, base64};
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use serde_json::{Value, json};

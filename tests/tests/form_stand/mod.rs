@@ -1,7 +1,5 @@
 //! Real Envoy with one of the forms below `envoy/`, before an upstream that tells what it saw.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use axum::Router;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id, self_issue};

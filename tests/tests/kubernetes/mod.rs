@@ -1,8 +1,6 @@
 //! The forms for Istio and Envoy Gateway, their projects' own schemas, and what the two make of
 //! them for Envoy.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use xtask::workspace::Workspace;

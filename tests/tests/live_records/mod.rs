@@ -1,7 +1,5 @@
 //! What clients of a gate in real Envoy were told, and what the record says of it.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use crate::live_stand::{GATE, LiveStand, Wishes, given};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

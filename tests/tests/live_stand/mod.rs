@@ -1,8 +1,6 @@
 //! A gate in real Envoy that takes its trust material from a real control service, through
 //! a line that can be made bad.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use portcullis_core::modei::{Draft, Signed, self_issue, self_issuer_id};
 use portcullis_core::{SecretKey, UnixTime};
 use serde_json::{Value, json};

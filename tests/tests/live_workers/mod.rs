@@ -1,16 +1,11 @@
 //! Workers on the harness whose gate takes its trust material from a service, as all gates of
 //! the profiles L2 and L3 do.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
-#[path = "../../../core/tests/common/service.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-mod service;
-
 mod approve;
 mod keeper;
 
 use crate::common::key;
+use crate::service;
 use keeper::Keeper;
 use portcullis_core::{SecretKey, UnixTime, base64};
 use portcullis_harness::{Host, HostProfile, HttpCall, Outcome, Plugin, Request, Response, Vm};
@@ -84,16 +79,6 @@ impl LiveWorkers {
         for _ in 0..time.as_millis() / TICK.as_millis() {
             self.host.advance(TICK);
             self.tick();
-        }
-    }
-
-    /// Lets time go by, while the service is silent.
-    pub fn run_alone(&mut self, time: Duration) {
-        for _ in 0..time.as_millis() / TICK.as_millis() {
-            self.host.advance(TICK);
-            for worker in &mut self.vms {
-                worker.tick().expect("a tick");
-            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Each tool is called, and what it did is seen through REST.
 
-use crate::scene::{Scene, Transport};
-use crate::{names, receipts};
+use super::scene::{Scene, Transport};
+use super::{names, receipts};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Arguments that try to be more than arguments.
 
-use crate::scene::{Scene, WAYS};
+use super::scene::{Scene, WAYS};
 use serde_json::{Value, json};
 
 #[test]

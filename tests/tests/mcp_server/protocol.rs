@@ -1,6 +1,6 @@
 //! The protocol itself: its beginning, its errors, who is let in, and several at once.
 
-use crate::scene::{Scene, Transport, WAYS};
+use super::scene::{Scene, Transport, WAYS};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};

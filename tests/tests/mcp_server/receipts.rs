@@ -1,6 +1,6 @@
 //! The tools of receipts and settlements.
 
-use crate::scene::Scene;
+use super::scene::Scene;
 use ed25519_compact::{KeyPair, Seed};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! `portcullis-control mcp` before something that is not, or not only, the control service.
 
-use crate::scene::{Scene, Transport};
+use super::scene::{Scene, Transport};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,7 +1,5 @@
 //! Agents that use what has a price, and what they keep of it.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use portcullis_core::json::Object;
 use portcullis_core::modei::{CatalogPin, Draft, Issuer, RootKind, issue_pinned};
 use portcullis_core::receipt::SignedReceipt;

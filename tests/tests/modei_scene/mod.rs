@@ -1,7 +1,5 @@
 //! The real control service, and both of the unmodified Modei clients.
 
-#![allow(dead_code, unreachable_pub, reason = "each test that has this module uses a part of it")]
-
 use crate::sdk::Sdk;
 use serde_json::{Value, json};
 use std::path::PathBuf;

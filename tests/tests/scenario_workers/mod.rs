@@ -1,7 +1,5 @@
 //! Workers on the harness that scenarios are played on.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use portcullis_core::UnixTime;
 use portcullis_harness::{Host, HostProfile, Outcome, Plugin, Request, Response, StartError, Vm};
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};

@@ -1,7 +1,5 @@
 //! Real Envoy with the gate, before an upstream that tells what it saw.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use portcullis_tests::scenario::{Answer, Arrived, Gate, Person, Sent};
 use std::path::PathBuf;
 use xtask::echo::{self, Upstream};

@@ -1,8 +1,6 @@
 //! Clients that ask a gate without a pause, on connections that they keep for a while, and that
 //! know what each answer must be.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use crate::live_records::Seen;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,8 +2,6 @@
 //! of its functions, one that its host calls, or one of the host that it calls; they leak; they may
 //! have little memory.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use std::convert::Infallible;
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{

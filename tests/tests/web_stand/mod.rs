@@ -1,7 +1,5 @@
 //! The package for JavaScript, packed and installed by npm, in a Node of its own.
 
-#![allow(dead_code, reason = "each test that has this module uses a part of it")]
-
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ const BATCH: usize = 10_000;
 /// Measures all of it, on a service and an Envoy of its own.
 pub(crate) fn measure(workspace: &Workspace, wasm: &Path, report: &mut Report) -> Result<()> {
     let python = tools::python(workspace)?;
-    let cli = test::build_program(workspace, "portcullis", "portcullis", "build the CLI")?;
+    let cli = test::build_program(workspace, "portcullis", "build the CLI")?;
     // Optimised: it signs for thousands of gates.
     let control = release_program(workspace)?;
     let folder = workspace.target_folder("bench/live")?;

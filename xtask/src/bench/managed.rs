@@ -28,7 +28,7 @@ pub(super) struct Managed {
 impl Managed {
     /// Starts a service with nothing in it; its files are in `target/bench/<name>`.
     pub(super) fn start(stage: &Stage<'_>, name: &str) -> Result<Self> {
-        let cli = test::build_program(stage.workspace, "portcullis", "portcullis", "build the CLI")?;
+        let cli = test::build_program(stage.workspace, "portcullis", "build the CLI")?;
         let program = live::release_program(stage.workspace)?;
         let folder = stage.workspace.target_folder(&format!("bench/{name}"))?;
         std::fs::remove_dir_all(&folder)?;

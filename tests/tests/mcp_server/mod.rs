@@ -1,17 +1,6 @@
 //! The tools of the control service, called by the official client of the Model Context
 //! Protocol over both transports.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-#[path = "../sdk/mod.rs"]
-mod sdk;
-
 mod every_tool;
 mod hostile;
 mod protocol;

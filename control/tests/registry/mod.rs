@@ -1,0 +1,7 @@
+//! The badge registry: agents, badges, proofs of possession, revocations.
+
+mod agents;
+mod badges;
+mod proofs;
+mod revocations;
+mod support;
