@@ -440,6 +440,7 @@ fn pages_may_run_and_reach_this_service_only() {
     }
     for missing in [
         "/console/js/nothing",
+        "/console/package/nothing.js",
         "/console/audit/nothing",
         "/console/nothing.js",
         "/console/../Cargo.toml",

@@ -172,7 +172,7 @@ enum Without {
 }
 
 /// One line for each capability: a gate with static trust material.
-const TABLE: [(&str, Without); 29] = {
+const TABLE: [(&str, Without); 31] = {
     use Without::*;
     [
         ("proxy_on_configure", Any("proxy_on_configure gave no usable configuration")),
@@ -204,6 +204,7 @@ const TABLE: [(&str, Without); 29] = {
         ("proxy_http_call", Nothing),
         ("proxy_increment_metric", Nothing),
         ("proxy_log", Nothing),
+        ("proxy_record_metric", Nothing),
         ("proxy_remove_header_map_value", Admission("proxy_remove_header_map_value answered status 10")),
         ("proxy_replace_header_map_value", Admission("proxy_replace_header_map_value answered status 10")),
         (
@@ -211,6 +212,7 @@ const TABLE: [(&str, Without); 29] = {
             Answers("a refused request stays unanswered: proxy_send_local_response"),
         ),
         ("proxy_set_effective_context", Nothing),
+        ("proxy_set_property", Nothing),
         ("proxy_set_shared_data", Start("it data shared between workers: proxy_set_shared_data answered")),
         ("proxy_set_tick_period_milliseconds", Nothing),
         ("environ_get", Nothing),

@@ -176,7 +176,7 @@ fn each_operation_refuses_whoever_lacks_its_scope_and_the_public_ones_are_listed
 
 /// Of each operation, beside those that go to the bounds of each parameter: some two minutes
 /// for 70 operations. One worker: with threads, CPython 3.11 fails in its own parser at times.
-const EXAMPLES: &str = "30";
+const EXAMPLES: &str = "10";
 
 #[test]
 fn what_is_served_keeps_to_the_document() {

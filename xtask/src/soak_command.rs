@@ -11,7 +11,7 @@ use xtask::soak::{self, Programs};
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many requests are sent
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(20_000..))]
     requests: u64,
 }
 

@@ -16,14 +16,14 @@ use xtask::{chromium, registry};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Run only the tests whose name contains this
-    filter: Option<String>,
+    /// Run only the tests whose name contains one of these
+    filters: Vec<String>,
 }
 
 impl Options {
     /// Every test.
     pub(crate) fn all() -> Self {
-        Self { filter: None }
+        Self { filters: Vec::new() }
     }
 }
 
@@ -62,7 +62,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         let mut command = workspace.cargo();
         command
             .args(*arguments)
-            .args(&options.filter)
+            .arg("--")
+            .args(&options.filters)
             .env("PORTCULLIS_WASM", &wasm)
             .env("PORTCULLIS_SDK_WASM", &reference)
             .env("PORTCULLIS_CLI", &cli)

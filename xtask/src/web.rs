@@ -216,9 +216,9 @@ fn bind(node: &Node, module: &Module, compiled: &Path, folder: &Path, wasm: &Pat
 /// so the compiler calls `__multi3`, which is half of the time. Names of Rust's own functions
 /// have `::` in them: only those without, which the compiler brings, go where they are called.
 const PASSES: [&[&str]; 3] = [
-    &["-Oz", "--merge-similar-functions", "--converge", "--debuginfo"],
+    &["-Oz", "--merge-similar-functions", "--debuginfo"],
     &["--no-inline=*::*", "-O3", "--always-inline-max-function-size=150", "--debuginfo"],
-    &["-Oz", "--converge", "--strip-debug"],
+    &["-Oz", "--strip-debug"],
 ];
 
 /// What the compiler and wasm-bindgen use, which every engine since 2022 has.

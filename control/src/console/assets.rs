@@ -58,7 +58,8 @@ fn page(headers: &HeaderMap, path: &str) -> Response {
 /// on it, which may have any letters.
 fn is_page(path: &str) -> bool {
     let name = path.split_once('/').map_or(path, |(name, _)| name);
-    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase()) && !["audit", "js"].contains(&name);
+    let is_name =
+        name.bytes().all(|byte| byte.is_ascii_lowercase()) && !["audit", "js", "package"].contains(&name);
     path.is_empty() || (is_name && !name.is_empty())
 }
 

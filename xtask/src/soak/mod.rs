@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use portcullis_core::attestation::MAX_BATCH_BYTES;
 use serde_json::{Value, json};
 
 use crate::control::Control;
@@ -89,17 +90,17 @@ const WORKERS: u32 = 2;
 /// Clients at once.
 const CLIENTS: usize = 4;
 
-/// After so many requests a gate is warm: each worker has met each kind a hundred times, and its cache
+/// After so many requests a gate is warm: each worker has met each kind two hundred times, and its cache
 /// of credentials is full.
-const WARM: u64 = 5_000;
+const WARM: u64 = 10_000;
 
 /// Memory for verified credentials: one in twelve requests brings a new one, of some 2 KB.
 const CACHE_BYTES: u32 = 256 << 10;
 
-/// How much more VMs may take than when they were warm, in bytes: each twice what it grows by at a
-/// time, for holes that grow into others. A leak of one byte in each request is four times as much
-/// after a million.
-const SLACK: u64 = WORKERS as u64 * 2 * 65_536;
+/// How much more VMs may take than when they were warm, in bytes: each a batch of records, which is
+/// larger the longer the service keeps it waiting, and twice what it grows by at a time, for holes that
+/// grow into others. A leak of two bytes in each request is more after a million.
+const SLACK: u64 = WORKERS as u64 * (MAX_BATCH_BYTES as u64 + 2 * 65_536);
 
 /// Sends so many requests of all kinds through a gate of its own, whose files are in `folder`; `name`
 /// names Envoy's. `progress` is told how many were answered.
