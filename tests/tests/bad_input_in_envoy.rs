@@ -226,7 +226,13 @@ fn without_any_one_capability_no_answer_comes_from_an_upstream_unchecked() {
     let shipped = shipped().with_trailers().unwrap();
     let listed: BTreeSet<_> = shipped.capabilities().unwrap().into_iter().collect();
     assert_eq!(listed, TABLE.iter().map(|(name, _)| *name).collect(), "the table is not whole");
-    for (name, without) in &TABLE {
+    // Those that change nothing are left out all together: each start of Envoy compiles the plugin.
+    let (needless, needed): (Vec<_>, Vec<_>) =
+        TABLE.iter().partition(|(_, without)| matches!(without, Without::Nothing));
+    let needless: Vec<_> = needless.iter().map(|(name, _)| *name).collect();
+    let cases = needed.iter().map(|(name, without)| (vec![*name], without));
+    for (names, without) in cases.chain([(needless, &Without::Nothing)]) {
+        let name = &names.join(", ");
         let places = Places::choose();
         let gate = json!({
             "gate": {"id": "gate_capable"}, "profile": "L1", "authorities": [places.listen()],
@@ -242,7 +248,7 @@ fn without_any_one_capability_no_answer_comes_from_an_upstream_unchecked() {
             },
         });
         let config = shipped.clone().with_gate(&gate.to_string()).unwrap();
-        let config = config.without_capability(name).unwrap();
+        let config = names.iter().fold(config, |config, name| config.without_capability(name).unwrap());
         if let Without::Start(line) = without {
             let told = refused("bad-capability", config, &[]);
             assert_eq!(lines_with(&told, line), 1, "{name}: {told}");
