@@ -1,4 +1,4 @@
-//! The host, with plugins that do what tests want.
+//! The host, with plugins that do what tests want: one program, which is linked once.
 
 #![allow(
     missing_docs,

@@ -10,6 +10,7 @@ use portcullis_tests::scenario::{self, Answer, Gate, Person, Sent, play};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
 use xtask::envoy_config::EnvoyConfig;
+use xtask::http::Request;
 use xtask::workspace::Workspace;
 
 fn now() -> UnixTime {
@@ -150,4 +151,26 @@ fn a_configuration_that_is_wrong_keeps_envoy_from_starting_and_names_the_member(
         let told = format!("{error:#}");
         assert!(told.contains(member), "{name}: {told}");
     }
+}
+
+#[test]
+fn a_gate_serves_ten_thousand_routes_and_starts_with_no_more() {
+    let workspace = Workspace::find().unwrap();
+    let authority = EnvoyConfig::shipped(&workspace).unwrap().listen_authority().unwrap();
+    let gate = |count: u32| {
+        let route =
+            |number| json!({"path": format!("/airlines/{number}"), "methods": ["GET"], "public": true});
+        let routes: Vec<Value> = (0..count).map(route).collect();
+        json!({"gate": {"id": "g"}, "profile": "L1", "authorities": [authority], "routes": routes})
+            .to_string()
+    };
+    let stand = Stand::start("most-routes", &gate(10_000)).unwrap();
+    let status = |number: u32| {
+        let request = Request::new("GET", &format!("/airlines/{number}"));
+        request.send(stand.envoy.listen).unwrap().status
+    };
+    assert_eq!([0, 1, 5_000, 9_998, 9_999, 10_000].map(status), [200, 200, 200, 200, 200, 403]);
+    let Err(error) = Stand::start("too-many-routes", &gate(10_001)) else { panic!("it started") };
+    let told = format!("{error:#}");
+    assert!(told.contains("routes: has more than 10000 routes"), "{told}");
 }

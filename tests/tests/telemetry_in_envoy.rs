@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 use xtask::children::Running;
 use xtask::http::Request;
+use xtask::system_packages::PROMTOOL;
 use xtask::workspace::Workspace;
 
 /// An agent's id that would end a JSON text, and a member of it.
@@ -345,10 +346,7 @@ fn telemetry_of_a_trace_goes_from_the_client_through_the_gate_to_the_service() {
 #[test]
 fn telemetry_in_queries_and_alerts_is_what_prometheus_itself_can_read() {
     let test = "telemetry_in_queries_and_alerts_is_what_prometheus_itself_can_read";
-    if Command::new("promtool").arg("--version").output().is_err() {
-        xtask::skipped::tell(test, "promtool is not here (Debian: apt-get install prometheus)");
-        return;
-    }
+    let Some(promtool) = PROMTOOL.for_test(test) else { return };
     let root = Workspace::find().unwrap().root;
     let dashboard = std::fs::read_to_string(root.join("envoy/grafana.json")).unwrap();
     let rules: Vec<_> = measured::panels(&dashboard)
@@ -359,7 +357,7 @@ fn telemetry_in_queries_and_alerts_is_what_prometheus_itself_can_read() {
     let made = folder.path().join("panels.yaml");
     std::fs::write(&made, json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
     for file in [made, root.join("envoy/alerts.yaml")] {
-        let output = Command::new("promtool").args(["check", "rules"]).arg(&file).output().unwrap();
+        let output = Command::new(&promtool).args(["check", "rules"]).arg(&file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

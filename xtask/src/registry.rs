@@ -12,14 +12,13 @@ use tempfile::TempDir;
 
 use crate::children::Running;
 use crate::http::Request;
-use crate::workspace::Workspace;
-use crate::{net, skipped, system_packages};
+use crate::net;
+use crate::system_packages::Unpacked;
 
-/// Names the registry's program to the tests.
-pub const VARIABLE: &str = "PORTCULLIS_REGISTRY";
-
-/// What Debian calls the program, and its package: CNCF's distribution, once Docker's.
-const NAME: &str = "docker-registry";
+/// CNCF's distribution, once Docker's, by Debian's name. To install it would start a registry that
+/// everybody can reach.
+pub const PROGRAM: Unpacked =
+    Unpacked { package: "docker-registry", name: "docker-registry", variable: "PORTCULLIS_REGISTRY" };
 
 /// A running registry.
 pub struct Registry {
@@ -27,34 +26,6 @@ pub struct Registry {
     folder: TempDir,
     /// Where it listens.
     pub address: SocketAddr,
-}
-
-/// The program, from the system or unpacked below target/, if it is there.
-pub fn program(workspace: &Workspace) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let unpacked = unpacked(workspace).join("usr/bin");
-    std::env::split_paths(&path).chain([unpacked]).map(|folder| folder.join(NAME)).find(|file| file.is_file())
-}
-
-/// Unpacks the package below target/. To install it would start a registry that everybody can reach.
-///
-/// # Errors
-/// No `apt-get`, or no such package.
-pub fn unpack(workspace: &Workspace) -> Result<()> {
-    system_packages::unpack(NAME, &unpacked(workspace))
-}
-
-fn unpacked(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("registry")
-}
-
-/// The program for the test `name`. Without one the test is written down as skipped.
-pub fn for_test(name: &str) -> Option<PathBuf> {
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    if given.is_none() {
-        skipped::tell(name, "no registry: PORTCULLIS_REGISTRY is not set (`cargo xtask test` finds one)");
-    }
-    given
 }
 
 impl Registry {

@@ -12,6 +12,7 @@ use crate::children::Running;
 use crate::workspace::Workspace;
 use crate::{audit_page, node, plugin, progress, tools, web};
 use xtask::postgres::Postgres;
+use xtask::system_packages::{PROMTOOL, Unpacked};
 use xtask::{chromium, registry};
 
 #[derive(Args)]
@@ -38,7 +39,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let control = build_control(workspace, &package)?;
     let postgres = postgres()?;
     let chromium = chromium();
-    let registry = registry(workspace);
+    let registry = unpacked(workspace, &registry::PROGRAM, "the tests of pushing are skipped");
+    let promtool = unpacked(workspace, &PROMTOOL, "Prometheus reads no alerts and queries");
     let audit_page = audit_page::build(workspace)?;
     let database = postgres.as_ref().map(Postgres::url).or_else(|| std::env::var("DATABASE_URL").ok());
 
@@ -52,7 +54,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let runs: &[(Runner, &[&str])] = if nextest {
         // nextest leaves out the examples in the documentation.
         &[
-            (Runner::Nextest, &["nextest", "run", "--workspace", "--no-fail-fast"]),
+            (
+                Runner::Nextest,
+                &["nextest", "run", "--workspace", "--no-fail-fast", "--failure-output=immediate-final"],
+            ),
             (Runner::Libtest, &["test", "--workspace", "--doc", "--no-fail-fast"]),
         ]
     } else {
@@ -77,7 +82,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             .env("PORTCULLIS_NODE_PACKAGES", node.packages())
             .env("PORTCULLIS_AUDIT_PAGE", &audit_page)
             .envs(chromium.as_ref().map(|program| (chromium::VARIABLE, program)))
-            .envs(registry.as_ref().map(|program| (registry::VARIABLE, program)))
+            .envs(registry.as_ref().map(|program| (registry::PROGRAM.variable, program)))
+            .envs(promtool.as_ref().map(|program| (PROMTOOL.variable, program)))
             .env("PORTCULLIS_SKIPPED", &skips)
             .env("NEXTEST_NO_TESTS", "pass")
             .envs(database.as_ref().map(|url| ("DATABASE_URL", url)));
@@ -127,16 +133,16 @@ fn chromium() -> Option<PathBuf> {
     chromium::program()
 }
 
-/// A registry for images. Without one the tests of pushing are skipped, each counted.
-fn registry(workspace: &Workspace) -> Option<PathBuf> {
-    if registry::program(workspace).is_none() {
-        let unpacked =
-            progress::step("unpack a registry from the system's packages", |_| registry::unpack(workspace));
-        if let Err(error) = unpacked {
-            println!("NO registry, and none can be had ({error:#}): the tests of pushing are skipped");
+/// A program of a system's package. Without one its tests are skipped, each counted.
+fn unpacked(workspace: &Workspace, program: &Unpacked, without: &str) -> Option<PathBuf> {
+    let name = program.name;
+    if program.find(workspace).is_none() {
+        let title = format!("unpack {name} from the system's packages");
+        if let Err(error) = progress::step(&title, |_| program.unpack(workspace)) {
+            println!("NO {name}, and none can be had ({error:#}): {without}");
         }
     }
-    registry::program(workspace)
+    program.find(workspace)
 }
 
 /// Builds one of the workspace's programs; gives its path.

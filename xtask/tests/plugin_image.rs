@@ -113,7 +113,7 @@ fn an_image_says_its_commit_and_one_of_changed_sources_says_none() {
 
 #[test]
 fn a_registry_serves_what_was_pushed_and_one_changed_byte_is_noticed() {
-    let Some(program) = registry::for_test("a_registry_serves_what_was_pushed") else { return };
+    let Some(program) = registry::PROGRAM.for_test("a_registry_serves_what_was_pushed") else { return };
     let registry = Registry::start(&program, None).unwrap();
     let image = image();
     let to = destination(&registry, None);
@@ -155,7 +155,7 @@ fn a_registry_serves_what_was_pushed_and_one_changed_byte_is_noticed() {
 
 #[test]
 fn istios_rules_find_in_the_image_the_very_file_that_was_built() {
-    let Some(program) = registry::for_test("istios_rules_find_in_the_image") else { return };
+    let Some(program) = registry::PROGRAM.for_test("istios_rules_find_in_the_image") else { return };
     let registry = Registry::start(&program, None).unwrap();
     let image = image();
     oci::push(&image, &destination(&registry, None)).unwrap();
@@ -186,7 +186,7 @@ const USERS: &str = "tester:$2b$04$CTW/fVKkHsiL.De3Hkm6NeyL00RWxcnLgpoKaG7sg4KIj
 
 #[test]
 fn a_registry_with_users_takes_an_image_by_dockers_configuration_only() {
-    let Some(program) = registry::for_test("a_registry_with_users") else { return };
+    let Some(program) = registry::PROGRAM.for_test("a_registry_with_users") else { return };
     let registry = Registry::start(&program, Some(USERS)).unwrap();
     let image = image();
     let error = oci::push(&image, &destination(&registry, None)).unwrap_err();
