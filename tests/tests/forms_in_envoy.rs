@@ -13,10 +13,18 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use xtask::envoy_config::EnvoyConfig;
 use xtask::http::Request;
+use xtask::live_gate::KEY_VARIABLE;
 use xtask::workspace::Workspace;
 
 /// What stands in `envoy/remote.yaml` until somebody changes it.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+#[test]
+fn the_gate_whose_plugin_lies_beside_envoy_admits_and_refuses() {
+    let shipped = EnvoyConfig::shipped(&Workspace::find().unwrap()).unwrap();
+    let config = shipped.with_plugin(&given("PORTCULLIS_WASM")).unwrap();
+    Places::choose().start("form-beside", config).unwrap().gates();
+}
 
 #[test]
 fn the_gate_whose_plugin_comes_by_http_admits_and_refuses() {
@@ -105,19 +113,24 @@ fn the_gate_from_a_server_admits_and_refuses_and_follows_the_server() {
 /// Envoy with a filter that Istio or Envoy Gateway would give it.
 fn with_filter(name: &str, mut filter: Value) -> FormStand {
     let places = Places::choose();
-    let code = filter.pointer_mut("/config/vm_config/code").unwrap();
-    // As Istio's agent and Envoy Gateway's own server bring it.
-    *code = json!({ "local": { "filename": given("PORTCULLIS_WASM").to_str().unwrap() } });
     let gate = filter.pointer_mut("/config/configuration/value").unwrap();
     let text = gate.as_str().unwrap().replace(DEMO_KEY, &base64::encode(&issuer().public_key()));
-    let mut changed: Value = serde_json::from_str(&text.replace("api.example", &places.listen())).unwrap();
+    let mut changed: Value = serde_json::from_str(&text).unwrap();
+    changed["authorities"] = json!([places.listen()]);
     // Something to send bodies to.
     let routes = changed["routes"].as_array_mut().unwrap();
     routes.iter_mut().find(|route| route["path"] == "/flights").unwrap()["methods"] = json!(["GET", "POST"]);
     *gate = json!(changed.to_string());
+    places.start(name, envoy_with(filter)).unwrap()
+}
+
+/// `envoy/envoy.yaml` with this filter in the gate's place.
+fn envoy_with(mut filter: Value) -> EnvoyConfig {
+    let code = filter.pointer_mut("/config/vm_config/code").unwrap();
+    // As Istio's agent and Envoy Gateway's own server bring it.
+    *code = json!({ "local": { "filename": given("PORTCULLIS_WASM").to_str().unwrap() } });
     let config = EnvoyConfig::shipped(&Workspace::find().unwrap()).unwrap();
-    let filter = json!({ "name": "portcullis", "typed_config": filter });
-    places.start(name, config.with_filter(filter).unwrap()).unwrap()
+    config.with_filter(json!({ "name": "portcullis", "typed_config": filter })).unwrap()
 }
 
 /// A request of this agent without a proof and without a body.
@@ -151,6 +164,7 @@ fn what_envoyfilter_and_patch_make_holds_bodies_until_they_are_judged() {
 fn without_them_what_is_decided_at_the_headers_is_and_a_signed_body_reaches_nobody() {
     for (name, filter) in [
         ("form-wasmplugin", filter_of_wasm_plugin(&object("istio/gateway.yaml", "WasmPlugin"))),
+        ("form-sidecar", filter_of_wasm_plugin(&object("istio/sidecar.yaml", "WasmPlugin"))),
         (
             "form-policy",
             filter_of_extension_policy(&object("envoy-gateway/gate.yaml", "EnvoyExtensionPolicy")),
@@ -168,6 +182,22 @@ fn without_them_what_is_decided_at_the_headers_is_and_a_signed_body_reaches_nobo
         assert_eq!(stand.upstream.served(), served, "{name}");
         stand.logs("without allow_on_headers_stop_iteration");
     }
+}
+
+#[test]
+fn what_control_yaml_makes_calls_the_service_by_istios_name_for_it_and_is_closed_until_it_answers() {
+    let plugin = object("istio/control.yaml", "WasmPlugin");
+    let cluster = plugin["spec"]["pluginConfig"]["service"]["cluster"].as_str().unwrap();
+    // One that says nothing that a gate believes.
+    let service = Served::new(b"{}".to_vec());
+    let config = envoy_with(filter_of_wasm_plugin(&plugin)).with_cluster(cluster, service.address).unwrap();
+    let key = base64::encode(&[3; 32]);
+    let environment = [(KEY_VARIABLE, key.as_str())];
+    let stand = Places::choose().start_with("form-control", config, 1, &environment).unwrap();
+    stand.logs("trust material is not renewed: ");
+    assert!(service.asked() > 0);
+    assert!(!stand.log().contains("has no cluster"), "{}", stand.log());
+    stand.is_closed(503);
 }
 
 /// How long a client waits for what never comes: a hundred times what an answer takes.

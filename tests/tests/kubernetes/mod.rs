@@ -2,6 +2,7 @@
 //! them for Envoy.
 
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use xtask::workspace::Workspace;
 
@@ -107,6 +108,37 @@ pub fn filter_of(envoy_filter: &Value) -> Value {
     added["patch"]["value"]["typed_config"].clone()
 }
 
+/// What is wrong with the place that an `EnvoyFilter` gives the gate; nothing if Envoy asks Istio's
+/// agent for this gate, by its name and its type, before it serves anybody.
+pub fn faults_of_place(envoy_filter: &Value) -> Vec<&'static str> {
+    let patches = envoy_filter["spec"]["configPatches"].as_array().unwrap();
+    let all_to = |kind: &str| patches.iter().filter(|patch| patch["applyTo"] == kind).collect::<Vec<_>>();
+    let (places, gates) = (all_to("HTTP_FILTER"), all_to("EXTENSION_CONFIG"));
+    let ([place], [gate]) = (&places[..], &gates[..]) else {
+        return vec!["there is not one place and one gate"];
+    };
+    let (filter, resource) = (&place["patch"]["value"], &gate["patch"]["value"]);
+    let discovery = &filter["config_discovery"];
+    let source = &discovery["config_source"];
+    let types = discovery["type_urls"].as_array().cloned().unwrap_or_default();
+    let chain = &place["match"]["listener"]["filterChain"]["filter"]["name"];
+    let rules = [
+        (filter["name"] == resource["name"], "Envoy asks for another name than the gate's"),
+        (source["ads"] == json!({}), "Envoy does not ask Istio's agent"),
+        (source["resource_api_version"] == "V3", "Envoy asks for another version of resources"),
+        (source["initial_fetch_timeout"] == "0s", "Envoy serves before the gate has come"),
+        (types.contains(&resource["typed_config"]["@type"]), "Envoy takes no filter of the gate's type"),
+        (types.contains(&json!(RBAC)), "Envoy does not take what denies where the image cannot be had"),
+        (discovery.get("default_config").is_none(), "another filter stands there until the gate has come"),
+        (filter.get("typed_config").is_none(), "another filter stands there"),
+        (place["patch"]["operation"] == "INSERT_FIRST", "other filters come before the gate"),
+        (gate["patch"]["operation"] == "ADD", "the gate is not added"),
+        (*chain == "envoy.filters.network.http_connection_manager", "the chain is none of HTTP"),
+        (place["match"]["context"] == gate["match"]["context"], "place and gate are at different proxies"),
+    ];
+    rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault).collect()
+}
+
 /// The Wasm filter that Istio makes of a `WasmPlugin` (pilot/pkg/model/extensions.go and
 /// pkg/wasm/convert.go): it has no `vm_id`, and no way to say what the plugin may call or that it
 /// may stop at the headers.
@@ -120,10 +152,12 @@ pub fn filter_of_wasm_plugin(plugin: &Value) -> Value {
     let variables = spec["vmConfig"]["env"].as_array().cloned().unwrap_or_default();
     let of_host = variables.iter().filter(|variable| variable["valueFrom"] == "HOST");
     let host_env_keys: Vec<_> = of_host.map(|variable| variable["name"].clone()).collect();
+    let [namespace, name] =
+        ["namespace", "name"].map(|member| plugin["metadata"][member].as_str().unwrap().to_owned());
     json!({
         "@type": WASM,
         "config": {
-            "name": "istio-ingress.portcullis",
+            "name": format!("{namespace}.{name}"),
             "root_id": spec["pluginName"],
             "failure_policy": policy,
             "configuration": { "@type": STRING, "value": gate_text(plugin) },
@@ -168,9 +202,7 @@ pub fn filter_name(policy: &Value) -> String {
 /// the filter, and where in it they add.
 pub fn patched(mut filter: Value, patches: &Value, filter_name: &str) -> Value {
     let start = format!("..http_filters[?(@.name=='{filter_name}')].typed_config.");
-    let patches = patches["spec"]["jsonPatches"].as_array().unwrap();
-    let of_listeners = patches.iter().filter(|patch| patch["type"].as_str().unwrap().ends_with(".Listener"));
-    for patch in of_listeners {
+    for patch in patches_of(patches, ".Listener") {
         let operation = &patch["operation"];
         assert_eq!(operation["op"], "add");
         let within =
@@ -186,10 +218,61 @@ pub fn patched(mut filter: Value, patches: &Value, filter_name: &str) -> Value {
 
 /// The clusters that an `EnvoyPatchPolicy` adds.
 pub fn added_clusters(patches: &Value) -> Vec<Value> {
-    let patches = patches["spec"]["jsonPatches"].as_array().unwrap();
-    let of_clusters = patches.iter().filter(|patch| patch["type"].as_str().unwrap().ends_with(".Cluster"));
+    let of_clusters = patches_of(patches, ".Cluster").into_iter();
     of_clusters.map(|patch| patch["operation"]["value"].clone()).collect()
 }
 
+/// The patches of an `EnvoyPatchPolicy` of resources whose type ends so.
+fn patches_of<'p>(patches: &'p Value, resource: &str) -> Vec<&'p Value> {
+    let patches = patches["spec"]["jsonPatches"].as_array().unwrap();
+    patches.iter().filter(|patch| patch["type"].as_str().unwrap().ends_with(resource)).collect()
+}
+
+/// What is wrong with how the objects for Envoy Gateway name each other; nothing if all are for one
+/// Gateway, in its namespace, and the patches for the policy's filter, all three at each of the
+/// listeners that they name. `proxy` are those of `proxy.yaml`.
+pub fn faults_of_targets(policy: &Value, patches: &Value, proxy: &[Value]) -> Vec<String> {
+    let (target, namespace) = (&patches["spec"]["targetRef"], &patches["metadata"]["namespace"]);
+    let mut faults = Vec::new();
+    for object in proxy.iter().chain([policy]) {
+        let kind = &object["kind"];
+        if object["metadata"]["namespace"] != *namespace {
+            faults.push(format!("the {kind} is in another namespace than the patches"));
+        }
+        if *kind != "EnvoyProxy" && object["spec"]["targetRefs"] != json!([target]) {
+            faults.push(format!("the {kind} is for something else than the patches"));
+        }
+    }
+    if target["kind"] != "Gateway" {
+        faults.push("the patches are for no Gateway".to_owned());
+    }
+    let gateway = format!(
+        "{}/{}/",
+        namespace.as_str().unwrap_or_default(),
+        target["name"].as_str().unwrap_or_default()
+    );
+    let filter = format!("@.name=='{}'", filter_name(policy));
+    let mut added: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for patch in patches_of(patches, ".Listener") {
+        let name = patch["name"].as_str().unwrap_or_default();
+        let listener = name.strip_prefix(&gateway).unwrap_or_default();
+        if listener.is_empty() || listener.contains('/') {
+            faults.push(format!("{name} is no listener of the Gateway"));
+        }
+        if !patch["operation"]["jsonPath"].as_str().unwrap_or_default().contains(&filter) {
+            faults.push(format!("a patch of {name} is for another filter than the policy's"));
+        }
+        added.entry(name).or_default().insert(patch["operation"]["path"].as_str().unwrap_or_default());
+    }
+    if added.is_empty() {
+        faults.push("no listener is patched".to_owned());
+    }
+    let wanted = ["/allow_on_headers_stop_iteration", "/capability_restriction_config", "/failure_policy"];
+    let partly = added.iter().filter(|(_, added)| **added != BTreeSet::from(wanted));
+    faults.extend(partly.map(|(name, added)| format!("of the patches {name} has {added:?}")));
+    faults
+}
+
+const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";
