@@ -442,6 +442,8 @@ fn pages_may_run_and_reach_this_service_only() {
         "/console/js/nothing",
         "/console/package/nothing.js",
         "/console/audit/nothing",
+        "/console/audit/nothing.js",
+        "/console/package",
         "/console/nothing.js",
         "/console/../Cargo.toml",
         "/console/js/../../build.rs",

@@ -94,6 +94,22 @@ await inChromium({ offline: true }, async (page) => {
   assert.match(await judge(page, scene.passport), /^Valid/);
   await isAccessible(page, "a credential that is valid");
   await pictures(page, "audit-credential");
+
+  // It says by what it has judged: the credential itself, or the trust material that it is given.
+  const { trust } = scene;
+  assert.match(await judge(page, scene.passport), /^Valid\s+It holds, judged by itself: whether anybody should believe its issuer/);
+  assert.match(await judge(page, scene.passport, JSON.stringify(trust)), /^Valid\s+It holds, judged by the trust material\.\n/);
+  await isAccessible(page, "a credential, by trust material");
+  await pictures(page, "audit-credential-trust");
+  const { self_issued: _, ...others } = trust;
+  assert.match(await judge(page, scene.passport, JSON.stringify(others)), /^Refused[^]*self_issued_not_allowed/);
+  const revoked = { ...trust, revoked_passports: [{ issuer: scene.issuer, passport_id: "pp_shown" }] };
+  assert.match(await judge(page, scene.passport, JSON.stringify(revoked)), /^Refused[^]*passport_revoked/);
+  // The answer on a badge does not say by what: it holds by trust material alone.
+  assert.match(await judge(page, scene.badge, JSON.stringify(trust)), /^Valid\s+It holds, judged by the trust material\.\n/);
+  assert.match(await judge(page, scene.badge), /^Refused[^]*BADGE_ISSUER_UNTRUSTED/);
+  assert.match(await judge(page, scene.passport, "{"), /^Nothing could be judged[^]*INVALID_TRUST/);
+
   const forged = scene.passport.replace("flights:search", "flights:delete");
   assert.notEqual(forged, scene.passport);
   assert.match(await judge(page, forged), /^Refused[^]*SIGNATURE/i);

@@ -31,11 +31,13 @@ export async function verdict(page, patience = 120_000) {
   };
 }
 
-/** Pastes a credential; what stands in the box that answers. */
-export async function judge(page, credential) {
+/** Pastes a credential, and trust material beside it; what stands in the box that answers. */
+export async function judge(page, credential, trust = "") {
   await page.click("#tab-credential");
   await page.locator("#judgement").evaluate((box) => box.replaceChildren());
   await page.fill("#text", credential);
+  if (trust) await page.locator("details:has(#trust)").evaluate((details) => (details.open = true));
+  await page.fill("#trust", trust, { force: true });
   await page.click("#judge button[type=submit]");
   await page.waitForSelector("#judgement .verdict");
   return page.locator("#judgement").innerText();

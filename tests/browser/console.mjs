@@ -4,7 +4,18 @@ import assert from "node:assert/strict";
 import { hasNoStrangers } from "./audit_page.mjs";
 import { inChromium, isAccessible, pictures, scene } from "./browser.mjs";
 
-const PAGES = ["decisions", "approvals", "gates", "issuers", "passports", "catalogs", "guardrails", "settlements", "activity"];
+/** Each page, and what it has of what the gate did: rows, or that there is nothing. */
+const PAGES = [
+  ["decisions", "tr:has-text('Allowed'):has-text('flights:search')", "tr:has-text('credential_missing')"],
+  ["approvals", ".state-title:text-is('Nobody waits')"],
+  ["gates", "tr:has-text('Flights'):has-text('Up to date'):has-text('L1'):has-text('1 connected')"],
+  ["issuers", ".state-title:text-is('No issuers yet')"],
+  ["passports", ".state-title:text-is('No passports')"],
+  ["catalogs", "tr:has-text('Flights'):has-text('none')"],
+  ["guardrails", "section[aria-labelledby=why] [role=listitem]:has-text('credential_missing')", "section[aria-labelledby=used] :is(table, .state-title)"],
+  ["settlements", ".state-title:text-is('Nothing is settled yet')"],
+  ["activity", `tr:has-text('gate.create'):has-text('${scene.gate_id}')`],
+];
 
 /** What the gate in Envoy answers. */
 async function ask(passport) {
@@ -25,6 +36,31 @@ async function until(passport, status, what) {
   }
 }
 
+/** How many decisions the service has counted in the last hour: blocked, held, allowed. */
+async function counted() {
+  const headers = { authorization: `Bearer ${scene.key}` };
+  const answer = await fetch(`${scene.console}/api/v1/decisions/counts`, { headers });
+  assert.equal(answer.status, 200, await answer.clone().text());
+  const { steps } = await answer.json();
+  const sum = (...names) => steps.flatMap(({ decisions }) => names.map((name) => decisions[name] ?? 0)).reduce((a, b) => a + b, 0);
+  return [sum("block", "denied"), sum("request_hold"), sum("allow", "approved")];
+}
+
+/** The chart on the page: what it says of each step, drawn and in its table. */
+function chart(page) {
+  return page.locator("figure.chart").evaluate((figure) => {
+    const all = (selector, within = figure) => [...within.querySelectorAll(selector)];
+    const [, ...names] = all("thead th").map((title) => title.textContent.toLowerCase());
+    const table = all("tbody tr").map((row) => [row.querySelector("th").textContent, all("td", row).map((cell) => cell.textContent)]);
+    return {
+      drawn: all("rect").map((bar) => bar.textContent).sort(),
+      heights: all("rect").map((bar) => Number(bar.getAttribute("height"))),
+      written: table.flatMap(([step, cells]) => cells.map((count, at) => ({ step, count, name: names[at] }))),
+      rows: table.map(([step]) => step),
+    };
+  });
+}
+
 // Who is not signed in is asked to: the one 401 is what the console is for then.
 const expected = [/401 \(Unauthorized\)/, /404 \(Not Found\)/];
 
@@ -41,18 +77,49 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await page.waitForSelector("#nav-decisions");
 
   // Each page, with what the gate has decided.
-  for (const name of PAGES) {
+  for (const [name, ...shown] of PAGES) {
     await page.goto(`${scene.console}/console/${name}`);
     await page.waitForSelector("h1");
     await page.waitForFunction(() => !document.querySelector(".loading"));
+    for (const what of shown) await page.waitForSelector(`main ${what}`);
+    assert.equal(await page.locator("main .fault").count(), 0, name);
     await isAccessible(page, name);
     await pictures(page, `console-${name}`);
   }
+
+  // The gate's own page: its profile, and its proxy, which is connected and has what is newest.
+  await page.goto(`${scene.console}/console/gates/${scene.gate_id}`);
+  await page.waitForSelector("h1:text-is('Flights')");
+  await page.waitForSelector("section[aria-labelledby=about] dt:text-is('Profile') + dd:text-is('L1')");
+  await page.waitForSelector("section[aria-labelledby=health] .panel-head :text-is('Up to date')");
+  const proxies = page.locator("section[aria-labelledby=health] tbody tr");
+  assert.equal(await proxies.count(), 1, "workers of one proxy are one line");
+  const cell = (title) => proxies.locator(`[data-label="${title}"]`).innerText();
+  assert.match(await cell("Proxy"), /127\.0\.0\.1/);
+  assert.match(await cell("State"), /Up to date/);
+  assert.match(await cell("Material is"), /^(under 1|\d+) s$/);
+  assert.match(await cell("Last asked"), /ago$/);
+  assert.ok(Number(await cell("Snapshot")) > 0, "it has a snapshot");
+  await page.waitForSelector("section[aria-labelledby=keys] tbody tr");
+  await isAccessible(page, "a gate that runs");
+  await pictures(page, "console-gate-live");
 
   // A decision as it falls, within two seconds and the time to look.
   await page.goto(`${scene.console}/console/decisions`);
   const decisions = page.locator("tr:has(button:has-text('Details'))");
   await decisions.first().waitFor();
+
+  // The chart has a bar for each number that is not nothing, and the same numbers in its table.
+  const sums = (await counted()).join();
+  await page.waitForFunction((sums) => [...document.querySelectorAll(".legend b")].map((sum) => sum.textContent).join() === sums, sums);
+  const { written, drawn, heights, rows } = await chart(page);
+  const some = written.filter(({ count }) => count !== "0");
+  assert.deepEqual(drawn, some.map(({ step, count, name }) => `${step}: ${count} ${name}`).sort());
+  assert.ok(some.length > 1 && heights.every((height) => height > 0), `${heights}`);
+  assert.deepEqual(rows, [...new Set(some.map(({ step }) => step))], "a row for each step in which there was anything");
+  const total = (of) => written.filter(({ name }) => name === of).reduce((sum, { count }) => sum + Number(count), 0);
+  assert.equal(["blocked", "held", "allowed"].map(total).join(), sums);
+
   assert.equal((await ask(scene.revoked)).status, 200);
   await page.waitForSelector("tr.fresh:has-text('Allowed')", { timeout: 10_000 });
 

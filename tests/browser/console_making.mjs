@@ -192,6 +192,20 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await page.waitForSelector("table:has-text('$1.20')");
   const done = page.locator("section[aria-labelledby=done]");
   assert.match(await done.innerText(), /core:cost:max_cumulative/);
+  // Of each window there is a bar, as long as what is used of its cap, and its numbers beside it.
+  const headers = { authorization: `Bearer ${scene.key}` };
+  const { windows } = await (await fetch(`${scene.console}/api/passports/${first}/state`, { headers })).json();
+  const meters = await page.locator("section[aria-labelledby=used] .meter").evaluateAll((all) =>
+    all.map((meter) => {
+      const [label, numbers] = [...meter.querySelectorAll("span")].map((text) => text.textContent);
+      const [, used] = [...meter.querySelectorAll("rect")].map((bar) => bar.getAttribute("width"));
+      return { label, numbers, used, said: meter.querySelector("svg").getAttribute("aria-label") };
+    }),
+  );
+  assert.deepEqual(meters.map(({ label }) => label), windows.map((one) => `${one.permission}, ${one.window_type}`));
+  for (const { label, numbers, said } of meters) assert.equal(said, `${label}: ${numbers}`);
+  const daily = meters.find(({ label }) => label.endsWith(", daily"));
+  assert.deepEqual([daily?.numbers, daily?.used], ["$1.20 of $50.00", "2.40"], JSON.stringify(meters));
   await isAccessible(page, "guardrails");
   await pictures(page, "console-guardrails-used");
 
@@ -280,8 +294,10 @@ await inChromium({ origins: [scene.console], expected }, async (page) => {
   await page.click("#nav-passports");
   const of_other = page.locator("tr:has-text('agent_other')");
   await of_other.locator("button:has-text('Revoke')").click();
-  await page.waitForSelector(".tracked");
   await of_other.waitFor({ state: "detached" });
+  // No proxy of the gate runs: nothing is on its way to any.
+  await page.waitForSelector(".tracked:has-text('The only gate is not connected: it gets it when it comes back.')");
+  assert.equal(await page.locator(".tracked :text('On its way')").count(), 0);
   await isAccessible(page, "a revocation");
 
   // All of it stands in the record of what was changed.

@@ -22,6 +22,11 @@ export async function lineTo(origin) {
     }
     const { method, url: path, headers } = asked;
     const on = request(new URL(path, origin), { method, headers }, (from) => {
+      // The service has done it, and nobody hears of that.
+      if (fault?.lost) {
+        from.resume();
+        return asked.socket.destroy();
+      }
       answer.writeHead(from.statusCode, from.rawHeaders);
       from.pipe(answer);
     });

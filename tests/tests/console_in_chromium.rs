@@ -4,6 +4,7 @@ use crate::browser::Browser;
 use crate::live_records::{load_for, stand};
 use crate::live_stand::{GATE, LiveStand, agent, given, passport, passport_with};
 use portcullis_core::attestation::{Draft, Evaluation, Outcome};
+use portcullis_core::capiscio::BadgeDraft;
 use portcullis_core::json::Object;
 use portcullis_core::modei::{self, Signed};
 use portcullis_core::{SecretKey, UnixTime};
@@ -29,9 +30,29 @@ fn the_audit_page_judges_an_export_from_one_file_with_the_network_cut() {
     let credential = passport(&agent(1), "pp_shown").to_json();
     let scene = json!({
         "page": given("PORTCULLIS_AUDIT_PAGE"), "folder": folder.path(), "exported": exported, "keys": keys,
-        "records": "1,000", "passport": credential,
+        "records": "1,000", "passport": credential, "issuer": modei::self_issuer_id(&agent(1).public_key()),
+        "badge": badge(&agent(1)),
+        "trust": {"self_issued": {"actions": ["flights:*"]}, "accept_self_signed": {"actions": ["flights:*"]}},
     });
     browser.run("audit_offline.mjs", &scene);
+}
+
+/// A Trust Badge that an agent signs itself.
+fn badge(agent: &SecretKey) -> String {
+    let now = now();
+    let draft = BadgeDraft {
+        id: "550e8400-e29b-41d4-a716-446655440000".to_owned(),
+        audience: Vec::new(),
+        issued_at: now,
+        expires_at: now.plus_millis(3_600_000),
+        domain: None,
+    };
+    draft.self_sign(agent)
+}
+
+fn now() -> UnixTime {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    UnixTime::from_millis(i64::try_from(now.as_millis()).unwrap())
 }
 
 #[test]
@@ -128,7 +149,7 @@ fn an_operator_signs_in_sees_decisions_revokes_a_passport_and_approves_what_wait
     let scene = json!({
         "marked": marked.to_header(), "markup": MARKUP, "console": stand.service().url(), "key": stand.service().key,
         "link": stand.control.console_link(10).unwrap(), "gate": format!("http://{}/flights", stand.envoy.listen),
-        "revoked": revoked.to_header(), "held": held.to_header(), "passport": "pp_revoked",
+        "gate_id": GATE, "revoked": revoked.to_header(), "held": held.to_header(), "passport": "pp_revoked",
     });
     browser.run("console.mjs", &scene);
     let record = wait_for_decision(&stand, "pp_held", "allow");
@@ -138,8 +159,7 @@ fn an_operator_signs_in_sees_decisions_revokes_a_passport_and_approves_what_wait
 
 /// A passport of an agent that calls itself so.
 fn named(agent: &SecretKey, name: &str) -> Signed {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let now = UnixTime::from_millis(i64::try_from(now.as_millis()).unwrap());
+    let now = now();
     let draft = modei::Draft {
         passport_id: "pp_named".to_owned(),
         agent_name: Some(name.to_owned()),

@@ -123,6 +123,92 @@ fn an_independent_package_takes_the_requests_that_javascript_signs() {
 }
 
 #[test]
+fn a_request_is_signed_for_a_challenge_and_judged_by_the_windows_that_the_caller_says() {
+    let mut package = Package::start();
+    let [(key, holder), _] = credentials(&mut package);
+    let at = |seconds: i64| json!(1_780_315_200_000 + seconds * 1000);
+    let options = json!({"key": key, "permissions": ["flights:search"], "at": at(-60)});
+    let passport = package.call("selfIssue", &[options]).unwrap()["credential"].clone();
+    let request = json!({"url": "https://api.example/flights?from=OSL"});
+    let sign = |package: &mut Package, more: Value| {
+        let mut options = json!({"key": key, "credential": passport, "at": at(0)});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        package.call("signRequest", &[request.clone(), options])
+    };
+    let judge = |package: &mut Package, signed: &Value, options: Value| {
+        let request = json!({"url": request["url"], "headers": signed["headers"]});
+        package.call("verifyProof", &[request, options])
+    };
+
+    // The challenge of a gate is the nonce, whatever else is given; without one the caller's own is.
+    let challenge = base64::encode_url(&[7; 96]);
+    let asked = format!(
+        "agent=(\"@method\" \"@authority\" \"@path\" \"@query\" \"agent-passport\");created;keyid=\"{}\";\
+         alg=\"ed25519\";nonce=\"{challenge}\";tag=\"agent-proof\"",
+        holder["agent_id"].as_str().unwrap()
+    );
+    let nonce = base64::encode(&[3; 16]);
+    for (more, wanted) in [
+        (json!({"challenge": asked}), &challenge),
+        (json!({"challenge": asked, "nonce": nonce}), &challenge),
+        (json!({"nonce": nonce}), &nonce),
+    ] {
+        let signed = sign(&mut package, more).unwrap();
+        assert_eq!(signed["nonce"], json!(wanted));
+        let judged = judge(&mut package, &signed, json!({"at": at(0)})).unwrap();
+        assert_eq!((&judged["valid"], &judged["proof"]["nonce"]), (&json!(true), &json!(wanted)), "{judged}");
+    }
+    for (more, code, says) in [
+        (json!({"challenge": "sig=()"}), "INVALID_ARGUMENT", "options.challenge"),
+        (json!({"expiresIn": 0}), "INVALID_ARGUMENT", "expiresIn"),
+        // What no gate would take is not handed out.
+        (json!({"nonce": "short"}), "proof_nonce_too_short", "22 characters"),
+        (json!({"credential": "{}"}), "NOT_A_CREDENTIAL", "expected is"),
+    ] {
+        let thrown = sign(&mut package, more.clone()).unwrap_err();
+        assert_eq!(thrown.code, code, "{more}: {thrown:?}");
+        assert!(thrown.detail.contains(says), "{more}: {thrown:?}");
+    }
+
+    // A proof is good for as long as a gate lets it, or shorter where its agent says so.
+    let signed = sign(&mut package, json!({})).unwrap();
+    let brief = sign(&mut package, json!({"expiresIn": 30})).unwrap();
+    let strict = |seconds: i64| json!({"at": at(seconds), "skewMs": 0, "lifeMs": 10_000});
+    let (good, expired, early) = (Value::Null, json!("proof_expired"), json!("proof_not_yet_valid"));
+    for (signed, options, reason) in [
+        (&signed, json!({"at": at(299)}), &good),
+        (&signed, json!({"at": at(360)}), &expired),
+        (&signed, json!({"at": at(300), "skewMs": 0}), &expired),
+        (&signed, strict(9), &good),
+        (&signed, strict(10), &expired),
+        (&signed, json!({"at": at(-1)}), &good),
+        (&signed, strict(-1), &early),
+        (&brief, json!({"at": at(29), "skewMs": 0}), &good),
+        (&brief, json!({"at": at(30), "skewMs": 0}), &expired),
+    ] {
+        let judged = judge(&mut package, signed, options.clone()).unwrap();
+        assert_eq!(&judged["reason_code"], reason, "{options}: {judged}");
+        assert_eq!(judged["valid"], reason.is_null(), "{options}");
+    }
+    let thrown = judge(&mut package, &signed, json!({"lifeMs": "10"})).unwrap_err();
+    assert_eq!((thrown.code.as_str(), thrown.detail.contains("life_ms")), ("INVALID_ARGUMENT", true));
+}
+
+#[test]
+fn nobody_signs_with_another_key_than_the_credentials() {
+    let mut package = Package::start();
+    let [(key, _), (other, _)] = credentials(&mut package);
+    for (key, other) in [(&key, &other), (&other, &key)] {
+        let options = json!({"key": key, "permissions": ["flights:search"]});
+        let passport = package.call("selfIssue", &[options]).unwrap()["credential"].clone();
+        let request = json!({"url": "https://api.example/flights"});
+        let options = json!({"key": other, "credential": passport});
+        let thrown = package.call("signRequest", &[request, options]).unwrap_err();
+        assert_eq!(thrown.code, "WRONG_KEY", "{thrown:?}");
+    }
+}
+
+#[test]
 fn jose_and_webcrypto_take_what_javascript_makes_and_make_what_it_takes() {
     let output = node()
         .arg("interop.mjs")

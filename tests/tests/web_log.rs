@@ -8,7 +8,8 @@ use portcullis_core::attestation::log::{Node, Plan};
 use portcullis_core::attestation::{Hash, Record};
 use portcullis_core::{UnixTime, base64};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 const END: UnixTime = BEGIN.plus_millis(3_600_000);
 
@@ -210,6 +211,18 @@ fn what_is_not_of_its_form_is_an_error_that_says_what_and_where() {
         ("verifyChain", vec![json!("{}"), json!({"keys": {}})], "INVALID_ARGUMENT", "keys.keys"),
         ("verifyChain", vec![json!("\u{0}"), json!({"keys": keys()})], "NOT_AN_EXPORT", "line 1"),
         ("verifyChain", vec![json!(""), json!({"keys": keys()})], "NOT_AN_EXPORT", "line 1"),
+        (
+            "verifyChain",
+            vec![json!("{}"), json!({"keys": {"keys": [other_key("AA")], "service_keys": []}})],
+            "INVALID_KEYS",
+            "keys[0].key_id",
+        ),
+        (
+            "verifyCheckpoint",
+            vec![json!("a note"), json!({"gate": GATE, "serviceKeys": [other_key("AA")]})],
+            "INVALID_KEYS",
+            "service.keys",
+        ),
         ("verifyProof", vec![json!({"url": "/a"})], "INVALID_ARGUMENT", "url must be absolute"),
         ("selfIssue", vec![json!({"key": "AA", "permissions": []})], "INVALID_ARGUMENT", "32 bytes"),
         (
@@ -229,6 +242,95 @@ fn what_is_not_of_its_form_is_an_error_that_says_what_and_where() {
     assert_eq!(faulty.code, "INVALID_JSON");
     let catalog = package.call("verifyCatalog", &["{".into()]).unwrap();
     assert_eq!(catalog["valid"], false);
+}
+
+/// A key as the service serves them.
+fn other_key(public_key: &str) -> Value {
+    json!({"key_id": "k1", "public_key": public_key})
+}
+
+#[test]
+fn nothing_is_judged_before_the_package_is_ready_and_nothing_after_an_audit_has_ended() {
+    let output = node()
+        .args(["--input-type=module", "-e", BEFORE_AND_AFTER])
+        .env("KEYS", keys().to_string())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let codes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = |code: &str, count: usize| Value::from(vec![code; count]);
+    assert_eq!(codes["before"], all("NOT_READY", 5), "{codes}");
+    assert_eq!(codes["nothing_read"], all("NOT_AN_EXPORT", 1), "{codes}");
+    assert_eq!(codes["ended"], all("ALREADY_FINISHED", 4), "{codes}");
+    assert_eq!(codes["others"], all("none", 1), "another audit goes on: {codes}");
+}
+
+/// The codes of what is thrown, before `init` and after `finish`.
+const BEFORE_AND_AFTER: &str = r#"
+    import * as portcullis from "portcullis-web";
+
+    const keys = JSON.parse(process.env.KEYS);
+    async function codes(...works) {
+        const all = works.map(async (work) => work());
+        return (await Promise.allSettled(all)).map(({ reason }) =>
+            reason instanceof portcullis.PortcullisError ? reason.code : String(reason ?? "none"));
+    }
+    const before = await codes(
+        () => portcullis.canonicalize("{}"),
+        () => portcullis.verifyCredential(""),
+        () => portcullis.generateCredentials(),
+        () => new portcullis.TrustMaterial({}),
+        () => new portcullis.LogAudit({ keys }),
+    );
+    await portcullis.init();
+    const audit = new portcullis.LogAudit({ keys });
+    const other = new portcullis.LogAudit({ keys });
+    const nothing_read = await codes(() => audit.finish());
+    const ended = await codes(
+        () => audit.push("{}"),
+        () => audit.write("{}"),
+        () => audit.progress,
+        () => audit.finish(),
+    );
+    const others = await codes(() => other.progress);
+    console.log(JSON.stringify({ before, nothing_read, ended, others }));
+"#;
+
+#[test]
+fn every_code_that_is_thrown_stands_in_its_document_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let of_folder = |folder: &str| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let sources =
+            entries.filter(|path| path.extension().is_some_and(|kind| kind == "rs" || kind == "js"));
+        sources.flat_map(|path| codes_of(&read(&path))).collect()
+    };
+    let told = |document: &str| -> BTreeSet<String> {
+        let text = read(&root.join("docs").join(document));
+        let first = |row: &str| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        text.lines().filter_map(first).filter(|code| is_code(code)).collect()
+    };
+    let (web, edge) = (told("web.md"), told("edge.md"));
+    let (of_web, of_edge, of_both) = (of_folder("web/src"), of_folder("edge/src"), of_folder("web/js"));
+    assert!(of_web.len() > 6 && of_edge.len() > 2 && of_both.len() > 2, "{of_web:?} {of_edge:?} {of_both:?}");
+    assert_eq!(of_web.difference(&web).next(), None, "not in docs/web.md");
+    assert_eq!(of_edge.difference(&edge).next(), None, "not in docs/edge.md");
+    let all: BTreeSet<_> = web.union(&edge).cloned().collect();
+    let thrown: BTreeSet<_> = of_web.into_iter().chain(of_edge).chain(of_both).collect();
+    assert_eq!(thrown, all, "what is thrown, and what docs/web.md and docs/edge.md tell of");
+}
+
+/// The codes that a source gives to the errors that it makes.
+fn codes_of(source: &str) -> Vec<String> {
+    let made = ["Unusable::new(", "code: ", "PortcullisError("].into_iter();
+    let rests = made.flat_map(|maker| source.split(maker).skip(1));
+    let code = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned());
+    rests.filter_map(code).inspect(|code| assert!(is_code(code), "{code} is no code")).collect()
+}
+
+fn is_code(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::echo::{Answer, Upstream};
 use crate::envoy::Envoy;
 use crate::envoy_config::{Addresses, EnvoyConfig};
 use crate::gate::{Embedded, Gate};
+use crate::http::Request;
 use crate::tools::Python;
 use crate::tour::{self, Wallet};
 use crate::workspace::Workspace;
@@ -98,13 +99,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             (config, Some(TrustFolder::open(&cli, store, &options.trust_actions, gate)?))
         }
     };
-    let (mut service, mut console) = (None, None);
+    let mut live = None;
     let gate = match (&python, &control) {
         (Some(python), Some(control)) => {
-            let (started, link) = start_service(workspace, control, options.once)?;
-            console = link;
-            let gate = start_live(workspace, python, (&started, &cli), config, &addresses)?;
-            service = Some(started);
+            let (service, link) = start_service(workspace, control, options.once)?;
+            let gate = start_live(workspace, python, (&service, &cli), config, &addresses)?;
+            live = Some((service, link));
             gate
         }
         (Some(python), None) => start_envoy(workspace, python, config, &addresses)?,
@@ -112,14 +112,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     };
 
     if options.once {
-        return tour::play(&gate, &upstream, &wallet, service.as_ref());
+        match &live {
+            Some((service, link)) => {
+                progress::step("sign in at the console by a link", |_| sign_in(service, link))?;
+            }
+            None => println!("\n{NO_CONSOLE}"),
+        }
+        return tour::play(&gate, &upstream, &wallet, live.as_ref().map(|(service, _)| service));
     }
     print_screen(workspace, &gate, &upstream, &wallet);
-    if let Some(service) = &service {
-        print_service(workspace, service, &wallet)?;
-    }
-    if let (Some(service), Some(link)) = (&service, &console) {
-        print_console(service, link);
+    match &live {
+        Some((service, link)) => {
+            print_service(workspace, service, &wallet)?;
+            print_console(service, link);
+        }
+        None => println!("\n{NO_CONSOLE}"),
     }
     if let (Some(folder), Some(store)) = (&folder, &options.trust) {
         println!("\nThe gate trusts what is in {}, whenever that changes:", store.display());
@@ -145,7 +152,7 @@ fn start_envoy(
 }
 
 /// A control service with an empty database, and a link that signs in at its console.
-fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<(Service, Option<String>)> {
+fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<(Service, String)> {
     let folder = workspace.target_folder("demo/control")?;
     // What an earlier one kept knows nothing of this one's keys.
     std::fs::remove_dir_all(&folder)?;
@@ -155,7 +162,7 @@ fn start_service(workspace: &Workspace, program: &Path, once: bool) -> Result<(S
         if !once {
             control.address = net::free_or(8700)?;
         }
-        let link = if once { None } else { Some(control.console_link(UP_LINK_MINUTES)?) };
+        let link = control.console_link(UP_LINK_MINUTES)?;
         Ok((control.start()?, link))
     })
 }
@@ -243,6 +250,32 @@ fn print_console(service: &Service, link: &str) {
     println!("  {link}   signs in, once and within {UP_LINK_MINUTES} minutes");
 }
 
+/// Signs in by a link that is printed otherwise, as a browser does that opens it: with its page, and
+/// then by what web/console/js/pages/signin.js sends.
+fn sign_in(service: &Service, link: &str) -> Result<()> {
+    let (page, token) = link.split_once("#link=").context("the link has no token")?;
+    let path = page.strip_prefix(&service.url()).context("the link leads elsewhere")?;
+    let shown = Request::new("GET", path).send(service.address)?;
+    let is_page = shown.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    ensure!(shown.status == 200 && is_page, "{page} is no page: {}", shown.status);
+    let mut request = Request::new("POST", "/api/v1/session");
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("origin", service.url()),
+        ("x-portcullis-console", "active".to_owned()),
+    ];
+    request.headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
+    let begun = request.send(service.address)?;
+    let said = String::from_utf8_lossy(&begun.body);
+    ensure!(begun.status == 201, "the link signs nobody in: {}: {said}", begun.status);
+    let cookie = begun.header("set-cookie").and_then(|cookie| cookie.split(';').next());
+    let mut request = Request::new("GET", "/api/v1/session");
+    request.headers.push(("cookie".to_owned(), cookie.context("there is no session's cookie")?.to_owned()));
+    let session = request.send(service.address)?;
+    ensure!(session.status == 200, "the session is over at once: {}", session.status);
+    Ok(())
+}
+
 /// Waits until the host ends, which it should not, and keeps it to the trust store.
 fn serve(gate: &Gate, mut folder: Option<&mut TrustFolder>) -> Result<bool> {
     while gate.runs()? {
@@ -260,6 +293,10 @@ fn print_lines(lines: &[String]) {
         println!("  {line}");
     }
 }
+
+/// Where a control service runs is where a console is.
+const NO_CONSOLE: &str =
+    "No control service runs with --host wasmtime, or with --trust: there is no console then.";
 
 /// Whoever starts it reads on first, and tries requests.
 const UP_LINK_MINUTES: u32 = 60;

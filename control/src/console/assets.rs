@@ -54,13 +54,14 @@ fn page(headers: &HeaderMap, path: &str) -> Response {
     response
 }
 
-/// Whether the one document shows it, by its address: a page's name, and perhaps the id of what is
-/// on it, which may have any letters.
+/// Whether the one document shows it, by its address: a page's name, which no folder of files has, and
+/// perhaps the id of what is on it, which may have any letters. The package has its folder also where this
+/// program was built without it.
 fn is_page(path: &str) -> bool {
     let name = path.split_once('/').map_or(path, |(name, _)| name);
-    let is_name =
-        name.bytes().all(|byte| byte.is_ascii_lowercase()) && !["audit", "js", "package"].contains(&name);
-    path.is_empty() || (is_name && !name.is_empty())
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+    let folders = FILES.keys().filter_map(|file| Some(file.split_once('/')?.0));
+    path.is_empty() || (is_name && folders.chain(["package"]).all(|folder| folder != name))
 }
 
 fn file(headers: &HeaderMap, name: &str) -> ApiResult<Response> {

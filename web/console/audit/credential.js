@@ -36,10 +36,20 @@ function boxes({ answer, error }) {
   }
   const { valid, reason_code: reason, detail, explanation, ...rest } = answer;
   const box = valid
-    ? verdict("good", "Valid", make("p", {}, `It holds, judged ${rest.judged_by === "trust" ? "by the trust material" : "by what was given"}.`))
+    ? verdict("good", "Valid", make("p", {}, `It holds, ${judgedBy(rest)}.`))
     : verdict("bad", "Refused", detail ? make("p", {}, `${shown(detail)}.`) : null, code(reason));
   if (explanation) box.append(tree(explanation));
   return [box, make("div", { class: "panel" }, make("h2", {}, "What it says"), tree(rest))];
+}
+
+/**
+ * By what a valid credential was judged. Badges and SimpleGuard signatures, whose answers do not say it, hold by
+ * trust material alone.
+ */
+function judgedBy({ judged_by: by = "bundle" }) {
+  return by === "itself"
+    ? "judged by itself: whether anybody should believe its issuer, only trust material says"
+    : "judged by the trust material";
 }
 
 function code(text) {

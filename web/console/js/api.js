@@ -15,6 +15,11 @@ export class Refused extends Error {
     return [0, 429, 502, 503, 504].includes(this.status);
   }
 
+  /** Whether the service said no, so that nothing was done. Where it failed or did not answer, that is not known. */
+  get isRefusal() {
+    return this.status >= 400 && this.status < 500;
+  }
+
   /** In how many seconds to ask again. */
   get wait() {
     return this.retryAfter ?? 5;

@@ -1,18 +1,23 @@
 // What was revoked from here, on its way to the gates: shown above every page until each gate
 // has it, and until a person puts it away.
 
-import { call, get, part, post, remove } from "./api.js";
+import { call, part, post, remove } from "./api.js";
 import { h, put } from "./dom.js";
+import { plural } from "./format.js";
 import { announce, badge, button } from "./ui.js";
 
 let region = null;
 const shown = [];
 
 export const tracker = {
-  /** Where it is shown. */
+  /** Where it is shown. What was followed while somebody else was signed in, or nobody, is looked for anew. */
   place(element) {
     region = element;
-    put(region, shown);
+    put(
+      region,
+      shown.map(({ box }) => box),
+    );
+    for (const { look } of shown) look();
   },
   revokePassport,
   revoke,
@@ -31,12 +36,14 @@ export async function revokePassport(passport, issuer) {
   });
 }
 
-/** Revokes something by `work`, and follows it to the gates. */
+/**
+ * Revokes something by `work`, and follows it to the gates. Throws what `work` throws, and nothing after it: what was
+ * revoked is shown as such, wherever it has arrived.
+ */
 export async function revoke(what, work) {
   const began = performance.now();
   await work();
-  const { newest } = await get("/api/v1/propagation");
-  follow(what, newest, began);
+  follow(what, began);
 }
 
 const WORDS = {
@@ -46,12 +53,17 @@ const WORDS = {
 };
 
 // A gate that waits is told at once; one that is away may take long. After five minutes nobody
-// looks on.
+// looks on, unless a person asks for it.
 const LONGEST_MS = 300_000;
 
-function follow(what, number, began) {
+// Looks are a second apart at most. Where two are further apart than this, as in a tab that sleeps, nobody knows
+// when a gate had it.
+const CLOSE_MS = 5000;
+
+function follow(what, began) {
   const list = h("ul", { class: "reach" });
   const line = h("p", { class: "reach-line" }, "Telling the gates…");
+  const end = h("p", { hidden: true });
   const box = h(
     "article",
     { class: "tracked", tabindex: "-1", "aria-label": `${what}: revoked` },
@@ -63,74 +75,122 @@ function follow(what, number, began) {
         "Dismiss",
         () => {
           box.remove();
-          shown.splice(shown.indexOf(box), 1);
+          shown.splice(shown.indexOf(one), 1);
         },
         { class: "quiet-button" },
       ),
     ),
     line,
     list,
+    end,
   );
-  shown.unshift(box);
+  // The number of the change, as the first answer says it.
+  let number;
+  // How long it took to each gate; null where that is not known.
+  const reached = new Map();
+  // When the last answer came.
+  let seen = 0;
+  let until;
+  let timer;
+  // The look that counts: an answer to one before it is not shown.
+  let last;
+
+  const look = () => {
+    clearTimeout(timer);
+    until = performance.now() + LONGEST_MS;
+    // The button that was clicked goes.
+    if (end.contains(document.activeElement)) box.focus();
+    put(end).hidden = true;
+    turn();
+  };
+  const turn = async () => {
+    const own = {};
+    last = own;
+    let found;
+    let error;
+    try {
+      found = await call("GET", "/api/v1/propagation", { query: { number } });
+    } catch (refused) {
+      error = refused;
+    }
+    // It was dismissed, nobody is signed in any more, or it is looked for anew.
+    if (!box.isConnected || last !== own) return;
+    const isLate = performance.now() >= until;
+    if (error) {
+      const retries = error.isPassing && !isLate;
+      const later = retries ? " It is asked for again by itself." : "";
+      tell(`Where it has arrived cannot be told: ${error.message.replace(/[.]?$/, ".")}${later}`);
+      if (retries) timer = setTimeout(turn, error.wait * 1000);
+      else stop("");
+      return;
+    }
+    number ??= found.number;
+    const took = performance.now() - began;
+    const gates = found.gates.filter((gate) => gate.state !== "not_configured");
+    for (const gate of gates) {
+      if (gate.state === "reached" && !reached.has(gate.gate_id))
+        reached.set(gate.gate_id, took - seen < CLOSE_MS ? took : null);
+    }
+    seen = took;
+    put(
+      list,
+      gates.map((gate) => {
+        const [kind, word] = WORDS[gate.state];
+        const after = gate.state === "reached" ? reached.get(gate.gate_id) : null;
+        return h(
+          "li",
+          null,
+          h("span", null, gate.name),
+          badge(kind, after === null ? word : `${word}, after ${written(after)}`),
+        );
+      }),
+    );
+    const [text, isOver] = summary(gates, reached);
+    tell(text);
+    if (isOver) return;
+    if (isLate) stop("This page has looked for five minutes, and looks no longer.");
+    else timer = setTimeout(turn, took < 5000 ? 150 : 1000);
+  };
+  const tell = (text) => {
+    if (line.textContent === text) return;
+    line.textContent = text;
+    announce(text);
+  };
+  const stop = (text) => {
+    put(end, text, " ", button("Look again", look, { class: "small" })).hidden = false;
+    if (text) announce(text);
+  };
+
+  const one = { box, look };
+  shown.unshift(one);
   region?.prepend(box);
   // What was clicked is likely gone with its row.
   box.focus();
   announce(`${what} is revoked. Telling the gates.`);
-  const reachedAt = new Map();
-  const turn = async () => {
-    if (!box.isConnected) return;
-    const took = performance.now() - began;
-    let pause = took < 5000 ? 150 : 1000;
-    try {
-      const { gates } = await call("GET", "/api/v1/propagation", { query: { number } });
-      const asked = gates.filter((gate) => gate.state !== "not_configured");
-      for (const gate of asked) {
-        if (gate.state === "reached" && !reachedAt.has(gate.gate_id)) reachedAt.set(gate.gate_id, took);
-      }
-      put(
-        list,
-        asked.map((gate) => {
-          const [kind, word] = WORDS[gate.state];
-          const after = reachedAt.get(gate.gate_id);
-          return h(
-            "li",
-            null,
-            h("span", null, gate.name),
-            badge(kind, after === undefined ? word : `${word}, after ${written(after)}`),
-          );
-        }),
-      );
-      if (sum(line, asked, took)) return;
-    } catch (error) {
-      line.textContent = error.message;
-      pause = 2000;
-    }
-    if (took < LONGEST_MS) setTimeout(turn, pause);
-  };
-  turn();
+  look();
 }
 
 const written = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
-function sum(line, gates, took) {
+const AWAY = "What is away goes on by what it has, and at L2 and L3 refuses once that is too old.";
+
+/** How far it is, in words, and whether there is nothing more to look for. */
+function summary(gates, reached) {
+  if (gates.length === 0) return ["No gate takes its trust from this service yet.", true];
   const connected = gates.filter((gate) => gate.state !== "silent");
   const silent = gates.length - connected.length;
+  if (connected.length === 0) {
+    const none =
+      silent === 1
+        ? "The only gate is not connected: it gets it when it comes back."
+        : `None of ${silent} gates is connected: each gets it when it comes back.`;
+    return [`${none} ${AWAY}`, false];
+  }
   const away =
-    silent === 0
-      ? ""
-      : ` ${silent === 1 ? "One gate is" : `${silent} gates are`} not connected: what is away goes on by what it has, and at L2 and L3 refuses once that is too old.`;
-  if (gates.length === 0) {
-    line.textContent = "No gate takes its trust from this service yet.";
-    return true;
-  }
-  if (connected.every((gate) => gate.state === "reached") && connected.length > 0) {
-    const text = `Every gate that is connected has it, after ${written(took)}.${away}`;
-    if (line.textContent !== text) {
-      line.textContent = text;
-      announce(text);
-    }
-    return silent === 0;
-  }
-  line.textContent = `On its way to ${connected.filter((gate) => gate.state !== "reached").length} of ${gates.length} gates.${away}`;
-  return false;
+    silent === 0 ? "" : ` ${plural(silent, "gate")} ${silent === 1 ? "is" : "are"} not connected. ${AWAY}`;
+  const waiting = connected.filter((gate) => gate.state !== "reached").length;
+  if (waiting > 0) return [`On its way to ${waiting} of ${plural(gates.length, "gate")}.${away}`, false];
+  const times = connected.map((gate) => reached.get(gate.gate_id));
+  const after = times.includes(null) ? "" : `, after ${written(Math.max(...times))}`;
+  return [`Every gate that is connected has it${after}.${away}`, silent === 0];
 }

@@ -126,6 +126,34 @@ export function failed(error, again, { retries = false } = {}) {
   );
 }
 
+/**
+ * What became of a deed that did not go well. What the service refused is `not` done; where it failed or did not
+ * answer, nobody here can know, and `look` is where it is seen.
+ */
+export function undone(not, error, look) {
+  const { isRefusal, retryAfter, requestId } = error;
+  return h(
+    "div",
+    { class: "state fault", role: "alert" },
+    drawing("error"),
+    h("p", { class: "state-title" }, isRefusal ? not : "Whether it was done cannot be known"),
+    h("p", null, error.message),
+    !isRefusal && h("p", null, "The service may have done it all the same: look before you do it again."),
+    isRefusal && retryAfter && h("p", null, `Try again in ${retryAfter} s.`),
+    requestId && h("p", { class: "fine" }, "In the service's log: ", h("code", null, requestId)),
+    !isRefusal && look && h("p", { class: "actions" }, look),
+  );
+}
+
+/** The same in a window over the page; `again` shows anew what is on the page. */
+export function tellUndone(not, error, again) {
+  const look = button("Look again", () => {
+    window.close();
+    again();
+  });
+  const window = dialog("What became of it", undone(not, error, look));
+}
+
 function titleOf(status) {
   if (status === 0) return "No answer";
   if (status === 403) return "Your key may not see this";

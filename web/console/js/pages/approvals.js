@@ -3,7 +3,7 @@
 import { get, part, post } from "../api.js";
 import { h, put } from "../dom.js";
 import { cents } from "../format.js";
-import { announce, badge, button, empty, facts, failed, failing, field, id, loading, since, table, time } from "../ui.js";
+import { announce, badge, button, empty, facts, failing, field, id, loading, since, table, time, undone } from "../ui.js";
 
 const STATUS = {
   pending: ["wait", "Waiting"],
@@ -114,7 +114,7 @@ function hold(one, again) {
       announce(`${word}: ${name}`);
       box.remove();
     } catch (error) {
-      put(fault, failed(error));
+      put(fault, undone("It is not answered", error));
       for (const control of box.querySelectorAll("button")) control.disabled = false;
     }
     again();

@@ -4,7 +4,7 @@ import { part, post } from "../api.js";
 import { h, put } from "../dom.js";
 import { cents } from "../format.js";
 import { revoke, revokePassport } from "../tracker.js";
-import { badge, button, dialog, facts, failed, id, load, loading, since, time, verdict } from "../ui.js";
+import { badge, button, dialog, facts, id, link, load, loading, since, time, undone, verdict } from "../ui.js";
 
 const GUARDS = {
   pass: ["good", "passed"],
@@ -17,6 +17,7 @@ export function details(one, may) {
   const request = one.request ?? {};
   const place = h("div", { class: "checked" });
   const guards = one.guardrails_evaluated ?? [];
+  const changes = () => may("audit:read") && link("/console/activity", "See what was changed");
   const window = dialog(
     "A decision",
     h("p", { class: "lead" }, verdict(one.decision), " ", h("span", { class: "action" }, one.action ?? "")),
@@ -78,7 +79,8 @@ export function details(one, may) {
         may("passports:write") &&
         button(
           "Revoke this passport",
-          () => doing(place, window, () => revokePassport(one.passport_id, one.issuer_id)),
+          () =>
+            doing(place, window, () => revokePassport(one.passport_id, one.issuer_id), "It is not revoked", changes),
           { class: "danger" },
         ),
       one.agent_id &&
@@ -87,10 +89,15 @@ export function details(one, may) {
         button(
           "Disable this agent",
           () =>
-            doing(place, window, () =>
-              revoke(`Agent ${one.agent_id}`, () =>
-                post("/api/v1/revocations", { kind: "agent", issuer: one.issuer_id, ids: [one.agent_id] }),
-              ),
+            doing(
+              place,
+              window,
+              () =>
+                revoke(`Agent ${one.agent_id}`, () =>
+                  post("/api/v1/revocations", { kind: "agent", issuer: one.issuer_id, ids: [one.agent_id] }),
+                ),
+              "It is not disabled",
+              changes,
             ),
           { class: "danger" },
         ),
@@ -104,14 +111,15 @@ export function details(one, may) {
   );
 }
 
-async function doing(place, window, work) {
-  put(place, loading("", 1));
+async function doing(place, window, work, not, look) {
+  put(place, loading("what becomes of it", 1));
   try {
     await work();
-    window.close();
   } catch (error) {
-    put(place, failed(error));
+    put(place, undone(not, error, look()));
+    return;
   }
+  window.close();
 }
 
 function pretty(text) {

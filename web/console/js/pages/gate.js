@@ -19,6 +19,7 @@ import {
   loading,
   since,
   table,
+  tellUndone,
   time,
 } from "../ui.js";
 import { configure, summary } from "./gate-config.js";
@@ -217,7 +218,7 @@ export function one({ place, heading, aside, may, go, signal, every, late }, gat
                           announce("The key is ended");
                           again();
                         } catch (error) {
-                          dialog("The key is not ended", failed(error));
+                          tellUndone("The key is not ended", error, again);
                         }
                       },
                       { class: "small danger", "aria-label": `End the key ${key.key_id}` },

@@ -19,6 +19,7 @@ import {
   load,
   pages,
   table,
+  tellUndone,
   time,
 } from "../ui.js";
 
@@ -180,7 +181,7 @@ function one({ place, heading, aside, may, go, signal }, issuerId) {
                           announce("The issuer is certified");
                           again();
                         } catch (error) {
-                          dialog("It is not certified", failed(error));
+                          tellUndone("It is not certified", error, again);
                         }
                       },
                       { class: "small" },

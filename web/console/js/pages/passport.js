@@ -12,7 +12,6 @@ import {
   copy,
   dialog,
   facts,
-  failed,
   field,
   form,
   id,
@@ -20,6 +19,7 @@ import {
   load,
   since,
   table,
+  tellUndone,
   time,
 } from "../ui.js";
 import { STATUS, revoker } from "./passport-parts.js";
@@ -216,7 +216,7 @@ function usage(place, passportId, may, signal) {
                   announce("What it has spent counts from nothing");
                   again();
                 } catch (error) {
-                  dialog("It is not set back", failed(error));
+                  tellUndone("It is not set back", error, again);
                 }
               },
               { class: "small" },

@@ -11,7 +11,6 @@ import {
   dialog,
   empty,
   facts,
-  failed,
   field,
   form,
   id,
@@ -19,6 +18,7 @@ import {
   load,
   pages,
   table,
+  tellUndone,
   time,
 } from "../ui.js";
 
@@ -249,7 +249,7 @@ function one({ place, heading, aside, may, signal }, settlementId) {
                       announce(`The settlement is ${next}`);
                       again();
                     } catch (error) {
-                      dialog("It is not changed", failed(error));
+                      tellUndone("It is not changed", error, again);
                     }
                   },
                   { class: next === "void" ? "danger" : "" },
