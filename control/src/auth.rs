@@ -58,6 +58,8 @@ scopes! {
     GatesRead = "gates:read";
     /// Make, change, enrol and delete gates.
     GatesWrite = "gates:write";
+    /// Say that an agent has begun.
+    Heartbeat = "heartbeat";
     /// See issuers.
     IssuersRead = "issuers:read";
     /// Make, change and delete issuers.

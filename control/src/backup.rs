@@ -63,7 +63,7 @@ const TABLES: &[&str] = &[
 /// restores it: after a restore there are minutes in which it is not known, with or without
 /// these rows. Whoever was signed in at the console signs in again.
 const LEFT_OUT: &[&str] =
-    &["gate_nonces", "consumption_nonces", "gate_proxies", "console_links", "console_sessions"];
+    &["gate_nonces", "consumption_nonces", "gate_proxies", "console_links", "console_sessions", "heartbeats"];
 
 /// The numbers of changes go on from this far behind the backup's last. Gates take no
 /// number that is lower than one they have seen, and what was changed after the backup had

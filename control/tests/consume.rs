@@ -217,6 +217,17 @@ fn what_is_wrong_in_a_use_is_refused_by_its_member_and_leaves_the_ledger_as_it_w
     assert_eq!(consume(&bench, bare).1["field"], "agent_pop");
     assert_eq!(consume(&bench, used(&shop, "pp_none", "n-1", json!({}))).0, 404);
     // A permission that has no price.
+    let offer = json!({"permissions": [{"permission_key": "maps:show", "display_name": "Maps", "description": "", "constraints": {}}]});
+    assert_eq!(bench.call("POST", "/api/gates/gate_a/catalog", Some(offer)).0, 200);
+    let published = bench.call("POST", "/api/gates/gate_a/catalog/publish", None).1;
+    let asked =
+        json!({"agent_id": "agent-1", "agent_public_key": public(&agent(1)), "permissions": ["maps:show"]});
+    let free = bench.call("POST", "/api/gates/gate_a/passports", Some(asked)).1["passport_id"].clone();
+    let pop = json!({"catalog_content_hash": published["content_hash"]});
+    let asked = used(&shop, free.as_str().unwrap(), "n-1", json!({"action": "maps:show", "agent_pop": pop}));
+    let (status, answer) = consume(&bench, asked);
+    assert_eq!((status, &answer["field"]), (422, &json!("action")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("has no price in version"), "{answer}");
     publish(&bench, "gate_a", &[SEARCH, CALL, TOKENS, NEWS, DEAR]);
     // A passport from before the first catalog.
     assert_eq!(bench.call("POST", "/api/gates", Some(json!({"gate_id": "gate_b", "name": "B"}))).0, 201);

@@ -17,6 +17,7 @@ on_every_database!(
     an_agent_registers_its_passport_once,
     what_is_no_good_passport_is_not_registered,
     a_holder_revokes_its_passport_by_its_own_word_alone,
+    the_last_heartbeat_of_a_passport_is_kept_and_a_wrong_one_changes_nothing,
 );
 
 fn bench(database: Option<&str>) -> Bench {
@@ -313,4 +314,47 @@ fn a_holder_revokes_its_passport_by_its_own_word_alone(database: Option<&str>) {
     let (status, error) = anyone(&bench, path, &word);
     assert_eq!((status, error["code"].as_str()), (409, Some("nonce_already_used")));
     assert_eq!(anyone(&bench, path, &assertion(&key, "pp_self_7", 3, now())).1["status"], "already_revoked");
+}
+
+fn the_last_heartbeat_of_a_passport_is_kept_and_a_wrong_one_changes_nothing(database: Option<&str>) {
+    let bench = bench(database);
+    let passport = issue(&bench, json!({}))["passport_id"].clone();
+    let beat = |to: &str, more: Value| {
+        let mut said = json!({"passport_id": passport, "sdk": "modei-python", "sdk_version": "1.0.0",
+            "runtime": "python", "env": "production", "started_at": "2026-01-02T03:04:05Z"});
+        for (name, value) in more.as_object().unwrap() {
+            said[name] = value.clone();
+        }
+        bench.call("POST", &format!("/api/agents/{to}/heartbeat"), Some(said))
+    };
+    let kept = || bench.call("GET", "/api/agents/agent-1/heartbeats", None).1;
+    assert_eq!(kept(), json!([]));
+    let (status, first) = beat("agent-1", json!({}));
+    assert_eq!((status, &kept()), (200, &json!([first])));
+    assert_eq!(first["started_at"], "2026-01-02T03:04:05.000Z");
+    for (to, more, status, field) in [
+        ("agent-2", json!({}), 422, json!("passport_id")),
+        ("agent-1", json!({"passport_id": "pp_none"}), 404, Value::Null),
+        ("agent-1", json!({"passport_id": "a b"}), 422, json!("passport_id")),
+        ("agent-1", json!({"sdk": ""}), 422, json!("sdk")),
+        ("agent-1", json!({"env": "x".repeat(101)}), 422, json!("env")),
+        ("agent-1", json!({"started_at": "today"}), 422, json!("started_at")),
+        ("agent-1", json!({"started_at": null}), 422, json!("started_at")),
+    ] {
+        let (found, answer) = beat(to, more.clone());
+        assert_eq!((found, &answer["field"]), (status, &field), "{more}: {answer}");
+    }
+    assert_eq!(kept(), json!([first]));
+    let second = beat("agent-1", json!({"sdk_version": "1.0.1"})).1;
+    assert_eq!(kept(), json!([second]));
+    let path = format!("/api/gates/gate_a/passports/{}", passport.as_str().unwrap());
+    assert_eq!(bench.call("DELETE", &path, None).0, 200);
+    let (status, answer) = beat("agent-1", json!({}));
+    assert_eq!((status, &answer["field"]), (422, &json!("passport_id")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("revoked"), "{answer}");
+    let key = bench.call("POST", "/api/users/api-keys", Some(json!({"name": "k", "scopes": ["check"]}))).1;
+    let mut request = Request::new("POST", "/api/agents/agent-1/heartbeat");
+    request.headers.push(("authorization".to_owned(), format!("Bearer {}", key["key"].as_str().unwrap())));
+    request.body = b"{}".to_vec();
+    assert_eq!(request.send(bench.service.address).unwrap().status, 403);
 }

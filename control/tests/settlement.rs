@@ -25,6 +25,7 @@ on_every_database!(
     what_came_after_a_settlement_was_paid_is_settled_by_another,
     ids_of_receipts_are_their_gates_own,
     promised_uptime_is_judged_by_version_and_period,
+    a_sum_that_no_reader_of_json_has_whole_is_not_settled,
 );
 
 fn a_month_is_settled_by_receipts_that_add_up_to_what_is_signed(database: Option<&str>) {
@@ -516,4 +517,25 @@ fn promised_uptime_is_judged_by_version_and_period(database: Option<&str>) {
         bench.call("GET", "/api/gates/gate_none/sla?period_start=2025-03-01&period_end=2025-03-01", None).0,
         404
     );
+}
+
+/// Beyond 2^53 - 1 (RFC 8785 section 3.2.2.3).
+fn a_sum_that_no_reader_of_json_has_whole_is_not_settled(database: Option<&str>) {
+    const JETS: Offer = Offer::new("jets:buy", PricingModel::Usage, 100_000_000_000);
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[JETS]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let bought = |second: u32| {
+        let when = at(&format!("2025-03-10T00:00:{second:02}Z"));
+        shop.used((&passport, 1), JETS.action, Outcome::Success, 9_999, when)
+    };
+    bring(&mut lane, &(0..10).map(bought).collect::<Vec<_>>());
+    let (status, answer) = settle(&bench, "monthly", "2025-03-01", "2025-03-31");
+    assert_eq!((status, &answer["code"]), (422, &json!("settlement_failed")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("total_cost_cents"), "{answer}");
+    assert_eq!(bench.call("GET", "/api/billing", None).1["total"], 0);
+    // Nothing of it is claimed: nine of them are one settlement.
+    bench.sql("DELETE FROM receipts WHERE issued_at = (SELECT MAX(issued_at) FROM receipts)");
+    assert_eq!(march(&bench)["total_cost_cents"], 8_999_100_000_000_000_u64);
 }

@@ -1,13 +1,15 @@
 """The real Modei clients, synchronous and asynchronous, as a process: a JSON object a
-line in, one out. Nothing of them is changed or replaced."""
+line in, one out. Nothing of them is changed."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import json
 import secrets
 import sys
+import types
 from datetime import datetime, timedelta, timezone
 from typing import Any, Optional
 
@@ -155,6 +157,14 @@ def assertion(seed: str, passport_id: str) -> dict[str, Any]:
     }
 
 
+def heartbeat(url: str, key: str, agent_id: str, passport_id: str) -> dict[str, Any]:
+    """What the client sends when an agent begins; it tells only whether that was taken. Its
+    module asks for Supabase's client at once, for channels that a heartbeat has no use for."""
+    sys.modules.setdefault("supabase", types.SimpleNamespace(create_client=None, Client=None))
+    realtime = importlib.import_module("modei.realtime")
+    return {"is_taken": asyncio.run(realtime.send_heartbeat(url, key, agent_id, passport_id))}
+
+
 def delegate(parent: dict[str, Any], seed: str, to: str) -> dict[str, Any]:
     """A passport that the holder of ``parent`` delegates to another agent."""
     envelope = Envelope.model_validate(parent["passport_json"])
@@ -186,7 +196,7 @@ def verify(passport_json: Any, signature: str, public_key: Optional[str]) -> dic
 
 OPERATIONS = {
     operation.__name__: operation
-    for operation in (agent, assertion, call, delegate, hammer, post, self_issue, verify)
+    for operation in (agent, assertion, call, delegate, hammer, heartbeat, post, self_issue, verify)
 }
 
 

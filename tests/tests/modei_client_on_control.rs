@@ -15,6 +15,7 @@ on_every_database!(
     each_error_is_of_its_class,
     too_many_requests_say_when_to_come_back,
     an_agent_registers_delegates_and_revokes_by_the_clients_own_signing,
+    an_agent_that_begins_says_so_by_the_clients_heartbeat,
 );
 
 fn every_method_of_gates_answers_as_the_clients_types_say(database: Option<&str>) {
@@ -285,4 +286,21 @@ fn an_agent_registers_delegates_and_revokes_by_the_clients_own_signing(database:
     for id in [&id, &child_id] {
         assert_eq!(check(&mut scene, id)["reason_code"], "passport_revoked");
     }
+}
+
+fn an_agent_that_begins_says_so_by_the_clients_heartbeat(database: Option<&str>) {
+    let mut scene = Scene::new(database);
+    scene.call("create_gate", json!([]), json!({"name": "A gate", "gate_id": "gate_a"}));
+    let passport = scene.issue("gate_a", json!({}))["passport_id"].clone();
+    let beat = |scene: &mut Scene, agent: &str| {
+        let (url, key) = (scene.service.url(), scene.service.key.clone());
+        let asked = json!({"url": url, "key": key, "agent_id": agent, "passport_id": passport});
+        scene.sdk.ask("heartbeat", asked)["is_taken"].clone()
+    };
+    assert_eq!((beat(&mut scene, "agent-002"), beat(&mut scene, "agent-001")), (json!(false), json!(true)));
+    let answer = scene.service.call("GET", "/api/agents/agent-001/heartbeats", None).unwrap();
+    let kept: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(kept.as_array().map(Vec::len), Some(1), "{kept}");
+    let told = ["passport_id", "sdk", "runtime", "env"].map(|name| &kept[0][name]);
+    assert_eq!(told, [&passport, &json!("modei-python"), &json!("python"), &json!("development")]);
 }

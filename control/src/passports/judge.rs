@@ -274,8 +274,8 @@ pub async fn judge(tx: &mut Tx, trust: &Trust, presented: &Presented) -> ApiResu
     Ok(decision)
 }
 
-/// Whether a passport grants its holder `action` at a gate of this trust, whatever
-/// guardrails say.
+/// Whether a passport grants its holder `action` at a gate of this trust, on terms that were agreed
+/// where that has a price, whatever guardrails say.
 ///
 /// # Errors
 /// No database. A refusal is a decision.
@@ -289,7 +289,8 @@ pub async fn decide(
     let Some(passport) = decision.passport.take().filter(|_| decision.denial.is_none()) else {
         return Ok(decision);
     };
-    if let Some(pin) = passport.catalog_pin() {
+    let pin = passport.catalog_pin_by(id);
+    if let Some(pin) = pin {
         if !is_published(tx, id, pin).await? {
             let detail = "the gate has not published the catalog that the passport is pinned to";
             decision.refuse("catalog_pin", Denial::new(Reason::CatalogPinMismatch, detail));
@@ -317,6 +318,10 @@ pub async fn decide(
                 decision.refuse("ceiling", Denial::new(reason, detail));
             } else {
                 decision.pass("ceiling");
+                if pin.is_none() && states_price(tx, id, action).await? {
+                    let detail = format!("{action:.256} has a price, and the passport has agreed to none");
+                    decision.refuse("catalog_pin", Denial::new(Reason::CatalogPinMissing, detail));
+                }
             }
         }
     }
@@ -339,6 +344,13 @@ impl GateTrust {
 async fn is_published(tx: &mut Tx, gate_id: &str, pin: &modei::CatalogPin) -> ApiResult<bool> {
     let published = catalog::find(tx, gate_id, pin.version).await?;
     Ok(published.is_some_and(|published| published.content_hash == pin.content_hash))
+}
+
+/// Whether the newest catalog states a price for an action, in force or not: as gates are told it.
+async fn states_price(tx: &mut Tx, gate_id: &str, action: &str) -> ApiResult<bool> {
+    let Some(newest) = catalog::latest(tx, gate_id).await? else { return Ok(false) };
+    let offered = newest.permissions()?;
+    Ok(offered.iter().any(|one| one.key == action && one.terms.price.is_some()))
 }
 
 async fn revocation(tx: &mut Tx, trust: &Trust, passport: &modei::Passport) -> ApiResult<Option<Denial>> {

@@ -20,7 +20,7 @@ use portcullis_core::modei::CatalogPin;
 use portcullis_core::receipt::{
     Charge, Consumer, MAX_QUANTITY, Outcome, PopDraft, Receipt, SignedReceipt, minutes,
 };
-use portcullis_core::{Mode, UnixTime, base64};
+use portcullis_core::{Mode, Reason, UnixTime, base64};
 
 /// A use of a priced action.
 #[derive(Clone, Debug)]
@@ -194,7 +194,8 @@ async fn judged(tx: &mut Tx, asked: &Use, passport: &Passport) -> ApiResult<(Age
     let presented = Presented::stored(passport)?;
     let gate = gate_trust(tx, &asked.gate_id, &presented).await?;
     let decision = decide(tx, &gate, &presented, &asked.action).await?;
-    if let Some(denial) = decision.denial {
+    // A use without a pin is refused for that by itself, and told what to do.
+    if let Some(denial) = decision.denial.filter(|denial| denial.reason != Reason::CatalogPinMissing) {
         let message = format!("passport_id: {}", denial.detail);
         let mut error = ApiError::new(StatusCode::FORBIDDEN, denial.reason.code(), message);
         error.field = Some("passport_id".to_owned());

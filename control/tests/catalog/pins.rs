@@ -21,6 +21,7 @@ on_every_database!(
     a_gate_is_told_what_each_version_asks_for_and_from_which_on,
     a_gate_that_records_nothing_publishes_no_price,
     a_check_refuses_a_pin_that_was_never_published,
+    a_pin_that_another_gate_has_written_says_nothing_here,
 );
 
 fn asked(permissions: &[&str]) -> Value {
@@ -64,8 +65,11 @@ fn a_passport_is_pinned_to_the_catalog_that_was_in_force_at_its_issue(database: 
     // It keeps its terms, in what is stored too.
     let path = format!("/api/gates/gate_a/passports/{}", passport["passport_id"].as_str().unwrap());
     assert_eq!(bench.call("GET", &path, None), (200, passport.clone()));
-    for known in [&before, &passport] {
-        assert_eq!(check(&bench, known)["decision"], "allow");
+    for (known, told) in
+        [(&before, json!(["block", "catalog_pin_missing"])), (&passport, json!(["allow", null]))]
+    {
+        let answer = check(&bench, known);
+        assert_eq!(json!([answer["decision"], answer["reason_code"]]), told, "{answer}");
     }
     assert_eq!(pin(&issue(&bench, &["a:read"]))[0], 2);
 }
@@ -262,4 +266,33 @@ fn a_check_refuses_a_pin_that_was_never_published(database: Option<&str>) {
         (&json!("block"), &json!("catalog_pin_mismatch"))
     );
     assert_eq!(steps(&answer).last().unwrap(), "catalog_pin:fail");
+}
+
+/// As at a gate: what matters is what was agreed with it, by the passports that it has issued itself.
+fn a_pin_that_another_gate_has_written_says_nothing_here(database: Option<&str>) {
+    let bench = bench(database);
+    let offers = json!([offered("a:read", per_call(5)), offered("a:list", json!({}))]);
+    publish(&bench, offers.clone());
+    let passport = issue(&bench, &["a:read", "a:list"]);
+    assert_eq!(bench.call("POST", "/api/gates", Some(json!({"gate_id": "gate_b", "name": "B"}))).0, 201);
+    let envelope: Value = serde_json::from_str(passport["passport_json"].as_str().unwrap()).unwrap();
+    let key =
+        json!({"key_id": envelope["provenance"]["issuer"]["key_id"], "public_key": passport["public_key"]});
+    let trust =
+        json!({"issuers": [{"id": "gate_a", "type": "gate", "tier": 3, "actions": ["*"], "keys": [key]}]});
+    let route = json!({"path": "/", "methods": ["GET"], "public": true});
+    let config = json!({"authorities": ["b.example"], "routes": [route], "trust": trust});
+    bench.sql(&format!("UPDATE gates SET config = '{config}' WHERE gate_id = 'gate_b'"));
+    let check = |action: &str| {
+        let asked = json!({"action": action, "passport_id": passport["passport_id"]});
+        let answer = bench.call("POST", "/api/gates/gate_b/check", Some(asked)).1;
+        json!([answer["decision"], answer["reason_code"]])
+    };
+    assert_eq!((check("a:read"), check("a:list")), (json!(["allow", null]), json!(["allow", null])));
+    let path = "/api/gates/gate_b/catalog";
+    assert_eq!(bench.call("POST", path, Some(json!({"permissions": offers}))).0, 200);
+    let (status, answer) = bench.call("POST", &format!("{path}/publish"), None);
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(check("a:read"), json!(["block", "catalog_pin_missing"]));
+    assert_eq!(check("a:list"), json!(["allow", null]));
 }

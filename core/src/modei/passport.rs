@@ -171,6 +171,13 @@ impl Passport {
         self.catalog_pin.as_ref()
     }
 
+    /// The same where `gate` has issued it. Whoever issues a passport writes its pin: one of another
+    /// issuer says nothing of what was agreed with that gate.
+    pub fn catalog_pin_by(&self, gate: &str) -> Option<&CatalogPin> {
+        let is_own = self.root.kind == RootKind::Gate && self.root.issuer == gate;
+        self.catalog_pin().filter(|_| is_own)
+    }
+
     /// Modei's derived tier.
     pub fn provenance(&self) -> Provenance {
         match self.root.kind {

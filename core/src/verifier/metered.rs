@@ -4,7 +4,7 @@ use super::Verifier;
 use super::permit::{Credential, Identity};
 use super::prove::Proven;
 use crate::denial::Denial;
-use crate::modei::{CatalogPin, Passport, RootKind};
+use crate::modei::{CatalogPin, Passport};
 use crate::proof::Proof;
 use crate::reason::Reason;
 use crate::receipt::{Consumer, MAX_ATTACHMENT, Rate, chain_claims_in, check_request};
@@ -56,12 +56,9 @@ impl Verifier<'_> {
         Ok(Some(price))
     }
 
-    /// The version of this gate's catalog that a passport is pinned to. Whoever issues a passport
-    /// writes its pin: one that this gate has not issued says nothing of what was agreed with it.
+    /// The version of this gate's catalog that a passport is pinned to.
     pub(super) fn own_pin<'p>(&self, passport: &'p Passport) -> Option<&'p CatalogPin> {
-        let root = passport.root();
-        let is_own = root.kind() == RootKind::Gate && root.issuer() == self.snapshot.gate();
-        passport.catalog_pin().filter(|_| is_own)
+        passport.catalog_pin_by(self.snapshot.gate())
     }
 
     /// What is kept of a request that owes this.

@@ -2,6 +2,7 @@
 //! and those that agents sign themselves and register.
 
 mod asked;
+mod heartbeats;
 mod of_agents;
 mod of_gates;
 mod v1;
@@ -16,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The routes of passports.
 pub fn routes() -> OpenApiRouter<App> {
-    of_gates::routes().merge(of_agents::routes()).merge(v1::routes())
+    of_gates::routes().merge(of_agents::routes()).merge(v1::routes()).merge(heartbeats::routes())
 }
 
 /// A passport.

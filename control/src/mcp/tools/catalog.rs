@@ -75,7 +75,7 @@ pub(super) const TOOLS: &[Tool] = &[
             number("max_price_cents", "At this price at most, in cents"),
             number("min_uptime_bp", "With this uptime at least, in basis points: 9990 is 99.9 %"),
             number("max_response_time_ms", "With this response time at most, in milliseconds"),
-            text("pricing_model", "Only with this model: per_call, per_minute or subscription"),
+            text("pricing_model", "Only with this model: per_call, per_minute, subscription or usage"),
             text("sort", "price_asc, price_desc, uptime_desc or response_asc"),
             number("limit", "How many at most, 1 to 100; left out: 20"),
             number("offset", "After how many others"),
