@@ -205,7 +205,7 @@ fn state(service: &Service, id: &str) -> Value {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(30), "not {what}");
+        assert!(began.elapsed() < Duration::from_secs(60), "not {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

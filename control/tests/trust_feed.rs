@@ -276,7 +276,7 @@ fn calls_that_are_not_the_gates_own_are_refused(database: Option<&str>) {
     assert_eq!(bench.call("DELETE", &format!("/api/v1/gates/gate_a/keys/{id}"), None).0, 200);
     let began = Instant::now();
     while status(&gate.key, path, now()) != 401 {
-        assert!(began.elapsed() < Duration::from_secs(20), "an ended key still calls");
+        assert!(began.elapsed() < Duration::from_secs(60), "an ended key still calls");
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(bench.call("DELETE", &format!("/api/v1/gates/gate_a/keys/{id}"), None).0, 404);
@@ -294,7 +294,7 @@ fn deleted_gates_are_told_nothing(database: Option<&str>) {
         if status == 401 || status == 404 {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "a deleted gate is still answered {status}");
+        assert!(began.elapsed() < Duration::from_secs(60), "a deleted gate is still answered {status}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -339,7 +339,7 @@ fn revocations_of_what_has_expired_are_forgotten(database: Option<&str>) {
     bench.service = control.start_with_key(&key).unwrap();
     let began = Instant::now();
     while gate.trust.head().unwrap().revocations.count != 1 {
-        assert!(began.elapsed() < Duration::from_secs(20), "it stays revoked");
+        assert!(began.elapsed() < Duration::from_secs(60), "it stays revoked");
         gate.follow(1);
     }
     assert!(gate.has_revoked("iss", "pp_good") && !gate.has_revoked("iss", "pp_expired"));

@@ -75,7 +75,7 @@ await inChromium({ origins: [line.origin], expected }, async (page, context) => 
   const ended = await fetch(`${line.origin}/api/v1/session`, { method: "DELETE", headers });
   assert.equal(ended.status, 200, await ended.text());
   await page.waitForSelector("h1:has-text('Sign in')");
-  assert.equal(await page.locator("dialog").count(), 0, "nothing stands over it");
+  assert.equal(await page.locator("dialog[open]").count(), 0, "nothing stands over it");
   assert.match(await page.locator(".said").innerText(), /the session is over/);
   await isAccessible(page, "a session that is over");
   await page.fill("input[name=key]", scene.key);

@@ -182,7 +182,7 @@ fn wait_for_decision(stand: &LiveStand, passport: &str, decision: &str) -> Value
         if let Some(found) = found {
             return found;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "no {decision} of {passport} at {GATE}");
+        assert!(began.elapsed() < Duration::from_secs(60), "no {decision} of {passport} at {GATE}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

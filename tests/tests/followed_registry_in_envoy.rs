@@ -85,7 +85,7 @@ fn follow(stand: &LiveStand, registry: &Registry) -> String {
         if state["synced_at"].is_string() && agents[0]["status"].is_string() {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "not synced: {state} {agents}");
+        assert!(began.elapsed() < Duration::from_secs(60), "not synced: {state} {agents}");
         std::thread::sleep(Duration::from_millis(100));
     }
     made["id"].as_str().unwrap().to_owned()

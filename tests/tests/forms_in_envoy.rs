@@ -62,7 +62,7 @@ fn is_narrowed(stand: &FormStand) {
     };
     let began = Instant::now();
     while !narrowed() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{}", stand.envoy.log_tail());
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", stand.envoy.log_tail());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -4,14 +4,19 @@ use crate::common;
 use crate::deno;
 use crate::edge_stand;
 use crate::edge_stand::{AUTHORITY, Edge, Runtime, given};
+use crate::live_stand;
 use portcullis_core::capiscio::sign_request;
 use portcullis_core::json::Object;
-use portcullis_core::{SecretKey, UnixTime, sha256};
+use portcullis_core::modei::self_issuer_id;
+use portcullis_core::{SecretKey, UnixTime, base64, sha256};
 use portcullis_tests::scenario::{self, Case, Expected, Gate, Sent, Upstream, play};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
+use xtask::control::Control;
+use xtask::envoy_config::GateConfig;
+use xtask::live_gate::{self, Enrolled};
 use xtask::skipped;
 
 /// Cases that go otherwise at the edge, and how.
@@ -207,6 +212,60 @@ fn a_live_gate_at_the_edge_refuses_what_is_revoked_and_then_what_is_too_old() {
     edge.change_service(|service| *service = None);
     assert_eq!(send(&mut edge, 3500), (200, None));
     assert_eq!(send(&mut edge, 200), refused(503, "trust_material_stale"));
+}
+
+/// The stand-in above asks for no signature; the service asks for one with each call.
+#[test]
+fn a_gate_at_the_edge_that_a_real_service_has_enrolled_takes_its_trust_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let service =
+        Control::in_folder(&given("PORTCULLIS_CONTROL"), folder.path(), None).unwrap().start().unwrap();
+    let gate = json!({
+        "gate": {"id": "gate_edge"}, "profile": "L1", "authorities": [AUTHORITY],
+        "routes": [{"path": "/flights", "methods": ["GET"], "action": "flights:search"}],
+        "trust": {"self_issued": {"actions": ["flights:*"]}}, "attest": {"policy": "best_effort"},
+    });
+    let gate = GateConfig::parse(&gate.to_string()).unwrap();
+    let enrolled = live_gate::enrol(&service, &given("PORTCULLIS_CLI"), folder.path(), &gate).unwrap();
+    let now = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap())
+    };
+    let agent = SecretKey::from_seed([41; 32]);
+    let passport = live_stand::passport(&agent, "pp_edge").to_header();
+    let answer = |edge: &mut Edge, at: UnixTime| {
+        edge.set_clock(at);
+        let sent = Sent {
+            method: "GET".into(),
+            path: b"/flights".to_vec(),
+            authority: None,
+            headers: vec![("agent-passport".into(), passport.clone().into_bytes())],
+            body: None,
+            chunks: None,
+            trailers: vec![],
+        };
+        let answer = edge.send(&sent);
+        let problem: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        (answer.status, problem["reason_code"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = |status: u16, reason: &str| (status, reason.to_owned());
+
+    // With another key nobody is told anything.
+    let other = Enrolled { key: base64::encode(&[3; 32]), ..enrolled.clone() };
+    let mut stranger =
+        Edge::start_enrolled(Runtime::Node, "stranger", &other, &service.url(), now()).unwrap();
+    assert_eq!(answer(&mut stranger, now()), refused(503, "trust_material_missing"));
+
+    let mut edge = Edge::start_enrolled(Runtime::Node, "enrolled", &enrolled, &service.url(), now()).unwrap();
+    assert_eq!(answer(&mut edge, now()), refused(200, ""));
+    let body = json!({"kind": "passport", "issuer": self_issuer_id(&agent.public_key()), "ids": ["pp_edge"]});
+    live_gate::call(&service, "POST", "/api/v1/revocations", &body).unwrap();
+    let began = Instant::now();
+    // It is renewed beside requests.
+    while answer(&mut edge, now()) != refused(401, "passport_revoked") {
+        assert!(began.elapsed() < Duration::from_secs(60), "the revocation has not come");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The first program of the page in this language that has all of these words.

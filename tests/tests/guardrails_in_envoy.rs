@@ -181,7 +181,7 @@ fn what_a_person_approves_passes_once_and_nothing_else_does() {
         if found {
             break told;
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "{told}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{told}");
         std::thread::sleep(Duration::from_millis(100));
     };
     assert!(told.contains("pending"), "{told}");
@@ -198,7 +198,7 @@ fn what_a_person_approves_passes_once_and_nothing_else_does() {
             break;
         }
         assert_eq!(answer.status, 202, "{told}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{told}; {}", stand.envoy.log_tail());
+        assert!(began.elapsed() < Duration::from_secs(60), "{told}; {}", stand.envoy.log_tail());
         std::thread::sleep(Duration::from_millis(100));
     }
     for _ in 0..6 {
@@ -231,7 +231,7 @@ fn who_has_no_credential_may_do_what_the_policy_says_and_who_has_a_bad_one_nothi
             (401, reason) => assert_eq!(reason, "credential_missing"),
             other => panic!("{other:?}"),
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "{}", stand.envoy.log_tail());
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", stand.envoy.log_tail());
     }
     // Or twice as many at the turn of a minute.
     assert!(passed == 4 || (5..=8).contains(&passed), "{passed}");

@@ -2,8 +2,9 @@
 //! docs/mcp-gate.md says.
 
 use crate::live_stand::{LiveStand, Wishes, agent, given};
+use crate::metered;
 use portcullis_core::json::{self, Limits};
-use portcullis_core::modei::{Draft, Issuer, RootKind, issue, self_agent_id};
+use portcullis_core::modei::{CatalogPin, Draft, Issuer, RootKind, issue_pinned, self_agent_id};
 use portcullis_core::{UnixTime, base64};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -16,6 +17,8 @@ use xtask::http::Request;
 use xtask::net;
 use xtask::workspace::Workspace;
 
+const GATE: &str = "gate_mcp";
+/// Of the key of the issuer, and of the gate as one.
 const ISSUER: u8 = 8;
 /// Of the agent's key, as `agent` has it.
 const AGENT: u8 = 1;
@@ -23,7 +26,7 @@ const AGENT: u8 = 1;
 fn gate(profile: &str, authority: &str) -> String {
     let public_key = base64::encode(&agent(ISSUER).public_key());
     json!({
-        "gate": {"id": "gate_mcp"}, "profile": profile, "authorities": [authority],
+        "gate": {"id": GATE}, "profile": profile, "authorities": [authority],
         "routes": [{"path": "/mcp", "methods": ["POST", "GET", "DELETE"], "action": "mcp:connect", "mcp": {"tools": {
             "search_flights": {"action": "flights:search"},
             "book_flight": {"action": "flights:book", "cost_cents": 500},
@@ -33,6 +36,9 @@ fn gate(profile: &str, authority: &str) -> String {
         "trust": {"issuers": [{
             "id": "issuer:acme", "type": "platform", "tier": 3, "domain_verified": true,
             "actions": ["flights:*", "mcp:connect"], "keys": [{"key_id": "ik_1", "public_key": public_key}],
+        }, {
+            "id": GATE, "type": "gate", "tier": 3, "domain_verified": true,
+            "actions": ["*"], "keys": [{"key_id": "ik_1", "public_key": public_key}],
         }]},
     })
     .to_string()
@@ -85,9 +91,16 @@ fn now() -> UnixTime {
 
 /// A folder with what an agent of this passport has: its key, its passport, and the page's code.
 fn outfit(id: &str, permissions: &[(&str, Value)]) -> TempDir {
+    outfit_of(id, permissions, None)
+}
+
+/// The same with a passport of the gate itself, pinned to the first version of its catalog.
+fn outfit_of(id: &str, permissions: &[(&str, Value)], pin: Option<&str>) -> TempDir {
     let holder = agent(AGENT);
-    let by =
-        Issuer { kind: RootKind::Platform, id: "issuer:acme".into(), key_id: "ik_1".into(), gate_id: None };
+    let (kind, issuer) =
+        if pin.is_some() { (RootKind::Gate, GATE) } else { (RootKind::Platform, "issuer:acme") };
+    let by = Issuer { kind, id: issuer.into(), key_id: "ik_1".into(), gate_id: None };
+    let pin = pin.map(|hash| CatalogPin { version: 1, content_hash: hash.into() });
     let permission = |(name, constraints): &(&str, Value)| {
         let text = constraints.to_string();
         let value = json::parse(text.as_bytes(), Limits { bytes: 4096, depth: 8, values: 100 }).unwrap();
@@ -103,7 +116,7 @@ fn outfit(id: &str, permissions: &[(&str, Value)]) -> TempDir {
     };
     let public_key = holder.public_key();
     let agent_id = self_agent_id(&public_key);
-    let passport = issue(&agent(ISSUER), &by, &agent_id, &public_key, &draft);
+    let passport = issue_pinned(&agent(ISSUER), &by, &agent_id, &public_key, &draft, pin.as_ref());
     let key = json!({"agent_id": agent_id, "private_key_base64": base64::encode(&[AGENT; 32])});
     let page = std::fs::read_to_string(Workspace::find().unwrap().root.join("docs/mcp-gate.md")).unwrap();
     let (_, code) = page.split_once("```python\n").expect("a block of code");
@@ -159,7 +172,7 @@ fn approve(stand: &LiveStand, approval: &str) {
     let service = stand.service.as_ref().unwrap();
     let began = Instant::now();
     while service.call("GET", &path, None).unwrap().status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(10), "nobody was asked about {approval}");
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody was asked about {approval}");
         std::thread::sleep(Duration::from_millis(50));
     }
     stand.call("POST", &format!("{path}/resolve"), &json!({"decision": "approve"}));
@@ -212,7 +225,7 @@ fn the_official_client_gets_at_the_tools_it_may_call_and_learns_why_not_at_the_o
     let began = Instant::now();
     let cancelled = loop {
         let told = session(&stand, &outfit, "auto", &cancel);
-        if told["answers"][2].get("text").is_some() || began.elapsed() > Duration::from_secs(20) {
+        if told["answers"][2].get("text").is_some() || began.elapsed() > Duration::from_secs(60) {
             break told;
         }
     };
@@ -301,4 +314,55 @@ fn at_l3_each_call_answers_a_challenge_and_a_copy_of_one_is_refused() {
     let (status, told) = post(&stand, &outfit, br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert_eq!((status, &told["error"]["data"]["reason_code"]), (401, &json!("proof_missing")));
     assert_eq!(server.calls().len(), 2);
+}
+
+#[test]
+fn a_tool_with_a_price_is_charged_for_each_call_and_for_no_other() {
+    let server = Server::start();
+    let gate = |authority: &str| gate("L3", authority);
+    let wishes = Wishes { gate: Some(&gate), behind: Some(server.address), ..Wishes::default() };
+    let stand = LiveStand::start("mcp_gate_priced", &wishes);
+    let call = |method: &str, path: &str, body: &Value| stand.call(method, path, body);
+    let price =
+        json!({"flights:search": [{"since": 1, "model": "per_call", "cents": 5, "fee_basis_points": 0}]});
+    let hashes = metered::publish(GATE, &price, &call);
+    let permissions = EVERY.map(|action| (action, json!({})));
+    let outfit = outfit_of("pp_priced", &permissions, Some(&hashes[0]));
+    let search = json!({"tool": "search_flights", "arguments": {"to": "Lisboa"}});
+    let calls = json!([{"list": true}, search, {"tool": "drop_tables"}, search]);
+    let began = Instant::now();
+    // Until the catalog is at both workers, the passport is pinned to one that they do not know.
+    let told = loop {
+        let told = session(&stand, &outfit, "auto", &calls);
+        if !told.to_string().contains("catalog_pin_mismatch") {
+            break told;
+        }
+        assert!(began.elapsed() < Duration::from_secs(40), "{told}");
+    };
+    for at in [1, 3] {
+        assert_eq!(told["answers"][at]["text"], "TP123 to Lisboa", "{told}");
+    }
+    let arrived = server.calls().len();
+    let uses = loop {
+        let export = std::fs::read_to_string(stand.export()).unwrap();
+        let records = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let uses: Vec<Value> = records.filter(|record| record["decision"] == "consumption").collect();
+        if uses.len() >= arrived {
+            break uses;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{} of {arrived} uses", uses.len());
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(uses.len(), arrived);
+    for used in uses {
+        assert_eq!(
+            json!([used["request"]["action"], used["request"]["cost_cents"]]),
+            json!(["flights:search", 5])
+        );
+    }
+
+    // Who has agreed to no price is not let through.
+    let unpinned = self::outfit("pp_unpinned", &permissions);
+    let told = session(&stand, &unpinned, "auto", &json!([search]));
+    assert_eq!(told["answers"][0]["data"]["reason_code"], "catalog_pin_missing", "{told}");
 }

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 use xtask::http::{Request, Response, exchange};
 
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A stand whose gate has prices.
 struct Metered {
@@ -232,6 +232,28 @@ fn no_client_turns_its_use_into_a_timeout() {
     let costs: Vec<_> =
         uses.values().map(|record| record["request"]["cost_cents"].as_u64().unwrap()).collect();
     assert_eq!(costs, [5]);
+}
+
+#[test]
+fn an_upstream_that_does_not_answer_in_time_is_charged_for_nothing() {
+    let metered = start("metering_late");
+    let plugin = given("PORTCULLIS_WASM");
+    let envoy = metered.stand.closed_envoy_by("metering_late_b", &metered.stand.enrolled, |shipped| {
+        shipped.with_plugin(&plugin)?.with_route_timeout("0.5s")
+    });
+    let began = Instant::now();
+    // A gate that has just started refuses until it has its trust material.
+    while metered.ask_at(envoy.listen, "/call", &[]).is_none_or(|answer| answer.status != 200) {
+        assert!(began.elapsed() < DEADLINE, "{}", envoy.log_tail());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let before = metered.wait_for(1).len();
+    let late = metered.ask_at(envoy.listen, "/call", &[("x-echo-hang", "1")]).expect("an answer");
+    assert_eq!(late.status, 504);
+    let got = receipt(header(&late, "agent-receipt").expect("a receipt")).receipt;
+    assert_eq!((got.outcome.name(), got.charge.total_cents()), ("timeout", 0));
+    let uses = metered.wait_for(before + 1);
+    assert_eq!(uses[&got.receipt_id()]["request"]["cost_cents"], 0);
 }
 
 #[test]

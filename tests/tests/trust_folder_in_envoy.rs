@@ -250,4 +250,4 @@ fn now() -> UnixTime {
 const TRUSTED: &str = "capiscio_keys/trusted";
 
 /// Workers take a configuration within milliseconds; a busy machine may take seconds.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);

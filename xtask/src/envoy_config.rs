@@ -154,6 +154,14 @@ impl EnvoyConfig {
         Ok(self)
     }
 
+    /// The same with so long for an upstream's whole answer.
+    pub fn with_route_timeout(mut self, time: &str) -> Result<Self> {
+        let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config\
+                    /virtual_hosts/0/routes/0/route/timeout";
+        self.put(path, json!(time))?;
+        Ok(self)
+    }
+
     /// The same with another plugin file.
     pub fn with_plugin(mut self, wasm: &Path) -> Result<Self> {
         let path = format!("{PLUGIN}/vm_config/code/local/filename");

@@ -63,7 +63,7 @@ pub fn enrol(service: &Service, cli: &Path, folder: &Path, gate: &GateConfig) ->
 /// none of its own is then what it refuses a request for.
 ///
 /// # Errors
-/// It has not within ten seconds; the end of Envoy's log.
+/// It has not within a minute; the end of Envoy's log.
 pub fn wait_until_open(envoy: &Envoy) -> Result<()> {
     let began = Instant::now();
     // Each worker takes it up by itself; so many in a row are not all of one's.
@@ -80,7 +80,7 @@ pub fn wait_until_open(envoy: &Envoy) -> Result<()> {
 }
 
 /// A fetch takes some milliseconds, and a worker looks five times a second.
-const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Calls the service with the key that may do everything; gives the answer.
 ///

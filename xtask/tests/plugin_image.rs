@@ -262,6 +262,7 @@ fn a_releases_checksums_are_good_until_a_file_changes() {
     let said: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
     assert_eq!((&said["version"], &said["dirty"]), (&"0.1.0".into(), &true.into()));
     assert_eq!(said["commit"], "0123456789abcdef0123456789abcdef01234567");
+    assert_eq!(said["rust"], "rustc 1.95.0");
     assert_eq!(said["files"][0]["target"], "wasm32-wasip1");
     assert_eq!(said["files"][0]["bytes"], plugin().len());
     for name in ["portcullis.wasm", "manifest.json"] {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use xtask::live_gate::Enrolled;
 use xtask::{http, net};
 
 /// The host that requests are for, whatever port the gate has.
@@ -84,7 +85,6 @@ impl Edge {
         is_live: bool,
         now: UnixTime,
     ) -> Result<Self, String> {
-        let folder = folder(&format!("{name}-{}", runtime.name()));
         let state = Arc::new(Mutex::new(State { now, service: None }));
         let mut config: Value = serde_json::from_str(configuration).expect("a configuration");
         // Isolates count each for itself; what may be used once is in the store that they share.
@@ -110,14 +110,40 @@ impl Edge {
             "gateKey": base64::encode(&[3; 32]),
             "service": base,
         });
-        std::fs::write(folder.join("settings.json"), settings.to_string()).expect("the settings");
-        let [address] = net::free().expect("a free port");
-        Running::start(&mut command(runtime, &folder, address), address)
-            .map(|running| Edge { running, state })
+        run(runtime, name, &settings).map(|running| Edge { running, state })
+    }
+
+    /// Starts a gate that a real service, at `base`, has enrolled.
+    pub fn start_enrolled(
+        runtime: Runtime,
+        name: &str,
+        enrolled: &Enrolled,
+        base: &str,
+        now: UnixTime,
+    ) -> Result<Self, String> {
+        let config: Value = serde_json::from_str(&enrolled.config).expect("a configuration");
+        let settings = json!({
+            "config": config, "isolates": 1, "process": base64::encode(&[5; 32]),
+            "gateKey": enrolled.key, "service": base,
+        });
+        let state = Arc::new(Mutex::new(State { now, service: None }));
+        run(runtime, name, &settings).map(|running| Edge { running, state })
     }
 }
 
+fn run(runtime: Runtime, name: &str, settings: &Value) -> Result<Running, String> {
+    let folder = folder(&format!("{name}-{}", runtime.name()));
+    std::fs::write(folder.join("settings.json"), settings.to_string()).expect("the settings");
+    let [address] = net::free().expect("a free port");
+    Running::start(&mut command(runtime, &folder, address), address)
+}
+
 impl Edge {
+    /// Sets its clock.
+    pub fn set_clock(&self, now: UnixTime) {
+        self.state.lock().expect("a state").now = now;
+    }
+
     /// Changes what the service of a live gate answers from; takes it away with `None`.
     pub fn change_service(&self, change: impl FnOnce(&mut Option<Service>)) {
         change(&mut self.state.lock().expect("a state").service);
@@ -232,7 +258,7 @@ fn wait_for(process: &mut Child, address: SocketAddr) -> Result<(), String> {
             process.stderr.take().expect("its errors").read_to_string(&mut said).expect("text");
             return Err(said);
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "nothing listens on {address}");
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing listens on {address}");
         std::thread::sleep(Duration::from_millis(20));
     }
     // Read, so that it cannot stand still at a full pipe; shown where a test fails.

@@ -205,5 +205,5 @@ pub fn given(variable: &str) -> PathBuf {
     PathBuf::from(value.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`")))
 }
 
-/// Ten times what the slowest of it takes on a machine of two cores.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Twenty times what the slowest of it takes on a machine of two cores.
+const DEADLINE: Duration = Duration::from_secs(60);
