@@ -377,7 +377,7 @@ fn what_a_link_made_is_forgotten_with_it(database: Option<&str>) {
         if ended == 2 {
             break;
         }
-        assert!(began.elapsed().as_secs() < 20, "{keys}");
+        assert!(began.elapsed().as_secs() < 60, "{keys}");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     let left = (bench.sql("DELETE FROM console_sessions"), bench.sql("DELETE FROM console_links"));

@@ -240,7 +240,7 @@ fn what_cannot_be_used_any_more_is_forgotten_and_nothing_else(database: Option<&
     let bench = restarted(bench);
     let began = Instant::now();
     while bench.sql("UPDATE gate_nonces SET nonce = nonce") != 2 {
-        assert!(began.elapsed().as_secs() < 20, "it is kept");
+        assert!(began.elapsed().as_secs() < 60, "it is kept");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(gate.ask(bench.service.address, &about(1, 1)), NonceDecision::Seen);

@@ -136,7 +136,7 @@ fn a_slow_body_and_slow_headers_are_waited_for_so_long() {
         stream.write_all(bytes.as_bytes()).unwrap();
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
-        assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&began.elapsed()));
+        assert!((Duration::from_millis(900)..Duration::from_secs(9)).contains(&began.elapsed()));
         answer
     };
     let key = &bench.service.key;

@@ -130,7 +130,7 @@ fn every_instance_tells_the_same(database: Option<&str>) {
     ask(second.address, "gate_a", &gate, (snapshot, 0), 1);
     let began = std::time::Instant::now();
     while states(&propagation(&bench, "")) != ["reached"] {
-        assert!(began.elapsed().as_secs() < 10, "what another instance was told is not known");
+        assert!(began.elapsed().as_secs() < 60, "what another instance was told is not known");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }

@@ -89,7 +89,7 @@ fn a_gate_with_the_new_pin_believes_the_successor_alone() {
     let renewed = stand.closed_envoy("compromised-trust-renewed", &enrolled);
     let began = std::time::Instant::now();
     while counter_of(&renewed, "portcullis_trust.unknown_key") == 0 {
-        assert!(began.elapsed().as_secs() < 20, "{}", renewed.log_tail());
+        assert!(began.elapsed().as_secs() < 60, "{}", renewed.log_tail());
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert_eq!(status(renewed.listen), 503, "nothing that the compromised key signs is believed");

@@ -263,11 +263,11 @@ impl Service {
     }
 }
 
-/// A start takes a fraction of a second; a busy machine gets thirty.
-const START_DEADLINE: Duration = Duration::from_secs(30);
+/// A start takes a fraction of a second; a busy machine gets a minute.
+const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Requests that wait are given five seconds to end.
-const END_DEADLINE: Duration = Duration::from_secs(10);
+/// Requests that wait are given five seconds to end; a busy machine gets half a minute.
+const END_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Between two pieces of an answer; a busy machine may take seconds to its first.
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);

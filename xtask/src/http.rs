@@ -227,4 +227,4 @@ const MAX_RESPONSE: usize = 16 << 20;
 
 /// Generous for loopback, where a busy machine's Envoy may compile a plugin meanwhile; short enough to
 /// show that something hangs.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);

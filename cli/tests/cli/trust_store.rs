@@ -279,7 +279,7 @@ fn ten_thousand_keys_are_read() {
     let took = began.elapsed();
     assert_eq!(made["simpleguard_agents"].as_array().expect("agents").len(), 10_001);
     // A tenth of it in a release build; here an unoptimised program on a busy machine.
-    assert!(took.as_secs() < 20, "{took:?}");
+    assert!(took.as_secs() < 60, "{took:?}");
 }
 
 #[test]

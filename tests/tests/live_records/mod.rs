@@ -98,10 +98,14 @@ impl LiveStand {
 
     /// An export of the gate's whole log, as a file.
     pub fn export(&self) -> PathBuf {
+        self.export_of(GATE)
+    }
+
+    /// The same of a gate that the test has named itself.
+    pub fn export_of(&self, gate: &str) -> PathBuf {
         let file = self.folder.path().join("export.jsonl");
-        self.service()
-            .fetch(&format!("/api/v1/attestations/export?format=jsonl&gate_id={GATE}"), &file)
-            .unwrap();
+        let path = format!("/api/v1/attestations/export?format=jsonl&gate_id={gate}");
+        self.service().fetch(&path, &file).unwrap();
         file
     }
 

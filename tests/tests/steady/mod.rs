@@ -49,8 +49,8 @@ pub struct Told {
     pub undecided: BTreeSet<String>,
     /// What no answer may be.
     pub wrong: Vec<String>,
-    /// The longest time that an answer took.
-    pub slowest: Duration,
+    /// How long each answer took.
+    pub took: Vec<Duration>,
 }
 
 /// Clients at once, and requests on one connection.
@@ -102,7 +102,7 @@ impl Clients<'_> {
                     told.unanswered.insert(path);
                 }
                 Ok(Some(answer)) => {
-                    told.slowest = told.slowest.max(began.elapsed());
+                    told.took.push(began.elapsed());
                     let may_fail = may_fail || self.may_fail.load(Ordering::SeqCst);
                     told.take(path, &ask, &answer, may_fail);
                     self.answered.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl Told {
         self.unanswered.extend(other.unanswered);
         self.undecided.extend(other.undecided);
         self.wrong.extend(other.wrong);
-        self.slowest = self.slowest.max(other.slowest);
+        self.took.extend(other.took);
     }
 
     fn take(&mut self, path: String, ask: &Ask, answer: &Response, may_fail: bool) {
