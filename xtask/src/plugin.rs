@@ -138,10 +138,12 @@ pub(crate) fn check(workspace: &Workspace, plugin: &Path) -> Result<()> {
     ensure!(size <= MAX_BYTES, "{} has {size} bytes, more than the {MAX_BYTES} allowed", plugin.display());
 
     let interface = Interface::read(plugin)?;
-    let ceiling = interface.max_memory;
+    let ceiling = interface.max_memory.with_context(|| {
+        format!("the memory of {} has no ceiling: .cargo/config.toml sets one", plugin.display())
+    })?;
     ensure!(
-        ceiling.is_some_and(|ceiling| ceiling <= MAX_MEMORY),
-        "the memory of {} may come to {ceiling:?} bytes, and shall to {MAX_MEMORY} at most",
+        ceiling <= MAX_MEMORY,
+        "the memory of {} may come to {ceiling} bytes, and shall to {MAX_MEMORY} at most",
         plugin.display()
     );
 

@@ -43,6 +43,14 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo());
         command.current_dir(&self.root);
+        // What the cargo that runs us says of our package: build scripts that look at it, as ring's does,
+        // would run again, and all that stands on them be built again, with each change of who asks.
+        for (name, _) in std::env::vars_os() {
+            let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+            if name.to_str().is_some_and(|name| of_package.iter().any(|prefix| name.starts_with(prefix))) {
+                command.env_remove(name);
+            }
+        }
         command
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
 /// Builds the command line as users have it.
 pub(super) fn release_program(workspace: &Workspace) -> Result<PathBuf> {
     progress::step("build the CLI, optimised", |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--package=portcullis"]))
+        step.command(workspace.cargo().args(["build", "--release", "--workspace", "--bin=portcullis"]))
     })?;
     Ok(workspace.target.join("release").join("portcullis"))
 }

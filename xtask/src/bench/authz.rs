@@ -45,7 +45,7 @@ pub(super) struct Running {
 /// Builds this program optimised, which the service runs in.
 pub(super) fn build(workspace: &Workspace) -> Result<PathBuf> {
     progress::step("build the native service, optimised", |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--package=xtask"]))
+        step.command(workspace.cargo().args(["build", "--release", "--workspace", "--bin=xtask"]))
     })?;
     Ok(workspace.target.join("release/xtask"))
 }

@@ -322,7 +322,12 @@ fn rlimit() -> Result<usize> {
 /// Builds the control service, optimised.
 pub(super) fn release_program(workspace: &Workspace) -> Result<std::path::PathBuf> {
     crate::progress::step("build the control service, optimised", |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--package=portcullis-control"]))
+        step.command(workspace.cargo().args([
+            "build",
+            "--release",
+            "--workspace",
+            "--bin=portcullis-control",
+        ]))
     })?;
     Ok(workspace.target.join("release/portcullis-control"))
 }
