@@ -15,6 +15,8 @@ on_every_database!(
     a_revoked_passport_is_no_longer_listed_or_valid,
     a_reissued_passport_takes_the_others_place,
     an_agent_registers_its_passport_once,
+    what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead,
+    agents_leave_operators_room_to_revoke_and_nobody_revokes_more_than_gates_hold,
     what_is_no_good_passport_is_not_registered,
     a_holder_revokes_its_passport_by_its_own_word_alone,
     the_last_heartbeat_of_a_passport_is_kept_and_a_wrong_one_changes_nothing,
@@ -212,6 +214,58 @@ fn an_agent_registers_its_passport_once(database: Option<&str>) {
     assert_eq!(bench.call("POST", "/api/passports/pp_self_1/reissue", None).0, 409);
     bench.call("DELETE", "/api/v1/passports/pp_self_1", None);
     assert_eq!(register(&own).0, 409, "a revoked passport was registered again");
+}
+
+fn what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead(database: Option<&str>) {
+    let bench = bench(database);
+    let own = self_issued(&agent(4), "pp_x", &["read"]);
+    assert_eq!(anyone(&bench, "/api/passports/register", &own).0, 200);
+    // As the console does, which knows whose decision a person looks at.
+    let path = "/api/v1/passports/pp_x?issuer_id=gate_a";
+    assert_eq!(bench.call("DELETE", path, None).0, 404);
+    let stored = bench.call("GET", "/api/v1/passports/pp_x", None).1;
+    assert_eq!(stored["revoked_at"], Value::Null, "{stored}");
+    let issuer = stored["issuer_id"].as_str().unwrap().replace(':', "%3A");
+    let path = format!("/api/v1/passports/pp_x?issuer_id={issuer}");
+    assert_eq!(bench.call("DELETE", &path, None).0, 200);
+}
+
+fn agents_leave_operators_room_to_revoke_and_nobody_revokes_more_than_gates_hold(database: Option<&str>) {
+    let bench = bench(database);
+    for (seed, name) in [(4, "pp_4"), (5, "pp_5")] {
+        let own = self_issued(&agent(seed), name, &["read"]);
+        assert_eq!(anyone(&bench, "/api/passports/register", &own).0, 200);
+    }
+    let revoke = |id: &str| {
+        let listed = json!({"kind": "passport", "issuer": "iss", "ids": [id, "pp_more"]});
+        let (status, told) = bench.call("POST", "/api/v1/revocations", Some(listed));
+        (status, told["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let own = |seed: u8, id: &str| {
+        let asked = assertion(&agent(seed), id, seed, now());
+        let (status, told) = anyone(&bench, &format!("/api/passports/{id}/revoke"), &asked);
+        (status, told["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let full = (409, "revocations_full".to_owned());
+    let hold = |count: i64| bench.sql(&format!("UPDATE trust_clock SET revoked_count = {count}"));
+    hold(1024 * 1024 - 1);
+    assert_eq!(own(4, "pp_4").0, 200);
+    assert_eq!(own(5, "pp_5"), full);
+    assert_eq!(revoke("pp_1").0, 200);
+    hold(4 * 1024 * 1024 - 1);
+    assert_eq!(revoke("pp_2").0, 200, "one of the two is revoked already");
+    assert_eq!(revoke("pp_3"), full);
+    assert_eq!(revoke("pp_2").0, 200, "both are");
+    assert_eq!(bench.call("DELETE", "/api/v1/passports/pp_5", None).0, 409);
+    // The count stands, and nothing is left of what was refused.
+    assert_eq!(hold(0), 1);
+    assert_eq!(bench.sql("UPDATE revocations SET reason = reason WHERE id IN ('pp_3', 'pp_5')"), 0);
+    assert_eq!(
+        bench.sql(
+            "UPDATE passports SET revoked_at = revoked_at WHERE passport_id = 'pp_5' AND revoked_at IS NULL"
+        ),
+        1
+    );
 }
 
 fn what_is_no_good_passport_is_not_registered(database: Option<&str>) {

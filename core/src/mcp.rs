@@ -248,10 +248,16 @@ impl<'b> Message<'b> {
     }
 
     /// The SHA-256 of what is asked: the RFC 8785 text of an object of `method` and `params`, but
-    /// for what differs each time that the same is asked: the id, the token for progress, the trace.
+    /// for what differs each time that the same is asked: the id, the token for progress, the trace. Of a
+    /// message that asks nothing, as it is an answer, all of it.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut text = String::from("{\"method\":");
-        write_string(self.method().unwrap_or_default(), &mut text);
+        let mut text = String::new();
+        let Some(method) = self.method() else {
+            write_members(&self.members, &[], &mut text);
+            return sha256(text.as_bytes());
+        };
+        text.push_str("{\"method\":");
+        write_string(method, &mut text);
         text.push_str(",\"params\":");
         match self.params() {
             Some(params) => write_members(params, &[], &mut text),

@@ -111,6 +111,27 @@ fn a_gates_own_limits_count_by_agent_whatever_its_passports() {
 }
 
 #[test]
+fn delegating_to_many_multiplies_neither_a_gates_limits_nor_its_caps() {
+    let limits = json!({"rate_limits": {"requests_per_minute": 2}});
+    let caps =
+        json!({"flights:book": {"core:cost:max_cumulative": 500, "core:cost:cumulative_window": "daily"}});
+    for (rules, reason) in [(limits, "rate_limit_exceeded"), (caps, "spend_limit_exceeded")] {
+        let mut gate = Gate::of(&json!({"spend": "in_memory", "guardrails": rules}));
+        let root = issued(&json!({}));
+        let child = |name: u8| {
+            let draft = passport(&format!("pp_child_{name}"), &json!({}));
+            delegate(&root, &key(1), &key(name).public_key(), &draft).unwrap()
+        };
+        let costly = Ask { path: "/costly", ..ASK };
+        assert_eq!(gate.code(&child(2), costly), "ok");
+        assert_eq!(gate.code(&child(3), costly), "ok");
+        for signed in [&child(4), &child(2), &root] {
+            assert_eq!(gate.code(signed, costly), reason);
+        }
+    }
+}
+
+#[test]
 fn a_gate_and_a_passport_both_hold() {
     let mut gate = Gate::of(&json!({"guardrails": {"allowed_domains": ["airline.example"],
         "flights:*": {"core:scope:action_blocklist": ["flights:search"]}}}));

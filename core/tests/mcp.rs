@@ -343,6 +343,23 @@ fn what_is_approved_is_the_call_whatever_its_id() {
 }
 
 #[test]
+fn what_is_approved_of_an_answer_is_that_answer() {
+    let mut gate = Gate::of(&json!({"guardrails": {"flights:connect": {"core:approval:required": true}}}));
+    let credential = issued(&["flights:connect"]).to_header();
+    let mut held = |id: u8, member: &str, action: &str| {
+        let message = json!({"jsonrpc": "2.0", "id": id, member: {"code": 1, "message": action}});
+        let step = gate.step(&[("agent-passport", &credential)], None, &message);
+        let Step::Hold(held) = step else { panic!("{step:?}") };
+        held.binding
+    };
+    let decline = held(7, "result", "decline");
+    assert_eq!(held(7, "result", "decline"), decline);
+    for (id, member, action) in [(7, "result", "accept"), (8, "result", "decline"), (7, "error", "decline")] {
+        assert_ne!(held(id, member, action), decline);
+    }
+}
+
+#[test]
 fn what_a_message_may_be_nested_and_how_many_values_it_may_have_is_bounded() {
     let mut gate = Gate::of(&json!({}));
     let signed = issued(&["flights:search"]);

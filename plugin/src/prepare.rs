@@ -5,7 +5,7 @@ use crate::host::{self, Map};
 use crate::pairs::{self, Pair};
 use crate::root::Gate;
 use alloc::vec::Vec;
-use portcullis_core::{Denial, HostKind, Permit, ReservedHeaders};
+use portcullis_core::{Denial, HostKind, Permit, Refused, ReservedHeaders};
 use portcullis_reply::headers;
 
 /// Trailers are merged into the headers by some upstreams (RFC 9110 section 6.5.1).
@@ -69,6 +69,18 @@ pub(crate) fn set_identity(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
     };
     for (name, value) in headers::identity(identity) {
         set(name, value)?;
+    }
+    Ok(())
+}
+
+/// Takes out again what a permit has set that came to nothing. On nginx it stays: it is true, and cannot
+/// be taken out.
+pub(crate) fn unset_identity(gate: &Gate, refused: &Refused) -> Result<(), Denial> {
+    if gate.works.host == HostKind::Nginx {
+        return Ok(());
+    }
+    for (name, _) in refused.identity.iter().flat_map(headers::identity) {
+        host::remove_header(Map::RequestHeaders, name.as_bytes())?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::metrics::{Gauge, Outcome};
 use crate::nginx;
 use crate::nonce::Asked;
 use crate::pairs::{self, Head};
-use crate::prepare::{check_reserved, clean, clean_trailers, malformed, set_identity};
+use crate::prepare::{check_reserved, clean, clean_trailers, malformed, set_identity, unset_identity};
 use crate::records::{Kept, Target};
 use crate::replay::SharedReplay;
 use crate::root::{Entrance, Gate};
@@ -431,7 +431,10 @@ impl Request {
             return Ok(Self::admitted(gate, permit, id, target, receipt_id, now));
         }
         let detail = "no more decisions can be recorded until the control service takes some";
-        Self::refused(gate, head, permit.refuse(Denial::new(Reason::RecordQueueFull, detail)))
+        let refused = permit.refuse(Denial::new(Reason::RecordQueueFull, detail));
+        // It may go on all the same, where that is only reported.
+        unset_identity(gate, &refused)?;
+        Self::refused(gate, head, refused)
     }
 
     fn admitted(

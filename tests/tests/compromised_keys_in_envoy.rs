@@ -107,11 +107,21 @@ fn a_gate_is_enrolled_again_and_its_former_key_hears_nothing_more() {
     let holder = agent(41);
     let revoked = passport(&holder, "pp_self_revoked");
     stand.wait_for(&revoked, (200, ""));
-    let keys = stand.call("GET", &format!("/api/v1/gates/{GATE}/keys"), &json!({}));
+    // Whoever has the key has brought another.
+    let thief = format!("{KEY_VARIABLE}={}\n", stand.enrolled.key);
+    std::fs::write(stand.folder.path().join("thief.env"), thief).unwrap();
+    let bring = "portcullis gate rotate --service \"$CONTROL\" --gate \"$GATE\"";
     let before = stand.counter("portcullis_trust.status");
-    let variables = [("GATE", GATE), ("KEY_ID", text(&keys[0], "key_id"))];
+    let variables = [("GATE", GATE)];
+    run(&stand, &format!("{bring} --env thief.env --out thief.2.env"), &variables);
     for block in commands("The key by which a gate calls") {
         run(&stand, &block, &variables);
+    }
+    for (number, file) in ["thief.env", "thief.2.env"].into_iter().enumerate() {
+        let again = format!("! {bring} --env {file} --out thief.{}.env 2> refused", number + 3);
+        run(&stand, &again, &variables);
+        let refused = std::fs::read_to_string(stand.folder.path().join("refused")).unwrap();
+        assert!(refused.contains("401"), "{refused}");
     }
     stand.wait_for_counter("portcullis_trust.status", before);
     stand.revoke(&holder, &revoked);

@@ -317,6 +317,20 @@ fn a_full_queue_refuses_permits_where_records_are_required_and_counts_them_where
 }
 
 #[test]
+fn where_a_gate_only_reports_a_full_queue_lets_through_without_an_identity() {
+    let mut gate = LiveWorkers::start(&PLUGIN, &configuration("required", "report"), NOW, 2);
+    gate.keeps = Keeps::Not;
+    for _ in 0..ROOM {
+        assert!(gate.request(good()).upstream_header("x-gate-agent-id").is_some());
+    }
+    let over = gate.request(good());
+    assert_eq!(over.status(), 200);
+    for name in ["agent-id", "credential-id", "issuer", "tier", "action", "attestation-id"] {
+        assert_eq!(over.upstream_header(&format!("x-gate-{name}")), None);
+    }
+}
+
+#[test]
 fn what_nobody_can_be_asked_about_is_refused_and_not_held() {
     for (policy, full) in [("off", false), ("required", true), ("best_effort", true)] {
         let mut gate = gate(policy);

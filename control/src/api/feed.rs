@@ -252,6 +252,7 @@ async fn bring_key(
     let records = enrolment::read_key("attestation_key", &asked.attestation_key)?;
     let until = now_ms().saturating_add(KEY_OVERLAP_MS);
     let mut tx = app.db.write().await?;
+    enrolment::must_last(&mut tx, &gate, &caller.key_id).await?;
     let key_id = enrolment::add_key(&mut tx, &gate, &key, &records).await?;
     // A key that was to end sooner still does.
     let ended = enrolment::end_key(&mut tx, &gate, &caller.key_id, until).await;

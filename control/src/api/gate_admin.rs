@@ -302,6 +302,7 @@ struct Applied {
     (status = 200, description = "It is on its way to the gates", body = Applied),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
+    (status = 409, description = "Gates hold no more", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
     (status = 422, description = "Something is wrong in the body", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),

@@ -2,6 +2,7 @@
 
 use super::gates::full_id;
 use crate::App;
+use crate::anyone::Anyone;
 use crate::auth::{Caller, ReceiptsRead};
 use crate::error::{ApiResult, ErrorBody};
 use crate::extract::{Path, Query};
@@ -94,6 +95,7 @@ struct GateQuery {
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn get_receipt(
+    _: Anyone,
     State(app): State<App>,
     Path(receipt_id): Path<String>,
     Query(asked): Query<GateQuery>,

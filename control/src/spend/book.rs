@@ -181,13 +181,15 @@ impl<'q> Book<'q> {
 
     /// Takes up the reports, and grants what is asked for and left.
     pub(super) async fn settle(&mut self, tx: &mut Tx, lane: &[u8; 16]) -> ApiResult<SpendGrant> {
-        let stored = self.leases(tx).await?;
+        let mut stored = self.leases(tx).await?;
         let mut changes: BTreeMap<i64, Amount> = BTreeMap::new();
         // What the gate has and tells of itself; the rest counts as used to it.
         let mut own: Vec<(i64, i64)> = Vec::new();
         for report in &self.ask.spent {
             let id = base64::encode_url(&report.lease);
-            let Some(lease) = stored.iter().find(|lease| lease.id == id && !lease.is_done) else { continue };
+            let Some(lease) = stored.iter_mut().find(|lease| lease.id == id && !lease.is_done) else {
+                continue;
+            };
             // A gate cannot spend more of a lease than it was granted, nor less than it did.
             let spent = whole(report.spent_cents).clamp(lease.spent, lease.granted);
             let more = spent.saturating_sub(lease.spent);
@@ -197,6 +199,8 @@ impl<'q> Book<'q> {
                 changes.entry(lease.day).or_default().add(Amount { spent: more, held });
                 self.update_lease(tx, &id, spent, report.is_done).await?;
             }
+            // So that nothing that a question tells twice counts twice.
+            (lease.spent, lease.is_done) = (spent, report.is_done);
             if !report.is_done {
                 own.push((lease.day, lease.granted));
             }

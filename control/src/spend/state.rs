@@ -4,7 +4,7 @@ use super::book::{Amount, Sums, cents, first_day};
 use crate::db::Tx;
 use crate::enforcement::counts::{self, RateState};
 use crate::error::{ApiError, ApiResult};
-use crate::passports;
+use crate::passports::{self, SELF_PREFIX};
 use crate::time::{iso, now};
 use anyhow::Context;
 use portcullis_core::spend::{Rolling, SpendUsed, SpendWindow, day_of};
@@ -241,11 +241,16 @@ async fn issuer_of(tx: &mut Tx, passport_id: &str, asked: Option<&str>) -> ApiRe
     let known = passports::find(tx, passport_id).await?.map(|passport| passport.issuer_id);
     let known = known.filter(|issuer| asked.is_none_or(|asked| asked == issuer));
     match (spent.as_slice(), known) {
-        // The service's own passport is meant unless another issuer is named.
-        (_, Some(issuer)) => Ok(issuer),
+        // The service's own passport is meant unless another issuer is named; but agents give the ids of
+        // what they register themselves.
+        (spent, Some(issuer))
+            if !issuer.starts_with(SELF_PREFIX) || spent.iter().all(|(other,)| *other == issuer) =>
+        {
+            Ok(issuer)
+        }
         ([(issuer,)], None) => Ok(issuer.clone()),
-        ([], None) => Err(passports::no_passport(passport_id)),
-        (_, None) => Err(ApiError::conflict(format!(
+        ([], _) => Err(passports::no_passport(passport_id)),
+        _ => Err(ApiError::conflict(format!(
             "several issuers have a passport {passport_id:.200}: name one with ?issuer_id="
         ))),
     }

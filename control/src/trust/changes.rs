@@ -3,10 +3,13 @@
 
 use super::TrustFeed;
 use crate::db::Tx;
+use crate::error::ApiError;
 use crate::time::now_ms;
-use portcullis_core::live::FingerprintKey;
+use axum::http::StatusCode;
+use portcullis_core::live::{FingerprintKey, MAX_REVOCATIONS};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
+use thiserror::Error;
 
 /// What is revoked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,18 +45,55 @@ pub async fn next_number(tx: &mut Tx) -> Result<i64, sqlx::Error> {
     Ok(number)
 }
 
+/// Why nothing is revoked.
+#[derive(Debug, Error)]
+pub enum RevokeError {
+    /// Gates would refuse all that they are told if there were more.
+    #[error("there are {MAX_REVOCATIONS} revocations, and gates hold no more: take some back")]
+    Full,
+    /// No database.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<RevokeError> for ApiError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Full => ApiError::new(StatusCode::CONFLICT, "revocations_full", error.to_string()),
+            RevokeError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// How much of the room those without an API key may fill: the rest is for operators.
+const OF_ANYONE: u64 = MAX_REVOCATIONS / 4;
+
+/// That what was just revoked, by a caller without an API key, leaves operators room.
+///
+/// # Errors
+/// It does not: the transaction must not be committed.
+pub async fn leave_room(tx: &mut Tx) -> Result<(), RevokeError> {
+    if revoked_count(tx).await? > OF_ANYONE { Err(RevokeError::Full) } else { Ok(()) }
+}
+
+async fn revoked_count(tx: &mut Tx) -> Result<u64, sqlx::Error> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT revoked_count FROM trust_clock WHERE id = 1").fetch_one(&mut **tx).await?;
+    Ok(count.max(0).cast_unsigned())
+}
+
 /// Revokes. Answers the change's number, or `None` if it was revoked already.
 /// `moot_at` says from when it matters no more, in milliseconds since 1970.
 ///
 /// # Errors
-/// No database.
+/// [`RevokeError`].
 pub async fn revoke(
     tx: &mut Tx,
     feed: &TrustFeed,
     what: Revocation<'_>,
     reason: Option<&str>,
     moot_at: Option<i64>,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<i64>, RevokeError> {
     revoke_all(tx, feed, &[what], reason, moot_at).await
 }
 
@@ -61,14 +101,14 @@ pub async fn revoke(
 /// them were revoked already.
 ///
 /// # Errors
-/// No database.
+/// [`RevokeError`]; the transaction must then not be committed.
 pub async fn revoke_all(
     tx: &mut Tx,
     feed: &TrustFeed,
     all: &[Revocation<'_>],
     reason: Option<&str>,
     moot_at: Option<i64>,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<i64>, RevokeError> {
     // First, as it makes others wait: whether it is revoked already is then certain.
     let number = next_number(tx).await?;
     let mut revoked = BTreeSet::new();
@@ -98,7 +138,11 @@ pub async fn revoke_all(
             }
         }
     }
-    change(tx, number, &revoked, true).await
+    let more = u64::try_from(revoked.len()).unwrap_or(u64::MAX);
+    if more > 0 && revoked_count(tx).await?.saturating_add(more) > MAX_REVOCATIONS {
+        return Err(RevokeError::Full);
+    }
+    Ok(change(tx, number, &revoked, true).await?)
 }
 
 /// Takes a revocation back. Answers the change's number, or `None` if there was none.

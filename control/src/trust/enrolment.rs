@@ -110,6 +110,23 @@ pub async fn add_key(tx: &mut Tx, gate: &str, key: &PublicKey, records: &PublicK
     }
 }
 
+/// That a key of a gate has not ended: a call may be let in for some seconds more, and must not leave a
+/// key behind that goes on.
+///
+/// # Errors
+/// 401.
+pub async fn must_last(tx: &mut Tx, gate: &str, key_id: &str) -> ApiResult<()> {
+    let lasts: Option<(String,)> = sqlx::query_as(
+        "SELECT key_id FROM gate_keys WHERE gate_id = $1 AND key_id = $2 AND (not_after IS NULL OR not_after > $3)",
+    )
+    .bind(gate)
+    .bind(key_id)
+    .bind(now_ms())
+    .fetch_optional(&mut **tx)
+    .await?;
+    lasts.map(drop).ok_or_else(|| ApiError::unauthorized("the gate's key has ended"))
+}
+
 /// Ends a key of a gate at `at`, in milliseconds since 1970.
 ///
 /// # Errors

@@ -218,7 +218,7 @@ fn a_gate_that_records_nothing_publishes_no_price(database: Option<&str>) {
 
 /// Waits until the gate's snapshot has this, and asserts that a gate can decide by it.
 fn wait_for(bench: &Bench, gate: &Gate, member: &str, expected: &Value) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let query = "snapshot=0&revocations=0&wait=0&random=AAAAAAAAAAAAAAAAAAAAAA";
         let answer = signed(

@@ -8,7 +8,7 @@ use super::rules::{Limits, Rules};
 use super::spend::{Caps, SpendAccount};
 use crate::counters::{CounterClass, CounterKey};
 use crate::denial::Denial;
-use crate::modei::{Passport, RootKind};
+use crate::modei::{Hop, Passport, RootKind};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -36,21 +36,23 @@ pub struct Count {
 pub struct Counting<'c> {
     /// The issuer at the root of the credential.
     pub issuer: &'c str,
-    /// The agent, unique within the issuer.
+    /// The agent that the issuer knows, unique within it.
     pub agent: &'c str,
     /// Who can make up such.
     pub class: CounterClass,
 }
 
 impl<'c> Counting<'c> {
-    /// The holder of a passport.
+    /// The holder of the passport at the root: whoever holds one that was delegated from it has an id
+    /// that its delegator made, who may make any number.
     pub fn of_passport(passport: &'c Passport) -> Self {
         let root = passport.root();
         let class = match root.kind() {
             RootKind::SelfIssued => CounterClass::SelfIssued,
             RootKind::Gate | RootKind::Platform => CounterClass::Vouched,
         };
-        Counting { issuer: root.issuer(), agent: passport.agent_id(), class }
+        let agent = passport.hops().next().map_or(passport.agent_id(), Hop::agent_id);
+        Counting { issuer: root.issuer(), agent, class }
     }
 }
 

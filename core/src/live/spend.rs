@@ -8,6 +8,7 @@ use crate::json::{self, Limits, Object, Value, canonical_text};
 use crate::spend::{Rolling, SpendCaps, SpendNames, SpendUsed, SpendWindow};
 use crate::time::{CLOCK_SKEW_MS, UnixTime};
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -244,6 +245,10 @@ impl SpendAsk {
         };
         if ask.names().id() != ask.account {
             return Err(LiveError::Member("account"));
+        }
+        // Each lease is told of once.
+        if ask.spent.iter().map(|spent| spent.lease).collect::<BTreeSet<_>>().len() < ask.spent.len() {
+            return Err(LiveError::Member("spent"));
         }
         Ok(ask)
     }

@@ -8,6 +8,7 @@ use crate::base64;
 use crate::denial::Denial;
 use crate::ed25519::PublicKey;
 use crate::json::{Canonical, Value};
+use crate::ordered::Names;
 use crate::reason::Reason;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -285,6 +286,11 @@ fn check_signature(message: &[u8], signature: &[u8; 64], signer: &Signer<'_>) ->
 }
 
 fn check_narrowing(leaf: &Envelope<'_>) -> Result<(), Denial> {
+    // The issuer's own verifier takes the last of several. Before they are compared, so that nobody has
+    // a long list of the parent's gone through as often as there is room to name it.
+    if !leaf.hops().all(|hop| Names::are_distinct(hop.permissions.iter().map(|(key, _)| *key))) {
+        return Err(Denial::new(Reason::InvalidEnvelopeShape, "a permission is stated twice"));
+    }
     let children = leaf.hops().skip(1);
     for (index, (parent, child)) in leaf.hops().zip(children).enumerate() {
         let at = |problem: &str| format!("from delegation_chain[{index}] to the next: {problem}");

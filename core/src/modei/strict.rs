@@ -8,7 +8,6 @@ use super::{SELF_AGENT_PREFIX, SelfIds};
 use crate::base64;
 use crate::denial::Denial;
 use crate::json::Canonical;
-use crate::ordered::Names;
 use crate::reason::Reason;
 use crate::time::UnixTime;
 use alloc::format;
@@ -100,9 +99,6 @@ fn check_hop(
             said(!is_self, "issuer.id is of another type than issuer.type")?;
         }
     }
-
-    let are_distinct = Names::are_distinct(envelope.permissions.iter().map(|(key, _)| *key));
-    said(are_distinct, "a permission is stated twice")?;
 
     let time = |text| {
         UnixTime::from_iso(text).ok_or(Problem::Said("a time is not of the form YYYY-MM-DDTHH:MM:SS.mmmZ"))

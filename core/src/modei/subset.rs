@@ -22,13 +22,12 @@ const NUMERIC: [&str; 5] = [
 const LISTS: [&str; 3] = ["allowed_domains", "allowed_models", "allowed_paths"];
 
 /// Whether every permission of `child` is one of `parent`'s, with constraints that
-/// are as tight or tighter. A constraint that the child leaves out is inherited.
+/// are as tight or tighter. A constraint that the child leaves out is inherited. Neither
+/// states a permission twice: each list of the parent's is gone through once.
 ///
 /// # Errors
 /// What the child has too much of.
 pub(super) fn check(parent: &Envelope<'_>, child: &Envelope<'_>) -> Result<(), String> {
-    // The last of several equal keys counts, as for the issuer's own verifier; equal
-    // keys are refused afterwards.
     let parent: Named<_> = parent.permissions.iter().copied().collect();
     for (key, constraints) in &child.permissions {
         let granted =

@@ -597,6 +597,16 @@ fn narrowing() -> Vec<Vector> {
         ),
         refused("list_of_lists", "the entries of a list are plain", of_lists(json!([["a.example"]])), code),
         refused(
+            "wider_permission_twice",
+            "what is stated twice is compared with nothing: each time would cost as much as the parent's lists",
+            child(&parent(json!({"allowed_domains": ["a.example"]})), |e| {
+                e["permissions"][0]["constraints"] = json!({"allowed_domains": ["b.example"]});
+                let first = e["permissions"][0].clone();
+                e["permissions"].as_array_mut().expect("permissions").push(first);
+            }),
+            "invalid_envelope_shape",
+        ),
+        refused(
             "middle_wider_than_the_root",
             "every hop is compared with the one before, not the leaf alone",
             wide_middle,

@@ -23,11 +23,13 @@ export const tracker = {
   revoke,
 };
 
-/** Revokes a passport, whoever issued it, and follows it to the gates. */
+/** Revokes a passport of this issuer, or whoever issued it where none is given, and follows it to the gates. */
 export async function revokePassport(passport, issuer) {
   return revoke(`Passport ${passport}`, async () => {
     try {
-      await remove(`/api/v1/passports/${part(passport)}`);
+      // Another issuer, which may be an agent, may have given the same id.
+      const of = issuer ? `?issuer_id=${part(issuer)}` : "";
+      await remove(`/api/v1/passports/${part(passport)}${of}`);
     } catch (error) {
       // One that the service does not know is revoked by its issuer's name for it.
       if (error.status !== 404 || !issuer) throw error;

@@ -8,6 +8,7 @@ use crate::extract::{Body, Path};
 use crate::passports::judge::{Presented, judge, service_trust};
 use crate::passports::{self, MAX_LIFE_MS, Passport, no_passport};
 use crate::time::now_ms;
+use crate::trust::changes;
 use crate::{App, audit};
 use anyhow::Context;
 use axum::Json;
@@ -124,7 +125,7 @@ async fn register_passport(
     (status = 200, description = "It is revoked, now or before", body = RevocationStatus),
     (status = 401, description = "The passport's key has not signed the assertion", body = ErrorBody),
     (status = 404, description = "There is no such passport", body = ErrorBody),
-    (status = 409, description = "The assertion was used before", body = ErrorBody),
+    (status = 409, description = "The assertion was used before; or agents have revoked as much as they may", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
     (status = 422, description = "The assertion is malformed, about something else, or not of now", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
@@ -142,6 +143,9 @@ async fn revoke_own_passport(
     assertion.check_content(&passport_id, now_ms())?;
     // Before the nonce: the clock first, as everyone takes it.
     let number = passports::revoke(&mut tx, &app.trust, &passport, Some("revoked by its holder")).await?;
+    if number.is_some() {
+        changes::leave_room(&mut tx).await?;
+    }
     assertion.use_up(&mut tx, &passport_id).await?;
     if number.is_some() {
         let detail = serde_json::json!({"issuer_id": passport.issuer_id});
