@@ -22,10 +22,12 @@ const REST: Duration = Duration::from_millis(20);
 /// Some ten times what it takes.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Workers that must have trapped in each Envoy, each of its two that is and once more; and in
-/// those of a test.
-const TRAPS: usize = 3;
-const MANY_TRAPS: usize = 30;
+/// Workers that must have trapped in each Envoy: each of its two, and twice more.
+const TRAPS: usize = 4;
+
+/// Requests that each Envoy must have let through, two thirds of all: a machine that is busy may take
+/// long to its first.
+const ALLOWED: u64 = 40;
 
 /// How often a function is called before a worker traps. One request in six has a body, which
 /// is held; a worker looks for news five times a second.
@@ -88,15 +90,13 @@ fn before_allow_nothing_that_passed_is_lost_when_workers_trap_and_the_proxy_is_k
 /// looks for all that clients were told in the one log.
 fn survives(name: &str, moment: Moment, functions: &[(&'static str, i32)]) {
     let stand = stand(&format!("trapped_{name}"), "required");
-    let (mut seen, mut envoys, mut trapped) = (Seen::new(), Vec::new(), 0);
+    let (mut seen, mut envoys) = (Seen::new(), Vec::new());
     for (number, (function, nth)) in functions.iter().copied().enumerate() {
         let trap = Trap { function, moment, nth };
         let (envoy, told) = load_while_trapping(&stand, &format!("trapped_{name}_{number}"), trap);
         seen.extend(told);
-        trapped += traps(&envoy);
         envoys.push(envoy);
     }
-    assert!(trapped > MANY_TRAPS, "{trapped}");
     assert!(seen.values().any(|decision| decision == "request_hold"));
     // Envoy starts a worker's gate anew when the worker has a request.
     let records = stand.wait_for_records_and(&seen, DEADLINE, || {
@@ -120,7 +120,11 @@ fn load_while_trapping(stand: &LiveStand, name: &str, trap: Trap) -> (Envoy, See
     let told = std::thread::scope(|scope| {
         let loading = scope.spawn(|| load_of((&authority, envoy.listen), &requests, usize::MAX, REST, &stop));
         let began = Instant::now();
-        while began.elapsed() < LOAD || traps(&envoy) < TRAPS || reloads(&envoy) < TRAPS {
+        let has_enough = || {
+            let allowed = counter_of(&envoy, "portcullis_decisions.allow.ok");
+            traps(&envoy) >= TRAPS && reloads(&envoy) >= TRAPS && allowed >= ALLOWED
+        };
+        while began.elapsed() < LOAD || !has_enough() {
             if began.elapsed() > DEADLINE {
                 break;
             }
