@@ -72,6 +72,14 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// 409: of what gates name themselves two have the id that is asked for.
+    pub fn two_gates(code: &'static str) -> Self {
+        let message = "gate_id: two gates have given this id: say which with ?gate_id=";
+        let mut error = Self::new(StatusCode::CONFLICT, code, message);
+        error.field = Some("gate_id".to_owned());
+        error
+    }
+
     /// 422: the body, or a parameter, has something wrong in `field`.
     pub fn invalid(field: impl Into<String>, problem: impl AsRef<str>) -> Self {
         let field = field.into();

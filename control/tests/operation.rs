@@ -118,6 +118,18 @@ fn who_calls_too_often_is_told_when_to_come_again() {
 }
 
 #[test]
+fn receipts_are_looked_up_so_often_whatever_a_caller_brings() {
+    let bench = Bench::with(None, &["--rate", "1"]);
+    for key in [None, Some("x"), Some(bench.service.key.as_str())] {
+        let statuses: Vec<_> = (0..12)
+            .map(|_| with_key(&bench, key, "GET", "/api/receipts/rcpt_0", b"").status)
+            .filter(|status| *status != 404)
+            .collect();
+        assert!(statuses.contains(&429) && statuses.iter().all(|status| *status == 429), "{statuses:?}");
+    }
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused_in_json() {
     let bench = Bench::new(None);
     let body = format!(r#"{{"name": "{}"}}"#, "x".repeat(1024 * 1024));

@@ -4,6 +4,7 @@ use crate::common::Bench;
 use crate::common::passports::{agent, assertion, draft, now, public, self_issued, signed_assertion, wire};
 use portcullis_core::{base64, modei};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use xtask::http::Request;
 use xtask::on_every_database;
 
@@ -15,6 +16,7 @@ on_every_database!(
     a_revoked_passport_is_no_longer_listed_or_valid,
     a_reissued_passport_takes_the_others_place,
     an_agent_registers_its_passport_once,
+    what_agents_have_registered_is_forgotten_a_day_after_its_end,
     what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead,
     agents_leave_operators_room_to_revoke_and_nobody_revokes_more_than_gates_hold,
     what_is_no_good_passport_is_not_registered,
@@ -214,6 +216,29 @@ fn an_agent_registers_its_passport_once(database: Option<&str>) {
     assert_eq!(bench.call("POST", "/api/passports/pp_self_1/reissue", None).0, 409);
     bench.call("DELETE", "/api/v1/passports/pp_self_1", None);
     assert_eq!(register(&own).0, 409, "a revoked passport was registered again");
+}
+
+fn what_agents_have_registered_is_forgotten_a_day_after_its_end(database: Option<&str>) {
+    let mut bench = bench(database);
+    for (seed, name) in [(4, "pp_over"), (5, "pp_on")] {
+        let own = self_issued(&agent(seed), name, &["read"]);
+        assert_eq!(anyone(&bench, "/api/passports/register", &own).0, 200);
+    }
+    let constraints = json!({"rate_limit_per_minute": 5});
+    let set = bench.call("PUT", "/api/passports/pp_over/constraints", Some(constraints));
+    assert_eq!(set.0, 200, "{}", set.1);
+    let day = 24 * 3_600_000 + 2 * 3_600_000;
+    let ended = format!("UPDATE passports SET expires_at = expires_at - {day} WHERE passport_id = 'pp_over'");
+    assert_eq!(bench.sql(&ended), 1);
+    let (key, control) = (bench.service.key.clone(), bench.control.clone());
+    bench.service.end().unwrap();
+    bench.service = control.start_with_key(&key).unwrap();
+    let status = |id: &str| bench.call("GET", &format!("/api/v1/passports/{id}"), None).0;
+    let began = Instant::now();
+    while status("pp_over") == 200 && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!((status("pp_over"), status("pp_on")), (404, 200));
 }
 
 fn what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead(database: Option<&str>) {

@@ -4,7 +4,7 @@ use crate::common::Bench;
 use crate::common::gates::{bringing, signed, text};
 use crate::common::passports::now;
 use crate::common::records::{Gate, Lane, allowed, body, draft, id, refusal};
-use portcullis_core::attestation::{BatchHead, Decision, Known, LaneQuestion, Signed, Signer};
+use portcullis_core::attestation::{BatchHead, Decision, Draft, Known, LaneQuestion, Signed, Signer};
 use portcullis_core::{SecretKey, base64};
 use serde_json::{Value, json};
 use std::sync::Barrier;
@@ -17,6 +17,7 @@ on_every_database!(
     records_that_do_not_continue_their_lane_are_refused_whole,
     a_number_with_another_record_is_a_conflict,
     a_record_that_is_forged_changed_or_anothers_is_refused_whole,
+    a_gate_that_takes_the_ids_of_anothers_records_keeps_none_of_these_out,
     a_lane_goes_on_from_what_the_log_has_come_to,
     a_key_that_has_ended_signs_no_more_records,
     a_gate_brings_its_next_key_for_records_with_its_next_key,
@@ -177,6 +178,35 @@ fn a_record_that_is_forged_changed_or_anothers_is_refused_whole(database: Option
     }
     assert_eq!(stored(&bench), 0);
     lane.deliver(&good);
+}
+
+fn a_gate_that_takes_the_ids_of_anothers_records_keeps_none_of_these_out(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let to = bench.service.address;
+    let (gate, other) = (Gate::enrolled(&bench, "gate_a", 1), Gate::enrolled(&bench, "gate_b", 2));
+    let drafts = allowed("gate_a", 3);
+    let copied: Vec<_> = drafts
+        .iter()
+        .map(|one| Draft { id: one.id, ..draft("gate_b", "agent-2", Decision::Block) })
+        .collect();
+    // Before the gate has brought what it has told an agent.
+    other.lane(to, 2).record(&copied);
+    let records = gate.lane(to, 1).record(&drafts);
+    assert_eq!(stored(&bench), 6);
+    let path = format!("/api/enforcement/{}", id(&records[0]));
+    for path in [&path, &format!("/api/v1/attestations/{}", id(&records[0]))] {
+        let (status, answer) = bench.call("GET", path, None);
+        assert_eq!((status, &answer["code"]), (409, &json!("record_ambiguous")), "{answer}");
+        for gate in ["gate_a", "gate_b"] {
+            let (status, found) = bench.call("GET", &format!("{path}?gate_id={gate}"), None);
+            assert_eq!((status, &found["gate_id"]), (200, &json!(gate)), "{found}");
+        }
+    }
+    let (status, verified) = bench.call("POST", &format!("{path}/verify?gate_id=gate_a"), None);
+    assert_eq!((status, &verified["valid"]), (200, &json!(true)), "{verified}");
+    let place = format!("/api/gates/gate_a/log/proof?attestation_id={}", id(&records[2]));
+    let (status, proof) = bench.call("GET", &place, None);
+    assert_eq!((status, &proof["index"]), (200, &json!(2)), "{proof}");
 }
 
 fn a_lane_goes_on_from_what_the_log_has_come_to(database: Option<&str>) {

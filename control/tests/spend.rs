@@ -2,7 +2,7 @@
 
 use crate::common::Bench;
 use crate::common::gates::{enrolled, signed, text};
-use crate::common::passports::now;
+use crate::common::passports::{agent, now, self_issued};
 use portcullis_core::live::{LeaseSpent, ServiceKeys, SpendAsk, SpendGrant, SpendQuestion};
 use portcullis_core::spend::{Leases, Rolling, SpendCaps, SpendNames, SpendUsed, SpendWindow, Taken, day_of};
 use portcullis_core::{SecretKey, base64};
@@ -332,6 +332,11 @@ fn a_gate_reports_its_own_leases_and_asks_for_itself_alone(database: Option<&str
     let again = SpendAsk { lease: own.lease, want_cents: 1000, ..once.clone() };
     let granted = other.ask_all(to, vec![once, again]);
     assert_eq!([granted[0].granted_cents, granted[1].granted_cents], [0, 0]);
+    // Nor where one account tells of its lease and asks for it.
+    let both = about(SpendNames { passport_id: "pp_both", ..NAMES }, daily(1000), 1000);
+    assert_eq!(other.ask(to, both.clone()).granted_cents, 1000);
+    let both = SpendAsk { lease: both.lease, want_cents: 1000, ..report(&both, 0, true) };
+    assert_eq!(other.ask(to, both).granted_cents, 0);
     let grants = [&one, &other].map(|gate| {
         let more = about(SpendNames { passport_id: "pp_own", ..NAMES }, daily(1000), 1000);
         gate.ask(to, more).granted_cents
@@ -415,6 +420,15 @@ fn a_passports_state_is_told_and_set_back(database: Option<&str>) {
     let (status, told) =
         bench.call("GET", "/api/passports/pp_1/state?issuer_id=https%3A%2F%2Fother.test", None);
     assert_eq!((status, &told["windows"][0]["held_cents"]), (200, &json!(10)));
+    // And an agent that gives its own passport the id of another issuer's does not hide that one.
+    gate.ask(to, about(SpendNames { passport_id: "pp_2", ..NAMES }, caps, 10));
+    assert_eq!(bench.call("GET", "/api/passports/pp_2/state", None).0, 200);
+    let own = self_issued(&agent(4), "pp_2", &["read"]);
+    assert_eq!(bench.call("POST", "/api/passports/register", Some(own)).0, 200);
+    let reset_2 = |query: &str| {
+        bench.call("POST", &format!("/api/passports/pp_2/state/reset{query}"), Some(json!({}))).0
+    };
+    assert_eq!((reset_2(""), reset_2("?issuer_id=https%3A%2F%2Fissuer.test")), (409, 200));
     let (_, audit) = bench.call("GET", "/api/v1/audit", None);
     assert!(audit.to_string().contains("passport.reset_state"), "{audit}");
 }
@@ -429,6 +443,7 @@ fn there_is_room_for_so_many_accounts(database: Option<&str>) {
     assert_eq!(grant("self:a", "pp_1").granted_cents, 5);
     let none = grant("self:b", "pp_2");
     assert_eq!((none.granted_cents, none.exhausted), (0, None), "of four, self-issued passports have one");
+    assert_eq!(grant(NAMES.issuer, "pp_1 pp_2").granted_cents, 0, "with those that were delegated");
     for passport in ["pp_3", "pp_4", "pp_5"] {
         assert_eq!(grant(NAMES.issuer, passport).granted_cents, 5);
     }

@@ -192,7 +192,7 @@ fn decide(snapshot: &Snapshot, path: &str, passport: &str, cache: &mut Credentia
     match Verifier::new(snapshot).begin(&head, NOW, cache, &mut memory) {
         Step::Permit(_) => "permit",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) | Step::Hold(_) => "need body",
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => "need body",
     }
 }
 

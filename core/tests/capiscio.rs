@@ -106,7 +106,7 @@ impl Gate {
                 "ok"
             }
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     }
 }
@@ -245,7 +245,7 @@ fn a_badge_that_expires_while_the_body_comes_is_refused() {
         match verifier.finish(pending, NOW.plus_millis(later), &mut replay) {
             Step::Permit(_) => "ok",
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     };
     assert_eq!(judged(9_999), "ok");

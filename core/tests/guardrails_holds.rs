@@ -83,6 +83,39 @@ fn an_approval_is_for_nothing_else() {
 }
 
 #[test]
+fn an_approval_is_for_one_of_the_hosts_that_a_gate_stands_before() {
+    let authorities = json!(["api.example:8443", "other.example"]);
+    let signed = issued(&json!({"core:approval:required": true}));
+    let flights = Ask { path: "/flights", ..ASK };
+    let bound = held(Gate::live(&json!({})).ask(&signed, flights)).binding;
+    let members = json!({"approvals": [approved(&hex(&bound))], "authorities": authorities});
+    let mut gate = Gate::live(&members);
+    assert_eq!(gate.code(&signed, Ask { authority: "other.example", ..flights }), "hold");
+    assert_eq!(gate.code(&signed, flights), "ok");
+}
+
+#[test]
+fn what_cannot_be_spent_uses_up_neither_an_approval_nor_a_limit() {
+    let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
+    let mut gate = Gate::live(&json!({"approvals": [approved(&bound)]}));
+    let of = |id: &str, constraints: Value| self_issue(&key(1), &passport(id, &constraints));
+    let poor = of(
+        "pp_poor",
+        json!({"core:approval:required": true, "max_total_cost": 100, "rate_limit_per_minute": 1}),
+    );
+    assert_eq!([(); 2].map(|()| gate.code(&poor, BOOK)), ["spend_limit_exceeded"; 2]);
+    // The approval is for the agent, whichever of its passports it brings.
+    let rich = of("pp_rich", json!({"core:approval:required": true, "max_total_cost": 250}));
+    assert_eq!(gate.code(&rich, BOOK), "ok");
+    // And who was approved of, but once, spends nothing.
+    let free = of("pp_rich", json!({"max_total_cost": 250}));
+    assert_eq!(gate.code(&free, BOOK), "spend_limit_exceeded");
+    let next = of("pp_next", json!({"core:approval:required": true, "max_total_cost": 250}));
+    assert_eq!(gate.code(&next, BOOK), "hold");
+    assert_eq!(gate.code(&of("pp_next", json!({"max_total_cost": 250})), BOOK), "ok");
+}
+
+#[test]
 fn an_approval_lifts_nothing_but_the_hold() {
     let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
     let mut gate = Gate::live(&json!({"approvals": [approved(&bound)]}));
@@ -108,6 +141,35 @@ fn a_request_that_guardrails_refuse_uses_up_no_nonce_and_a_replay_no_limit() {
     assert_eq!(code(&prove(&mut gate, &signed, third, ASK)), "rate_limit_exceeded");
     let next = Ask { now: NOW.plus_millis(60_000), ..ASK };
     assert_eq!(code(&prove(&mut gate, &signed, third, next)), "ok");
+}
+
+#[test]
+fn what_other_proxies_must_be_asked_about_is_charged_when_they_have_not_seen_it() {
+    let constraints = json!({"rate_limit_per_minute": 1, "max_total_cost": 250});
+    let signed = issued(&constraints);
+    let mut gate = Gate::live(&json!({"nonce_authority": true}));
+    let asked = |gate: &mut Gate, nonce: &str| match prove(gate, &signed, nonce, BOOK) {
+        Step::NeedAuthority(pending) => pending,
+        decided => panic!("{decided:?}"),
+    };
+    // As often as somebody repeats what was used elsewhere.
+    for nonce in ["BBBBBBBBBBBBBBBBBBBBBB", "CCCCCCCCCCCCCCCCCCCCCC"] {
+        asked(&mut gate, nonce);
+        assert_eq!(code(&prove(&mut gate, &signed, nonce, BOOK)), "request_replayed");
+    }
+    let (pending, late) = (asked(&mut gate, NONCE), asked(&mut gate, "DDDDDDDDDDDDDDDDDDDDDD"));
+    assert_eq!(pending.once().unwrap().token, sha256(NONCE.as_bytes()));
+    let finish = |gate: &mut Gate, pending| {
+        let verifier = Verifier::new(&gate.snapshot).with_process(&gate.process);
+        code(&verifier.finish(pending, NOW, &mut gate.memory))
+    };
+    assert_eq!(finish(&mut gate, pending), "ok");
+    assert_eq!(finish(&mut gate, late), "rate_limit_exceeded");
+    // All is judged again, as the answer may take its time.
+    let mut gate = Gate::live(&json!({"nonce_authority": true}));
+    let pending = asked(&mut gate, NONCE);
+    gate.snapshot = Gate::live(&json!({"guardrails": {"core:data:read_only": true}})).snapshot;
+    assert_eq!(finish(&mut gate, pending), "constraint_violated");
 }
 
 #[test]

@@ -190,14 +190,35 @@ fn those_who_make_their_own_credentials_are_counted_apart_from_those_whom_somebo
     }
     let agent = self_agent_id(&key(1).public_key());
     let issuer = self_issuer_id(&key(1).public_key());
-    let (own, vouched) = (CounterClass::SelfIssued, CounterClass::Vouched);
+    let (own_class, vouched_class) = (CounterClass::SelfIssued, CounterClass::Vouched);
     let expected = [
-        CounterKey::of_passport(&issuer, "pp_1", "flights:search", own),
-        CounterKey::of_agent(&issuer, &agent, "*", own),
-        CounterKey::of_passport("issuer:acme", "pp_1", "flights:search", vouched),
-        CounterKey::of_agent("issuer:acme", "agent_1", "*", vouched),
+        CounterKey::of_passport(&issuer, "pp_1", "flights:search", own_class),
+        CounterKey::of_agent(&issuer, &agent, "*", own_class),
+        CounterKey::of_passport("issuer:acme", "pp_1", "flights:search", vouched_class),
+        CounterKey::of_agent("issuer:acme", "agent_1", "*", vouched_class),
     ];
     assert_eq!(gate.told.keys, expected);
+    // Whoever delegates can make any number, of whom nobody but he vouches.
+    gate.told.keys.clear();
+    let child = delegated(&vouched, &json!({"rate_limit_per_minute": 4}));
+    assert_eq!(gate.code(&child, "/flights"), "ok");
+    let expected = [
+        CounterKey::of_passport("issuer:acme", "pp_1", "flights:search", vouched_class),
+        CounterKey::of_passport("issuer:acme", "pp_1 pp_child", "flights:search", own_class),
+        CounterKey::of_agent("issuer:acme", "agent_1", "*", vouched_class),
+    ];
+    assert_eq!(gate.told.keys, expected);
+}
+
+#[test]
+fn what_was_spent_for_a_request_that_a_limit_refuses_is_given_back() {
+    let mut gate = Gate::of(&json!({}));
+    gate.told.others = 2;
+    let limited = issued("pp_1", &json!({"rate_limit_per_hour": 2, "max_total_cost": 250}));
+    assert_eq!(gate.code(&limited, "/book"), "rate_limit_exceeded");
+    gate.told.others = 0;
+    let signed = issued("pp_1", &json!({"max_total_cost": 250}));
+    assert_eq!([(); 2].map(|()| gate.code(&signed, "/book")), ["ok", "spend_limit_exceeded"]);
 }
 
 #[test]

@@ -43,11 +43,11 @@ fn held(first: &Snapshot, second: &Snapshot, later: UnixTime, body: &[u8]) -> &'
     pending.absorb(body).unwrap();
     match Verifier::new(second).finish(pending, later, &mut replay) {
         Step::Permit(permit) => {
-            assert!(permit.once().is_some() && permit.wanted().is_none());
+            assert!(permit.wanted().is_none());
             "ok"
         }
         Step::Deny(refused) => refused.denial.reason.code(),
-        other @ (Step::NeedBody(_) | Step::Hold(_)) => panic!("{other:?}"),
+        other @ (Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_)) => panic!("{other:?}"),
     }
 }
 
@@ -98,7 +98,7 @@ fn a_body_that_takes_longer_than_its_signature_lives_is_refused() {
         let code = match verifier.finish(pending, NOW.plus_millis(later), &mut replay) {
             Step::Permit(_) => "ok",
             Step::Deny(refused) => refused.denial.reason.code(),
-            other @ (Step::NeedBody(_) | Step::Hold(_)) => panic!("{other:?}"),
+            other @ (Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_)) => panic!("{other:?}"),
         };
         assert_eq!(code, expected);
     }

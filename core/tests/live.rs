@@ -357,7 +357,7 @@ impl Judge {
         match step {
             Step::Permit(_) => "ok",
             Step::Deny(refused) => refused.denial.reason.code(),
-            Step::NeedBody(_) | Step::Hold(_) => panic!("a body is asked for once"),
+            Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => panic!("a body is asked for once"),
         }
     }
 

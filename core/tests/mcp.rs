@@ -87,6 +87,7 @@ fn code(step: &Step) -> &'static str {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
         Step::Hold(_) => "hold",
+        Step::NeedAuthority(_) => panic!("this gate asks nobody"),
         Step::NeedBody(_) => panic!("a body is asked for once"),
     }
 }

@@ -123,7 +123,9 @@ fn ask_with(
     match step {
         Step::Permit(permit) => Ok(permit),
         Step::Deny(refused) => Err(Box::new(refused)),
-        Step::Hold(_) | Step::NeedBody(_) => panic!("neither held nor without its body"),
+        Step::Hold(_) | Step::NeedBody(_) | Step::NeedAuthority(_) => {
+            panic!("neither held nor without its body")
+        }
     }
 }
 

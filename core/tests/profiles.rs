@@ -95,7 +95,7 @@ fn judge(
     match verifier.begin(&head, now, cache, &mut LocalMemory::new(&Process::new([1; 32], NOW))) {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) | Step::Hold(_) => "need body",
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => "need body",
     }
 }
 

@@ -380,7 +380,7 @@ fn bytes_that_are_no_page_are_refused() {
 #[test]
 fn pages_of_self_issued_passports_are_apart() {
     for account in 0..=255 {
-        let page = |is_self_issued| Leases::page_of(&[account; 32], is_self_issued, &[7; 32]);
+        let page = |is_made_up| Leases::page_of(&[account; 32], is_made_up, &[7; 32]);
         assert!(page(false) < 128 && (128..Leases::COUNT).contains(&page(true)));
     }
     let pages = |secret| (0..=255).map(move |account| Leases::page_of(&[account; 32], false, &[secret; 32]));

@@ -216,6 +216,12 @@ impl EdgeGate {
             Step::Permit(permit) => judging.permit(&head, &permit),
             Step::Deny(refused) => judging.refuse(Some(&head), refused),
             Step::Hold(held) => judging.hold(&head, held),
+            // Its configuration is refused.
+            Step::NeedAuthority(pending) => {
+                let detail = "nobody here asks whether it was used elsewhere";
+                let denial = Denial::new(Reason::NonceAuthorityUnavailable, detail);
+                judging.refuse(Some(&head), pending.refused(denial))
+            }
         }
     }
 }

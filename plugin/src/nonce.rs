@@ -9,7 +9,7 @@ use crate::trace;
 use alloc::format;
 use core::fmt;
 use portcullis_core::live::{NonceDecision, NonceQuestion};
-use portcullis_core::{Denial, Once, Reason};
+use portcullis_core::{Denial, Pending, Reason};
 
 /// How long a request waits. An answer takes milliseconds; a service that has not answered
 /// by then is as good as none, and a client is better told so than kept. As many requests
@@ -27,13 +27,15 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Asks about what a request with these headers has used up here.
-    pub(crate) fn about(once: &Once, gate: &Gate, headers: &[Pair<'_>]) -> Result<Self, Denial> {
-        Self::call(once, gate, trace::parent(headers))
+    pub(crate) fn about(pending: &Pending, gate: &Gate, headers: &[Pair<'_>]) -> Result<Self, Denial> {
+        Self::call(pending, gate, trace::parent(headers))
             .map_err(|fault| unavailable("the control service cannot be called", &fault))
     }
 
-    fn call(once: &Once, gate: &Gate, traceparent: Option<&str>) -> Result<Self, HostFault> {
-        let line = gate.line.as_ref().ok_or(HostFault::new(Place::Gate, Problem::NoService))?;
+    fn call(pending: &Pending, gate: &Gate, traceparent: Option<&str>) -> Result<Self, HostFault> {
+        let (Some(once), Some(line)) = (pending.once(), &gate.line) else {
+            return Err(HostFault::new(Place::Gate, Problem::NoService));
+        };
         let mut random = [0; 16];
         host::random(&mut random)?;
         // To the next second: not sooner than the proof ends.

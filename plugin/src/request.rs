@@ -41,7 +41,7 @@ enum State {
     /// Its head is good so far, and its body is held back until it is whole.
     Holding(Box<Pending>),
     /// It may pass once the control service has said that it is no other's repetition.
-    Waiting(Box<(Permit, Asked)>),
+    Waiting(Box<(Box<Pending>, Asked)>),
     /// It may pass once the control service has its record, the one of this position.
     Recorded(Box<Recorded>),
     /// It goes on to the upstream; the answer carries the agent's next challenge, if the gate
@@ -200,18 +200,15 @@ impl Request {
             self.state = state;
             return;
         };
-        let (permit, asked) = *waiting;
+        let (pending, asked) = *waiting;
         let action = self.advance(|gate, _| {
             // The answer is the root's, what follows the request's.
             let answer = host::call_answer(size);
             host::set_effective_context(id)?;
             let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice()));
-            let decided = asked.judge(answer.map_err(|fault| *fault), gate);
-            let mut map = host::headers(Map::RequestHeaders)?;
-            let head = pairs::head(&mut map).map_err(malformed)?;
-            match decided {
-                Ok(()) => Self::admit(gate, &head, permit),
-                Err(denial) => Self::refused(gate, &head, permit.refuse(denial)),
+            match asked.judge(answer.map_err(|fault| *fault), gate) {
+                Ok(()) => Self::finish(gate, pending),
+                Err(denial) => Self::act_on_held(gate, Step::Deny(pending.refused(denial))),
             }
         });
         self.resume(action);
@@ -357,7 +354,7 @@ impl Request {
         }
     }
 
-    /// Decides a request whose body has come whole.
+    /// Decides a request whose body has come whole, and again where others had to be asked.
     fn finish(gate: &Gate, pending: Box<Pending>) -> Result<State, Refusal> {
         let decided = Self::conclude(gate, pending, host::now()?)?;
         Self::act_on_held(gate, decided)
@@ -387,14 +384,10 @@ impl Request {
     /// Makes the headers ready for the upstream, if the request goes there.
     fn act(gate: &Gate, head: &Head<'_>, decided: Step) -> Result<State, Refusal> {
         match decided {
-            Step::Permit(permit) => match permit.once() {
-                Some(once) if gate.snapshot.asks_nonce_authority() => {
-                    match Asked::about(once, gate, &head.headers) {
-                        Ok(asked) => Ok(State::Waiting(Box::new((permit, asked)))),
-                        Err(denial) => Self::refused(gate, head, permit.refuse(denial)),
-                    }
-                }
-                _ => Self::admit(gate, head, permit),
+            Step::Permit(permit) => Self::admit(gate, head, permit),
+            Step::NeedAuthority(pending) => match Asked::about(&pending, gate, &head.headers) {
+                Ok(asked) => Ok(State::Waiting(Box::new((pending, asked)))),
+                Err(denial) => Self::refused(gate, head, pending.refused(denial)),
             },
             Step::Deny(refused) => Self::refused(gate, head, refused),
             Step::Hold(Held { refused, .. }) if refused.mode == Mode::Report => {

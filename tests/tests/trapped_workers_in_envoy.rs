@@ -22,8 +22,8 @@ const REST: Duration = Duration::from_millis(20);
 /// Some ten times what it takes.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Workers that must have trapped in each Envoy: each of its two, and twice more.
-const TRAPS: usize = 4;
+/// Workers that must have trapped in each Envoy: four times each of its two.
+const TRAPS: usize = 8;
 
 /// Requests that each Envoy must have let through, two thirds of all: a machine that is busy may take
 /// long to its first.

@@ -219,6 +219,7 @@ impl Asking<'_> {
             agent_key: &agent_key(passport)?,
             body: &sha256(body.as_bytes()),
             cost_cents: self.action.cost_cents,
+            domain: &self.action.target.host,
             gate: &self.gate.id,
             method: self.action.method.name(),
             target: self.asked.target.as_deref().unwrap_or_default(),

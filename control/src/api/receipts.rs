@@ -1,6 +1,7 @@
 //! Receipts, for both sides.
 
 use super::gates::full_id;
+use super::shapes::GateQuery;
 use crate::App;
 use crate::anyone::Anyone;
 use crate::auth::{Caller, ReceiptsRead};
@@ -76,15 +77,6 @@ async fn list_receipts(
     Ok(([(CONTENT_TYPE, JSON_LINES)], Body::from_stream(lines)).into_response())
 }
 
-/// Whose receipt.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct GateQuery {
-    /// Of this gate: where another has given the same id.
-    #[param(max_length = 256)]
-    gate_id: Option<String>,
-}
-
 /// The text of a receipt. Nobody is asked for a key: its id is 128 random bits, which the gate
 /// told its agent alone.
 #[utoipa::path(get, path = "/api/receipts/{receipt_id}", tag = "metering",
@@ -100,7 +92,7 @@ async fn get_receipt(
     Path(receipt_id): Path<String>,
     Query(asked): Query<GateQuery>,
 ) -> ApiResult<Response> {
-    let gate = asked.gate_id.as_deref().map(full_id);
+    let gate = asked.gate();
     let text = receipts::of_id(&mut app.db.read().await?, &receipt_id, gate.as_deref()).await?;
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }

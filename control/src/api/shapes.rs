@@ -1,5 +1,6 @@
 //! What several subjects have in common: pages, texts of bounded length.
 
+use super::gates::full_id;
 use crate::error::{ApiError, ApiResult};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +15,25 @@ pub(super) struct PageQuery {
     /// After how many others; left out: 0.
     #[param(minimum = 0)]
     offset: Option<i64>,
+}
+
+/// Whose passport is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct IssuerQuery {
+    /// Of this issuer, as gates name the one at its root: agents choose the ids of what they issue and
+    /// delegate, so that another may have the same.
+    #[param(min_length = 1, max_length = 256)]
+    pub(super) issuer_id: Option<String>,
+}
+
+/// Which gate's, of what gates name themselves.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GateQuery {
+    /// Of this gate: where another has given the same id.
+    #[param(max_length = 256)]
+    gate_id: Option<String>,
 }
 
 /// A part of a list, within bounds.
@@ -45,6 +65,24 @@ pub(super) struct Deleted {
 
 /// The longest list that is answered whole: some megabytes of passports.
 const MAX_LIMIT: i64 = 1000;
+
+impl IssuerQuery {
+    /// # Errors
+    /// 422 for what is no id.
+    pub(super) fn checked(&self) -> ApiResult<Option<&str>> {
+        if let Some(issuer) = &self.issuer_id {
+            check_id("issuer_id", issuer)?;
+        }
+        Ok(self.issuer_id.as_deref())
+    }
+}
+
+impl GateQuery {
+    /// The gate's whole id.
+    pub(super) fn gate(&self) -> Option<String> {
+        self.gate_id.as_deref().map(full_id)
+    }
+}
 
 impl PageQuery {
     /// # Errors

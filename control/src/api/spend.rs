@@ -1,6 +1,6 @@
 //! Spending: what gates ask about it, and what people see and set back.
 
-use super::shapes::check_id;
+use super::shapes::IssuerQuery;
 use crate::auth::{Caller, PassportsRead, PassportsWrite};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path, Query};
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use portcullis_core::live::{LiveError, SpendQuestion};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -143,24 +143,6 @@ async fn ask(State(app): State<App>, Path(gate): Path<String>, caller: SpendCall
     app.metrics.spend_asked(Some(tally));
     let answer = asked.answer(&gate, &answer, now(), &signer.key, &signer.key_id);
     Ok(([("content-type", "application/jose")], answer).into_response())
-}
-
-/// Whose passport is meant.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct IssuerQuery {
-    /// The issuer at its root, where several use the same id.
-    #[param(min_length = 1, max_length = 256)]
-    issuer_id: Option<String>,
-}
-
-impl IssuerQuery {
-    fn checked(&self) -> ApiResult<Option<&str>> {
-        if let Some(issuer) = &self.issuer_id {
-            check_id("issuer_id", issuer)?;
-        }
-        Ok(self.issuer_id.as_deref())
-    }
 }
 
 /// What was spent at all gates under the caps that a passport sets; its delegated ones

@@ -3,6 +3,8 @@
 use super::claim::Claim;
 use super::{SeenKey, check_document, document_url};
 use crate::App;
+use crate::db::Tx;
+use crate::error::{ApiError, ApiResult};
 use crate::outside::OutsideError;
 use crate::time::now_ms;
 use crate::trust::changes;
@@ -12,6 +14,25 @@ use portcullis_core::capiscio::DidDocument;
 
 /// RFC-003: a document has 64 KiB at most.
 const MAX_DOCUMENT: usize = 64 * 1024;
+
+/// All of them are in every gate's snapshot.
+const MOST: i64 = 1000;
+
+/// That there is room to follow a DID's document, unless it is followed already.
+///
+/// # Errors
+/// 409.
+pub(crate) async fn leave_room_for(tx: &mut Tx, did: &str) -> ApiResult<()> {
+    let (others,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM did_documents WHERE did <> $1")
+        .bind(did)
+        .fetch_one(&mut **tx)
+        .await?;
+    if others < MOST {
+        Ok(())
+    } else {
+        Err(ApiError::conflict(format!("{MOST} DID documents are the most that are followed")))
+    }
+}
 
 pub(super) async fn look_and_keep(app: &App, claim: &Claim) {
     let found = look(app, &claim.id).await;

@@ -8,6 +8,8 @@ mod documents;
 mod feeds;
 mod registry;
 
+pub(crate) use documents::leave_room_for;
+
 use crate::App;
 use crate::db::Tx;
 use anyhow::{Context, Result, anyhow};

@@ -5,12 +5,14 @@ pub mod judge;
 
 pub use issue::{By, Grant, grant_of, issue};
 
+use crate::App;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::time::now_ms;
 use crate::trust::TrustFeed;
 use crate::trust::changes::{self, Kind, Revocation};
 use anyhow::Context;
+use axum::http::StatusCode;
 use portcullis_core::CLOCK_SKEW_MS;
 use portcullis_core::modei::CatalogPin;
 use serde_json::{Map, Value};
@@ -19,6 +21,16 @@ use sqlx::any::AnyRow;
 
 /// The longest life of a passport: a year, and a day to renew it.
 pub const MAX_LIFE_MS: i64 = 366 * 86_400_000;
+
+/// Passports that agents have registered themselves and that are kept: some hundreds of megabytes. Who
+/// needs no key must not fill the disk.
+const MOST_SELF_ISSUED: i64 = 100_000;
+
+/// How long such a one is kept after its end, for questions.
+const KEPT_MS: i64 = 24 * 3_600_000;
+
+/// Rows that are forgotten at a time: SQLite lets nobody else write meanwhile.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
 
 /// What issuer ids of passports begin with that agents have signed for themselves.
 pub const SELF_PREFIX: &str = "self:";
@@ -155,6 +167,59 @@ pub async fn find(tx: &mut Tx, passport_id: &str) -> ApiResult<Option<Passport>>
         .fetch_optional(&mut **tx)
         .await?;
     row.as_ref().map(Passport::read).transpose()
+}
+
+/// That there is room for one more that an agent has signed for itself.
+///
+/// # Errors
+/// 409 `passports_full`.
+pub async fn leave_room(tx: &mut Tx) -> ApiResult<()> {
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM passports WHERE issuer_id LIKE $1")
+        .bind(format!("{SELF_PREFIX}%"))
+        .fetch_one(&mut **tx)
+        .await?;
+    if count < MOST_SELF_ISSUED {
+        return Ok(());
+    }
+    let message = format!(
+        "{MOST_SELF_ISSUED} passports that agents have signed for themselves are registered, which is all \
+         that there is room for: a gate takes this one without its being registered"
+    );
+    Err(ApiError::new(StatusCode::CONFLICT, "passports_full", message))
+}
+
+/// Forgets passports that agents have signed for themselves and that were over a day ago: nobody is
+/// charged by them, and nobody registers them again.
+///
+/// # Errors
+/// No database.
+pub async fn forget(app: &App) -> anyhow::Result<()> {
+    let before = now_ms().saturating_sub(KEPT_MS);
+    // Each turn forgets a thousand of those that are there.
+    loop {
+        let mut tx = app.db.write().await?;
+        let over: Vec<(String,)> = sqlx::query_as(
+            "SELECT passport_id FROM passports WHERE issuer_id LIKE $1 AND expires_at < $2 LIMIT $3",
+        )
+        .bind(format!("{SELF_PREFIX}%"))
+        .bind(before)
+        .bind(FORGOTTEN_AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await?;
+        for (passport_id,) in &over {
+            for sql in [
+                "DELETE FROM heartbeats WHERE passport_id = $1",
+                "DELETE FROM passport_constraints WHERE passport_id = $1",
+                "DELETE FROM passports WHERE passport_id = $1",
+            ] {
+                sqlx::query(sql).bind(passport_id).execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        if i64::try_from(over.len())? < FORGOTTEN_AT_ONCE {
+            return Ok(());
+        }
+    }
 }
 
 /// Stores a new passport. Answers false where there is one of its id.

@@ -3,7 +3,6 @@
 use super::store::{COLUMNS, Columns};
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use axum::http::StatusCode;
 use portcullis_core::receipt::Attachment;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -125,10 +124,7 @@ pub async fn of_id(tx: &mut Tx, receipt_id: &str, gate_id: Option<&str>) -> ApiR
     .await?;
     let first = found.pop().ok_or_else(|| ApiError::not_found("receipt", receipt_id))?;
     if !found.is_empty() {
-        let message = "gate_id: two gates have given this id: say which with ?gate_id=";
-        let mut error = ApiError::new(StatusCode::CONFLICT, "receipt_ambiguous", message);
-        error.field = Some("gate_id".to_owned());
-        return Err(error);
+        return Err(ApiError::two_gates("receipt_ambiguous"));
     }
     Ok(first.0)
 }

@@ -210,17 +210,25 @@ impl Conditions {
     }
 }
 
-/// The record of this id, `att_…`.
+/// The record of this id, `att_…`, of this gate where one is named.
 ///
 /// # Errors
-/// 404.
-pub async fn find(tx: &mut Tx, id: &str) -> ApiResult<Stored> {
-    let row = sqlx::query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM records WHERE attestation_id = $1")))
+/// 404; 409 where two gates have given it.
+pub async fn find(tx: &mut Tx, id: &str, gate: Option<&str>) -> ApiResult<Stored> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM records WHERE attestation_id = $1 AND ($2 = '' OR gate_id = $3) LIMIT 2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(text))
         .bind(id)
-        .fetch_optional(&mut **tx)
+        .bind(gate.unwrap_or_default())
+        .bind(gate.unwrap_or_default())
+        .fetch_all(&mut **tx)
         .await?;
-    let row = row.ok_or_else(|| ApiError::not_found("record that is kept", id))?;
-    Ok(Stored::read(&row)?)
+    match rows.as_slice() {
+        [] => Err(ApiError::not_found("record that is kept", id)),
+        [row] => Ok(Stored::read(row)?),
+        _ => Err(ApiError::two_gates("record_ambiguous")),
+    }
 }
 
 /// The record at this place of a gate's log, if it is kept.

@@ -4,6 +4,7 @@ use super::{origin, own_did, revoke, served_did};
 use crate::App;
 use crate::db::{self, Tx};
 use crate::error::{ApiError, ApiResult};
+use crate::follow::leave_room_for;
 use crate::time::now_ms;
 use crate::trust::changes::{self, Kind, Revocation};
 use anyhow::anyhow;
@@ -277,6 +278,7 @@ fn check(app: &App, agent: &Agent) -> ApiResult<()> {
 
 async fn follow_document(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<()> {
     if agent.did.starts_with("did:web:") && !agent.is_served_here(app) {
+        leave_room_for(tx, &agent.did).await?;
         sqlx::query(
             "INSERT INTO did_documents (did, keys, look_at, created_at) VALUES ($1, '[]', $2, $3) \
              ON CONFLICT DO NOTHING",

@@ -23,7 +23,7 @@ const SKEW_MS: i64 = portcullis_core::CLOCK_SKEW_MS;
 /// - `permit_mismatch`: what it names as its permit did not let this passport do this;
 /// - `time_implausible`: it came before it was made.
 ///
-/// Records that are no longer kept cannot be held against.
+/// Records that are not kept any longer, or are another gate's, cannot be held against.
 pub(super) async fn faults(
     tx: &mut Tx,
     settlement: &Settlement,
@@ -35,11 +35,11 @@ pub(super) async fn faults(
         "SELECT receipt_id, fault FROM (SELECT receipts.receipt_id AS receipt_id, CASE \
          WHEN {} THEN 'proof_used' WHEN {} THEN 'permit_used' \
          WHEN record.decision <> 'consumption' OR {} THEN 'record_mismatch' \
-         WHEN permit.decision <> 'allow' OR permit.gate_id <> receipts.gate_id OR {} THEN 'permit_mismatch' \
+         WHEN permit.decision <> 'allow' OR {} THEN 'permit_mismatch' \
          WHEN receipts.issued_at > receipts.received_at + {SKEW_MS} THEN 'time_implausible' \
          END AS fault FROM receipts \
          LEFT JOIN records AS record ON record.gate_id = receipts.gate_id AND record.log_index = receipts.log_index \
-         LEFT JOIN records AS permit ON permit.attestation_id = receipts.permit \
+         LEFT JOIN records AS permit ON permit.gate_id = receipts.gate_id AND permit.attestation_id = receipts.permit \
          WHERE receipts.gate_id = $3 AND (receipts.issued_at, receipts.receipt_id) > ($4, $5) \
          AND (receipts.issued_at, receipts.receipt_id) <= ($6, $7)) AS judged WHERE fault IS NOT NULL",
         paid("base_sha256", 1),

@@ -38,8 +38,8 @@ pub struct Spend {
 pub struct Counted {
     /// All of them.
     pub all: u64,
-    /// Those of passports that agents have signed for themselves.
-    pub self_issued: u64,
+    /// Those of passports that nobody vouches for ([`SpendNames::is_made_up`]).
+    pub made_up: u64,
 }
 
 /// How often a question was granted what it wanted.
@@ -53,8 +53,9 @@ pub struct Tally {
     pub full: u64,
 }
 
-/// Of a gate's room, self-issued passports have a quarter: anybody can make any number.
-const SELF_ISSUED_SHARE: u64 = 4;
+/// Of a gate's room, passports that nobody vouches for have a quarter: anybody, or whoever delegates,
+/// can make any number.
+const MADE_UP_SHARE: u64 = 4;
 
 /// Questions at a time: a quarter of the connections, as each takes some hundred statements
 /// at most.
@@ -120,8 +121,8 @@ impl Spend {
             };
             let mut book = match Book::open(&mut tx, gate, ask, day).await? {
                 Some(book) => book,
-                None if self.has_room(gate, ask.issuer.starts_with(SELF_PREFIX)) => {
-                    new.push(ask.issuer.starts_with(SELF_PREFIX));
+                None if self.has_room(gate, ask.names().is_made_up()) => {
+                    new.push(ask.names().is_made_up());
                     Book::create(&mut tx, gate, ask, day).await?
                 }
                 None => {
@@ -216,18 +217,18 @@ impl Spend {
         self.lock().iter().map(|(gate, counted)| (gate.clone(), counted.all)).collect()
     }
 
-    fn has_room(&self, gate: &str, is_self_issued: bool) -> bool {
+    fn has_room(&self, gate: &str, is_made_up: bool) -> bool {
         let counted = self.lock().get(gate).copied().unwrap_or_default();
-        let share = self.most.div_euclid(SELF_ISSUED_SHARE).max(1);
-        counted.all < self.most && !(is_self_issued && counted.self_issued >= share)
+        let share = self.most.div_euclid(MADE_UP_SHARE).max(1);
+        counted.all < self.most && !(is_made_up && counted.made_up >= share)
     }
 
     fn created(&self, gate: &str, new: &[bool]) {
         let mut counted = self.lock();
         let counted = counted.entry(gate.to_owned()).or_default();
-        for is_self_issued in new {
+        for is_made_up in new {
             counted.all = counted.all.saturating_add(1);
-            counted.self_issued = counted.self_issued.saturating_add(u64::from(*is_self_issued));
+            counted.made_up = counted.made_up.saturating_add(u64::from(*is_made_up));
         }
     }
 
@@ -236,8 +237,9 @@ impl Spend {
             sqlx::query_as("SELECT gate_id, COUNT(*) FROM spend_accounts GROUP BY gate_id")
                 .fetch_all(db.pool())
                 .await?;
-        let self_issued: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT gate_id, COUNT(*) FROM spend_accounts WHERE issuer_id LIKE $1 GROUP BY gate_id",
+        let made_up: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT gate_id, COUNT(*) FROM spend_accounts WHERE issuer_id LIKE $1 OR passport_id LIKE '% %' \
+             GROUP BY gate_id",
         )
         .bind(format!("{SELF_PREFIX}%"))
         .fetch_all(db.pool())
@@ -246,8 +248,8 @@ impl Spend {
         for (gate, count) in all {
             counted.entry(gate).or_default().all = count.cast_unsigned();
         }
-        for (gate, count) in self_issued {
-            counted.entry(gate).or_default().self_issued = count.cast_unsigned();
+        for (gate, count) in made_up {
+            counted.entry(gate).or_default().made_up = count.cast_unsigned();
         }
         *self.lock() = counted;
         Ok(())

@@ -5,7 +5,6 @@ use super::Spend;
 use super::book::{Amount, Book, Sums, first_day};
 use crate::db::Tx;
 use crate::error::ApiResult;
-use crate::passports::SELF_PREFIX;
 use crate::time::now;
 use portcullis_core::base64;
 use portcullis_core::guardrails::{Cap, SpendAccount, Taken, Window};
@@ -45,11 +44,11 @@ impl Spend {
         order.sort_by_key(|ask| ask.account);
         let mut books = Vec::with_capacity(order.len());
         for ask in order {
-            let is_self_issued = ask.issuer.starts_with(SELF_PREFIX);
+            let is_made_up = ask.names().is_made_up();
             let book = match Book::open(tx, gate, ask, day).await? {
                 Some(book) => book,
-                None if self.has_room(gate, is_self_issued) => {
-                    self.created(gate, &[is_self_issued]);
+                None if self.has_room(gate, is_made_up) => {
+                    self.created(gate, &[is_made_up]);
                     Book::create(tx, gate, ask, day).await?
                 }
                 None if ask.caps.is_empty() => continue,

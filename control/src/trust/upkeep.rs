@@ -6,7 +6,7 @@ use crate::enforcement::counts;
 use crate::receipts::nonces;
 use crate::records::retention;
 use crate::time::now_ms;
-use crate::{approvals, console, constraints, settlement};
+use crate::{approvals, console, constraints, passports, settlement};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ async fn once(app: &App) -> Result<()> {
     console::forget(app).await?;
     proxies::forget(app).await?;
     counts::forget(app).await?;
+    passports::forget(app).await?;
     nonces::forget(app).await?;
     settlement::forget(app).await?;
     retention::prune(app).await?;

@@ -29,7 +29,7 @@ pub struct CounterKey {
 pub enum CounterClass {
     /// Those for whom an issuer vouches.
     Vouched,
-    /// Anybody, by making credentials.
+    /// Anybody, by making credentials; and who delegates.
     SelfIssued,
     /// Anybody, by calling from many places.
     Anonymous,

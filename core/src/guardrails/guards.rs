@@ -90,6 +90,8 @@ impl<'g> Guards<'g> {
                 continue;
             }
             let passports = passport.path_to(hop);
+            // Whoever delegates makes up as many as he likes.
+            let class = if hop > 0 { CounterClass::SelfIssued } else { class };
             let key = || CounterKey::of_passport(issuer, &passports, permission, class);
             guards.count(key, &limits, Some(hop));
             if !caps.is_empty() {

@@ -1,6 +1,5 @@
 //! What Modei's own verifier leaves open and a gate must not: ids that belong to other
-//! keys, permissions stated twice, chains within chains that tell another story, times
-//! that are none.
+//! keys, chains within chains that tell another story, times that are none.
 
 use super::envelope::{Envelope, IssuerType, Link};
 use super::passport::Hop;

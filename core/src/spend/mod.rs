@@ -89,6 +89,12 @@ pub struct SpendLevel {
 }
 
 impl SpendNames<'_> {
+    /// Whether it is of a passport that nobody vouches for: one that its agent has signed, or one that
+    /// was delegated. Who makes such can make any number.
+    pub fn is_made_up(&self) -> bool {
+        self.issuer.starts_with("self:") || self.passport_id.contains(' ')
+    }
+
     /// The account's id: the SHA-256 of the RFC 8785 text of `issuer`, `passport_id` and
     /// `permission`.
     pub fn id(&self) -> [u8; 32] {

@@ -18,7 +18,7 @@ use core::fmt;
 const VOUCHED_PAGES: u32 = 128;
 
 /// Pages for self-issued passports, of which anybody can make any number.
-const SELF_ISSUED_PAGES: u32 = 32;
+const MADE_UP_PAGES: u32 = 32;
 
 /// A request reads and writes a page as a whole: some ten KiB with names of usual length.
 const ENTRIES: usize = 32;
@@ -66,22 +66,18 @@ impl Leases {
     pub const LAYOUT: u32 = 1;
 
     /// How many pages there are.
-    pub const COUNT: u32 = VOUCHED_PAGES + SELF_ISSUED_PAGES;
+    pub const COUNT: u32 = VOUCHED_PAGES + MADE_UP_PAGES;
 
     /// The size of a full page in bytes.
     pub const MAX_BYTES: usize = MAGIC.len() + ENTRIES * MAX_ENTRY;
 
     /// The number of the page that an account is on. `secret` is the process's own, so that
     /// nobody can search for accounts that meet in one page.
-    pub fn page_of(account: &[u8; 32], is_self_issued: bool, secret: &[u8; 32]) -> u32 {
+    pub fn page_of(account: &[u8; 32], is_made_up: bool, secret: &[u8; 32]) -> u32 {
         // INVARIANT: both lengths are fixed, and nobody sees the hash.
         let hash = sha256([*secret, *account].as_flattened());
         let chosen = hash.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        if is_self_issued {
-            VOUCHED_PAGES.saturating_add(chosen % SELF_ISSUED_PAGES)
-        } else {
-            chosen % VOUCHED_PAGES
-        }
+        if is_made_up { VOUCHED_PAGES.saturating_add(chosen % MADE_UP_PAGES) } else { chosen % VOUCHED_PAGES }
     }
 
     /// Reads a page.

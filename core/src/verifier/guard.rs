@@ -2,6 +2,7 @@
 
 use super::Verifier;
 use super::asking::Asking;
+use super::hold::Hold;
 use super::permit::{Credential, Permit, Step, Trail};
 use crate::anonymous::Anonymous;
 use crate::attestation::AccessMode;
@@ -73,50 +74,51 @@ impl Verifier<'_> {
         }
     }
 
-    /// Charges counters, and then what is spent. What others have used up since it was looked
-    /// at refuses.
+    /// Takes what is spent, uses an approval where the request is held for one, and counts. What others
+    /// have used up since it was looked at refuses, and gives back what was taken. Answers whether it
+    /// may pass: not where the approval was used before.
+    #[expect(clippy::too_many_arguments, reason = "what is charged, for what, and where that is noted")]
     #[inline(never)]
     pub(super) fn charge(
+        &self,
         guards: &Guards<'_>,
         cents: u64,
+        hold: Option<&Hold>,
         now: UnixTime,
         memory: &mut dyn Memory,
         trail: &mut Trail,
-    ) -> Result<(), Denial> {
-        for Count { key, limits, .. } in &guards.counted {
-            if let Charged::Over { window, used } = memory.charge(key, limits, now)? {
-                trail.retry_after_s = Some(seconds_left(window, now));
-                let detail = push_counted(&mut trail.evaluations, window, &Counted { limits: *limits, used });
-                return Err(Denial::new(Reason::RateLimitExceeded, detail));
+    ) -> Result<bool, Denial> {
+        let accounts = if cents == 0 { &[] } else { guards.accounts.as_slice() };
+        let mut taken = 0;
+        let mut charge = || {
+            // First, as a gate may have to ask for more: who comes again has counted nothing.
+            for account in accounts {
+                let now_taken = memory.take(account, cents, now).map_err(|fault| not_spent(fault, trail))?;
+                push_spent(&mut trail.evaluations, now_taken, false);
+                taken += 1;
+            }
+            if let Some(hold) = hold
+                && !self.is_approved(hold, now, Some(memory))?
+            {
+                return Ok(false);
+            }
+            for Count { key, limits, .. } in &guards.counted {
+                if let Charged::Over { window, used } = memory.charge(key, limits, now)? {
+                    trail.retry_after_s = Some(seconds_left(window, now));
+                    let counted = Counted { limits: *limits, used };
+                    let detail = push_counted(&mut trail.evaluations, window, &counted);
+                    return Err(Denial::new(Reason::RateLimitExceeded, detail));
+                }
+            }
+            Ok(true)
+        };
+        let charged = charge();
+        if !matches!(charged, Ok(true)) {
+            for account in accounts.iter().take(taken) {
+                memory.give_back(account, cents, now);
             }
         }
-        if cents == 0 {
-            return Ok(());
-        }
-        for (index, account) in guards.accounts.iter().enumerate() {
-            let fault = match memory.take(account, cents, now) {
-                Ok(taken) => {
-                    push_spent(&mut trail.evaluations, taken, false);
-                    continue;
-                }
-                Err(fault) => fault,
-            };
-            for taken in guards.accounts.iter().take(index) {
-                memory.give_back(taken, cents, now);
-            }
-            return Err(match fault {
-                SpendFault::Pending => {
-                    trail.retry_after_s = Some(1);
-                    Denial::new(Reason::SpendLeasePending, "the gate has asked for more: try again")
-                }
-                SpendFault::Exhausted { spent, cap } => {
-                    let detail = push_spent(&mut trail.evaluations, Taken { spent, cap }, true);
-                    Denial::new(Reason::SpendLimitExceeded, detail)
-                }
-                SpendFault::Unavailable(problem) => Denial::new(Reason::HostFault, problem),
-            });
-        }
-        Ok(())
+        charged
     }
 
     /// Decides a request that presents no credential at all.
@@ -146,7 +148,7 @@ impl Verifier<'_> {
             let separator = if policy.upgrade().is_empty() { "" } else { ". " };
             Denial::new(reason, [&denial.detail, separator, policy.upgrade()].concat())
         })?;
-        Ok(Step::Permit(Permit::new(route, None, trail)))
+        Ok(Step::Permit(Permit::new(route, trail)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what is judged, by what, and what is found")]
@@ -182,7 +184,22 @@ impl Verifier<'_> {
         if Self::look(&guards, asking, route, now, memory, trail)?.is_some() {
             return refused("it needs approval, and nobody asks for that");
         }
-        Self::charge(&guards, 0, now, memory, trail)
+        self.charge(&guards, 0, None, now, memory, trail).map(|_| ())
+    }
+}
+
+/// Why a request does not go on of which something cannot be spent.
+fn not_spent(fault: SpendFault, trail: &mut Trail) -> Denial {
+    match fault {
+        SpendFault::Pending => {
+            trail.retry_after_s = Some(1);
+            Denial::new(Reason::SpendLeasePending, "the gate has asked for more: try again")
+        }
+        SpendFault::Exhausted { spent, cap } => {
+            let detail = push_spent(&mut trail.evaluations, Taken { spent, cap }, true);
+            Denial::new(Reason::SpendLimitExceeded, detail)
+        }
+        SpendFault::Unavailable(problem) => Denial::new(Reason::HostFault, problem),
     }
 }
 

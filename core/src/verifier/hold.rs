@@ -12,6 +12,7 @@ use crate::live::hex;
 use crate::memory::Memory;
 use crate::reason::Reason;
 use crate::replay::{Novelty, Once};
+use crate::route::Route;
 use crate::time::UnixTime;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,6 +22,7 @@ pub(super) struct Hold {
     binding: [u8; 32],
     agent_key: [u8; 32],
     detail: String,
+    summary: String,
 }
 
 /// The one request that an approval lets through.
@@ -34,6 +36,8 @@ pub struct BoundRequest<'b> {
     pub body: &'b [u8; 32],
     /// What it costs.
     pub cost_cents: u64,
+    /// The host that it is for in the end, in lower case: one gate may stand before several.
+    pub domain: &'b str,
     /// The gate's id.
     pub gate: &'b str,
     /// The method.
@@ -53,17 +57,18 @@ impl BoundRequest<'_> {
             ("agent_key", key.as_str().into()),
             ("body", body.as_str().into()),
             ("cost_cents", Value::integer(cents)),
+            ("domain", self.domain.into()),
             ("gate", self.gate.into()),
             ("method", self.method.into()),
             ("target", self.target.into()),
-            ("v", 1.into()),
+            ("v", 2.into()),
         ]);
         sha256(canonical_text(&bound.into()).as_bytes())
     }
 }
 
 impl Verifier<'_> {
-    /// What an approval of this request must be for: its action, method, target, cost and
+    /// What an approval of this request must be for: its action, method, host, target, cost and
     /// body, by this agent at this gate, and nothing else.
     pub(super) fn hold(
         &self,
@@ -80,30 +85,34 @@ impl Verifier<'_> {
                 sha256(self.snapshot.trust().simpleguard_key_with(id, self.live, now)?.as_bytes())
             }
         };
-        let action = identity.action();
+        let (action, domain) = (identity.action(), asking.target_domain(&identity.route));
         let bound = BoundRequest {
             action,
             agent_key: &agent_key,
             body,
             cost_cents: identity.route.cost_cents(),
+            domain: &domain,
             gate: self.snapshot.gate(),
             method: asking.method.name(),
             target: asking.target.as_ref(),
         };
-        Ok(Hold { binding: bound.binding(), agent_key, detail })
+        let summary = summary(identity, asking, &domain, &detail);
+        Ok(Hold { binding: bound.binding(), agent_key, detail, summary })
     }
 
-    /// Uses an approval of what is held by this process, and answers whether there was one to use.
-    pub(super) fn use_approval(
+    /// Whether what is held was approved for this process; uses that up in a memory, where it may have
+    /// been used before.
+    pub(super) fn is_approved(
         &self,
         hold: &Hold,
         now: UnixTime,
-        memory: &mut dyn Memory,
+        mut used: Option<&mut dyn Memory>,
     ) -> Result<bool, Denial> {
         let Some(process) = self.process else { return Ok(false) };
         let lane = process.lane(self.snapshot.gate());
         // The same request may have been approved more than once, and the first of them used.
         for approval in self.snapshot.approvals().iter().filter(|one| one.is_for(&hold.binding, &lane, now)) {
+            let Some(memory) = &mut used else { return Ok(true) };
             let once = Once {
                 key: hold.binding,
                 token: sha256(approval.id.as_bytes()),
@@ -120,24 +129,21 @@ impl Verifier<'_> {
 
 impl Hold {
     /// The answer to a request that is held.
-    pub(super) fn answer(self, identity: &Identity, asking: &Asking<'_>, trail: Trail) -> Held {
-        let Hold { binding, agent_key, detail } = self;
-        let summary = summary(identity, asking, &detail);
+    pub(super) fn answer(self, route: &Arc<Route>, trail: Trail) -> Held {
+        let Hold { binding, agent_key, detail, summary } = self;
         let denial = Denial::new(Reason::ApprovalRequired, detail);
-        let route = &identity.route;
         let refused = Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail);
         Held { refused, binding, agent_key, summary }
     }
 }
 
 /// What a person reads who is to decide.
-fn summary(identity: &Identity, asking: &Asking<'_>, detail: &str) -> String {
+fn summary(identity: &Identity, asking: &Asking<'_>, domain: &str, detail: &str) -> String {
     // It is read on a telephone.
     const LONGEST_PATH: usize = 100;
     let path: String = asking.path.chars().take(LONGEST_PATH).collect();
     let cost = cost_detail(identity.route.cost_cents(), 0, "");
     let cost = cost.split('/').next().unwrap_or_default();
-    let domain = asking.target_domain(&identity.route);
     let parts = [
         identity.agent_id(),
         " asks for ",
@@ -145,7 +151,7 @@ fn summary(identity: &Identity, asking: &Asking<'_>, detail: &str) -> String {
         ": ",
         asking.method.name(),
         " ",
-        &domain,
+        domain,
         &path,
         " for ",
         cost,

@@ -118,16 +118,24 @@ impl<'s> Verifier<'s> {
 
     /// Decides a request whose whole body `pending` has taken, by a snapshot of the profile
     /// that its head was judged by: all that time may have changed, that signature and proof
-    /// are of this body, guardrails, that neither signature nor proof was used before, whether
-    /// somebody has approved where that is needed; then what the request uses is charged. A
-    /// request that is refused for anything else uses nothing up; one that is held uses up its
-    /// nonce.
+    /// are of this body, guardrails, that neither signature nor proof was used before; then what
+    /// the request uses is charged, the approval of somebody where that is needed with it. A
+    /// request that is refused before its nonce is used uses nothing up; one that is held, or cannot
+    /// be charged, uses up its nonce alone.
+    ///
+    /// What is to be shown to the nonce authority ([`Step::NeedAuthority`]) comes here once more when it
+    /// was, and is judged again, as waiting takes time; what it uses once is not used again.
     pub fn finish(&self, pending: Box<Pending>, now: UnixTime, memory: &mut dyn Memory) -> Step {
         let mut pending = pending;
         let mut trail = pending.trail();
-        self.conclude(&mut pending, now, memory, &mut trail).unwrap_or_else(|denial| {
-            Step::Deny(Refused::new(denial, pending.route.mode(), Some(Arc::clone(&pending.route)), trail))
-        })
+        match self.conclude(&mut pending, now, memory, &mut trail) {
+            Ok(Some(step)) => step,
+            Ok(None) => Step::NeedAuthority(pending),
+            Err(denial) => {
+                let route = &pending.route;
+                Step::Deny(Refused::new(denial, route.mode(), Some(Arc::clone(route)), trail))
+            }
+        }
     }
 
     /// Routes are trust material too: what is public now may not be by a newer snapshot.
@@ -205,9 +213,9 @@ impl<'s> Verifier<'s> {
             let judged =
                 self.judge_action(&credential, proven.as_ref(), &asking, route, now, memory, trail)?;
             if signed.is_none() && proven.is_none() && judged.hold.is_none() {
-                Self::charge(&judged.guards, route.cost_cents(), now, memory, trail)?;
+                self.charge(&judged.guards, route.cost_cents(), None, now, memory, trail)?;
                 trail.wanted = None;
-                return Ok(Step::Permit(Permit::new(route, None, trail)));
+                return Ok(Step::Permit(Permit::new(route, trail)));
             }
             tier = Some(judged.tier);
             is_hashed |= judged.hold.is_some();
@@ -223,7 +231,7 @@ impl<'s> Verifier<'s> {
     fn admit_publicly(route: &Arc<Route>, trail: &mut Trail) -> Step {
         *trail =
             Trail { access: AccessMode::Public, message_id: trail.message_id.take(), ..Trail::default() };
-        Step::Permit(Permit::new(route, None, trail))
+        Step::Permit(Permit::new(route, trail))
     }
 
     /// Judges all that hangs on the action of a request, for the holder of a good credential:
@@ -377,13 +385,14 @@ impl<'s> Verifier<'s> {
         }
     }
 
+    /// `None` for what the nonce authority must see first.
     fn conclude(
         &self,
         pending: &mut Pending,
         now: UnixTime,
         memory: &mut dyn Memory,
         trail: &mut Trail,
-    ) -> Result<Step, Denial> {
+    ) -> Result<Option<Step>, Denial> {
         // A body may take its time to come.
         self.check_age(now)?;
         if let Some(Identity { credential, .. }) = &pending.identity {
@@ -405,10 +414,10 @@ impl<'s> Verifier<'s> {
         }
         let Pending { route, identity, asking, signed, proven, body, source, .. } = &*pending;
         if *route.access() == Access::Public {
-            return Ok(Self::admit_publicly(route, trail));
+            return Ok(Some(Self::admit_publicly(route, trail)));
         }
         let Some(identity) = identity else {
-            return self.admit_anonymous(asking, source.as_deref(), route, now, memory, trail);
+            return self.admit_anonymous(asking, source.as_deref(), route, now, memory, trail).map(Some);
         };
         let credential = &identity.credential;
         let judged = self.judge_action(credential, proven.as_ref(), asking, route, now, memory, trail)?;
@@ -431,22 +440,34 @@ impl<'s> Verifier<'s> {
                 Some(self.hold(identity, asking, &asked, detail, now)?)
             }
         };
-        let signature =
-            signed.as_ref().map(|signed| signed.spend(route.repeats(), now, memory)).transpose()?;
-        let nonce = proven.as_ref().map(|proven| proven.spend(now, memory)).transpose()?;
-        if let Some(hold) = hold
-            && !self.use_approval(&hold, now, memory)?
-        {
-            return Ok(Step::Hold(hold.answer(identity, asking, core::mem::take(trail))));
+        if pending.once.is_none() {
+            let signature =
+                signed.as_ref().map(|signed| signed.spend(route.repeats(), now, memory)).transpose()?;
+            let nonce = proven.as_ref().map(|proven| proven.spend(now, memory)).transpose()?;
+            let once = nonce.or(signature);
+            if once.is_some() && self.snapshot.asks_nonce_authority() {
+                (pending.once, pending.awaited) = (once, awaited);
+                return Ok(None);
+            }
         }
-        Self::charge(&guards, route.cost_cents(), now, memory, trail)?;
+        let cents = route.cost_cents();
+        let held = match hold {
+            Some(hold) if !self.is_approved(&hold, now, None)? => Some(hold),
+            hold => {
+                let may_pass = self.charge(&guards, cents, hold.as_ref(), now, memory, trail)?;
+                hold.filter(|_| !may_pass)
+            }
+        };
+        if let Some(hold) = held {
+            return Ok(Some(Step::Hold(hold.answer(route, core::mem::take(trail)))));
+        }
         trail.identity = Some(Identity { tier, ..identity.clone() });
         if self.snapshot.profile() != Profile::L3 {
             trail.wanted = None;
         }
-        let mut permit = Permit::new(route, nonce.or(signature), trail);
+        let mut permit = Permit::new(route, trail);
         permit.metered = metered;
-        Ok(Step::Permit(permit))
+        Ok(Some(Step::Permit(permit)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A request whose head is good so far, and whose body is awaited.
+//! A request that is good so far, and of which more is awaited: its body, or word of other proxies.
 
 use super::asking::Asking;
 use super::permit::{Identity, Refused, Trail};
@@ -9,6 +9,7 @@ use crate::denial::Denial;
 use crate::ed25519::Hasher;
 use crate::mcp::{Awaited, Message};
 use crate::reason::Reason;
+use crate::replay::Once;
 use crate::route::Route;
 use alloc::boxed::Box;
 use alloc::format;
@@ -32,6 +33,8 @@ pub struct Pending {
     /// Of the request.
     pub(super) proven: Option<Proven>,
     pub(super) wanted: Option<Wanted>,
+    /// What it has used once in this process.
+    pub(super) once: Option<Once>,
     pub(super) body: Body,
     /// Of a request to switch protocols that announces no body: what follows is not its own.
     pub(super) is_whole: bool,
@@ -67,6 +70,7 @@ impl Pending {
             signed: None,
             proven: None,
             wanted: None,
+            once: None,
             body,
             is_whole: false,
         })
@@ -78,10 +82,10 @@ impl Pending {
         self.is_whole
     }
 
-    /// Whether the body says what is asked, so that it must be given whole:
+    /// Whether the body says what is asked, and has not come yet: it must be given whole, by
     /// [`Pending::absorb_message`].
     pub fn awaits_message(&self) -> bool {
-        self.awaited.is_some()
+        self.awaited.is_some() && self.once.is_none()
     }
 
     /// Takes the whole of a body that says what is asked.
@@ -109,6 +113,11 @@ impl Pending {
     /// How many bytes have come of it.
     pub fn announced(&self) -> usize {
         self.body.announced
+    }
+
+    /// What it has used up, and is remembered in this process: a nonce or a signature.
+    pub fn once(&self) -> Option<&Once> {
+        self.once.as_ref()
     }
 
     /// Finds what is asked by a message.

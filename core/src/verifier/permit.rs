@@ -10,7 +10,6 @@ use crate::denial::Denial;
 use crate::guardrails::Evaluation;
 use crate::modei::Passport;
 use crate::presented::Kind;
-use crate::replay::Once;
 use crate::route::Route;
 use crate::trust::{SIMPLEGUARD_ISSUER, Tier};
 use alloc::boxed::Box;
@@ -28,6 +27,9 @@ pub enum Step {
     Hold(Held),
     /// Its body must be seen before it goes anywhere.
     NeedBody(Box<Pending>),
+    /// What it uses once is new here, and must be elsewhere too before anything is charged: where the
+    /// gate asks about that ([`Snapshot::asks_nonce_authority`](crate::Snapshot::asks_nonce_authority)).
+    NeedAuthority(Box<Pending>),
     /// It may pass.
     Permit(Permit),
 }
@@ -37,7 +39,6 @@ pub enum Step {
 pub struct Permit {
     pub(super) route: Arc<Route>,
     pub(super) identity: Option<Identity>,
-    pub(super) once: Option<Once>,
     pub(super) wanted: Option<Wanted>,
     pub(super) access: AccessMode,
     pub(super) evaluations: Vec<Evaluation>,
@@ -94,7 +95,7 @@ pub struct Held {
     /// As which it is answered until then: `approval_required`.
     pub refused: Refused,
     /// What an approval must be for: SHA-256 over the RFC 8785 text of action, agent key,
-    /// body, cost, gate, method and target.
+    /// body, cost, domain, gate, method and target.
     pub binding: [u8; 32],
     /// The SHA-256 thumbprint of the agent's key.
     pub agent_key: [u8; 32],
@@ -135,10 +136,10 @@ impl Refused {
 
 impl Permit {
     #[inline(never)]
-    pub(super) fn new(route: &Arc<Route>, once: Option<Once>, trail: &mut Trail) -> Self {
+    pub(super) fn new(route: &Arc<Route>, trail: &mut Trail) -> Self {
         let Trail { wanted, identity, access, evaluations, message_id, .. } = core::mem::take(trail);
         let metered = None;
-        Permit { route: Arc::clone(route), identity, once, wanted, access, evaluations, message_id, metered }
+        Permit { route: Arc::clone(route), identity, wanted, access, evaluations, message_id, metered }
     }
 
     /// The refusal of a request that had this permit.
@@ -167,11 +168,6 @@ impl Permit {
     /// Who was let through; `None` on a public route, and for a request without a credential.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
-    }
-
-    /// What was used up, and is remembered in this process: a nonce or a signature.
-    pub fn once(&self) -> Option<&Once> {
-        self.once.as_ref()
     }
 
     /// What its use is charged by, where the action has a price.

@@ -74,13 +74,15 @@ pub struct Gate {
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     pub method: &'a str,
+    pub authority: &'a str,
     pub path: &'a str,
     pub body: &'a [u8],
     pub source: Option<&'a str>,
     pub now: UnixTime,
 }
 
-pub const ASK: Ask<'_> = Ask { method: "GET", path: "/flights", body: b"", source: None, now: NOW };
+pub const ASK: Ask<'_> =
+    Ask { method: "GET", authority: "api.example:8443", path: "/flights", body: b"", source: None, now: NOW };
 
 impl Gate {
     pub fn of(members: &Value) -> Self {
@@ -101,7 +103,7 @@ impl Gate {
             headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let head = RequestHead {
             method: ask.method.as_bytes(),
-            authority: b"api.example:8443",
+            authority: ask.authority.as_bytes(),
             path: ask.path.as_bytes(),
             headers: &headers,
             source: ask.source.map(str::as_bytes),
@@ -131,7 +133,7 @@ pub fn code(step: &Step) -> &'static str {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
         Step::Hold(_) => "hold",
-        Step::NeedBody(_) => panic!("a body is asked for once"),
+        Step::NeedBody(_) | Step::NeedAuthority(_) => panic!("a body is asked for once"),
     }
 }
 
@@ -150,11 +152,11 @@ pub fn held(step: Step) -> Held {
     held
 }
 
-/// The binding as another implementation would make it.
+/// The binding of what `/costly` asks for, as another implementation would make it.
 pub fn binding(body: &[u8], method: &str, target: &str, action: &str, cost: u64, agent: u8) -> String {
     let thumbprint = base64::encode_url(&sha256(&key(agent).public_key()));
     let text = format!(
-        r#"{{"action":"{action}","agent_key":"{thumbprint}","body":"{}","cost_cents":{cost},"gate":"gate_test","method":"{method}","target":"{target}","v":1}}"#,
+        r#"{{"action":"{action}","agent_key":"{thumbprint}","body":"{}","cost_cents":{cost},"domain":"airline.example","gate":"gate_test","method":"{method}","target":"{target}","v":2}}"#,
         hex(&sha256(body))
     );
     hex(&sha256(text.as_bytes()))
@@ -179,7 +181,7 @@ pub fn prove(gate: &mut Gate, signed: &Signed, nonce: &str, ask: Ask<'_>) -> Ste
         ask.path.split_once('?').map_or((ask.path, None), |(path, query)| (path, Some(query)));
     let proof = ProofDraft {
         method: ask.method,
-        authority: "api.example:8443",
+        authority: ask.authority,
         path,
         query,
         credential: ("agent-passport", &credential),

@@ -100,7 +100,7 @@ pub fn decide(
     {
         Step::Permit(_) => "ok",
         Step::Deny(refused) => refused.denial.reason.code(),
-        Step::NeedBody(_) | Step::Hold(_) => "need body",
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => "need body",
     }
 }
 

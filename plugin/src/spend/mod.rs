@@ -64,8 +64,7 @@ impl<S: Store> SharedReplay<S> {
     fn page_of(&mut self, account: &SpendAccount) -> Result<u32, SpendFault> {
         let process = self.process().map_err(|_| UNREADABLE)?;
         let (names, _) = told(account);
-        let is_self_issued = account.issuer.starts_with("self:");
-        Ok(Leases::page_of(&names.id(), is_self_issued, &process.spend_secret()))
+        Ok(Leases::page_of(&names.id(), names.is_made_up(), &process.spend_secret()))
     }
 }
 

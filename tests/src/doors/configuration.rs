@@ -78,7 +78,7 @@ fn check_route(config: &Config, snapshot: &Snapshot, route: &RouteConfig) {
             assert!(!route.public, "{path:?} is public");
         }
         Step::Deny(refused) => assert_ne!(refused.denial.reason, Reason::PathAmbiguous, "{path:?}"),
-        Step::NeedBody(_) | Step::Hold(_) => {
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => {
             panic!("{path:?} asks for the body of a request without a credential")
         }
     });

@@ -32,7 +32,9 @@ pub fn headers(input: &[u8]) -> Answer {
             check_refusal(&request, refused.denial.reason);
             Answer::Refused
         }
-        Step::NeedBody(_) | Step::Hold(_) => panic!("this gate trusts nobody who signs bodies"),
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => {
+            panic!("this gate trusts nobody who signs bodies")
+        }
     })
 }
 
@@ -58,7 +60,9 @@ fn refusal(
     decide(snapshot, request, now, cache, |step| match step {
         Step::Deny(refused) => Some(refused.denial.reason),
         Step::Permit(_) => None,
-        Step::NeedBody(_) | Step::Hold(_) => panic!("this gate trusts nobody who signs bodies"),
+        Step::NeedBody(_) | Step::NeedAuthority(_) | Step::Hold(_) => {
+            panic!("this gate trusts nobody who signs bodies")
+        }
     })
 }
 

@@ -195,7 +195,7 @@ impl Gate {
             Step::Permit(_) => None,
             Step::Deny(refused) => Some(refused.denial.reason),
             Step::Hold(held) => Some(held.refused.denial.reason),
-            Step::NeedBody(_) => bail!("a body was asked for twice"),
+            Step::NeedBody(_) | Step::NeedAuthority(_) => bail!("a body was asked for twice"),
         })
     }
 }

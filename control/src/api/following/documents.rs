@@ -1,12 +1,12 @@
 //! `did:web` documents that are followed.
 
-use super::{Did, Key, Unfollowed, bounded, conflict, time};
+use super::{Did, Key, Unfollowed, conflict, time};
 use crate::App;
 use crate::audit;
 use crate::auth::{Caller, Following};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path};
-use crate::follow::document_url;
+use crate::follow::{document_url, leave_room_for};
 use crate::time::now_ms;
 use crate::trust::changes;
 use axum::Json;
@@ -24,9 +24,6 @@ use utoipa_axum::routes;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_documents, follow_document)).routes(routes!(unfollow_document))
 }
-
-/// All of them are in every gate's snapshot.
-const MAX_DOCUMENTS: i64 = 1000;
 
 /// A DID document that is followed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,8 +74,7 @@ async fn follow_document(
         ApiError::invalid("did", "must be a did:web of a host name, as did:web:agent.example")
     })?;
     let mut tx = app.db.write_alone().await?;
-    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM did_documents").fetch_one(&mut *tx).await?;
-    bounded(count, MAX_DOCUMENTS, "DID documents")?;
+    leave_room_for(&mut tx, &did).await?;
     sqlx::query("INSERT INTO did_documents (did, keys, look_at, created_at) VALUES ($1, '[]', 0, $2)")
         .bind(&did)
         .bind(now_ms())

@@ -75,7 +75,7 @@ struct RevocationStatus {
 /// issuer that the service knows. Whoever has it may register it; it proves itself.
 #[utoipa::path(post, path = "/api/passports/register", tag = "passports", request_body = SignedPassport, responses(
     (status = 200, description = "It is registered", body = Registered),
-    (status = 409, description = "Another passport has this id, or it is revoked", body = ErrorBody),
+    (status = 409, description = "Another passport has this id, or it is revoked, or there is room for no more", body = ErrorBody),
     (status = 413, description = "The body is too large", body = ErrorBody),
     (status = 422, description = "It is no passport that is good now", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
@@ -100,6 +100,9 @@ async fn register_passport(
         status: "active",
     };
     if passports::insert(&mut tx, &passport).await? {
+        if passport.is_self_issued() {
+            passports::leave_room(&mut tx).await?;
+        }
         let detail = serde_json::json!({"issuer_id": passport.issuer_id});
         audit::record(&mut tx, &passport.agent_id, "passport.register", &passport.passport_id, detail)
             .await?;

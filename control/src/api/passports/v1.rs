@@ -5,7 +5,7 @@ use super::of_gates::{audit_issue, revoke};
 use super::{PassportRecord, PassportRevoked};
 use crate::App;
 use crate::api::issuers::hold;
-use crate::api::shapes::{Items, Page};
+use crate::api::shapes::{IssuerQuery, Items, Page};
 use crate::auth::{Caller, PassportsRead, PassportsWrite};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::extract::{Body, Path, Query};
@@ -243,34 +243,27 @@ async fn get_any_passport(
     found.map(|passport| Json(passport.into())).ok_or_else(|| no_passport(&passport_id))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct OfIssuer {
-    /// Of this issuer, as gates name it: agents choose the ids of what they issue and delegate, so that
-    /// another may have the same.
-    #[param(max_length = 256)]
-    issuer_id: Option<String>,
-}
-
 /// Revokes a passport, whoever issued it, and whatever was delegated from it.
 #[utoipa::path(delete, path = "/api/v1/passports/{passport_id}", tag = "passports", security(("api_key" = ["passports:write"])),
-    params(("passport_id" = String, Path, description = "The passport's id"), OfIssuer), responses(
+    params(("passport_id" = String, Path, description = "The passport's id"), IssuerQuery), responses(
     (status = 200, description = "It is revoked, now or before", body = PassportRevoked),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is none, or none of the issuer", body = ErrorBody),
     (status = 409, description = "Gates hold no more revocations", body = ErrorBody),
+    (status = 422, description = "A parameter is wrong", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn revoke_any_passport(
     caller: Caller<PassportsWrite>,
     State(app): State<App>,
     Path(passport_id): Path<String>,
-    Query(asked): Query<OfIssuer>,
+    Query(asked): Query<IssuerQuery>,
 ) -> ApiResult<Json<PassportRevoked>> {
+    let issuer = asked.checked()?;
     let mut tx = app.db.write().await?;
     let found = passports::find(&mut tx, &passport_id).await?;
-    let found = found.filter(|found| asked.issuer_id.is_none_or(|issuer| issuer == found.issuer_id));
+    let found = found.filter(|found| issuer.is_none_or(|issuer| issuer == found.issuer_id));
     let passport = found.ok_or_else(|| no_passport(&passport_id))?;
     revoke(tx, &app, &caller.key_id, &passport).await
 }

@@ -4,7 +4,7 @@
 use super::must_be_known;
 use crate::App;
 use crate::api::gates::{full_id, hold};
-use crate::api::shapes::{Page, check_id, check_text};
+use crate::api::shapes::{GateQuery, Page, check_id, check_text};
 use crate::auth::{Audit, AuditRecord, Caller};
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult, ErrorBody};
@@ -306,19 +306,21 @@ async fn of_passport(
 
 /// A record.
 #[utoipa::path(get, path = "/api/enforcement/{attestation_id}", tag = "records", security(("api_key" = ["audit"])),
-    params(("attestation_id" = String, Path, description = "`att_…`")), responses(
+    params(("attestation_id" = String, Path, description = "`att_…`"), GateQuery), responses(
     (status = 200, description = "The record", body = RecordRow),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is none that is kept", body = ErrorBody),
+    (status = 409, description = "Two gates have given the id: say which with gate_id", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn get(
     _: Caller<Audit>,
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(of): Query<GateQuery>,
 ) -> ApiResult<Json<Map<String, Value>>> {
-    Ok(Json(read::find(&mut app.db.read().await?, &id).await?.row()))
+    Ok(Json(read::find(&mut app.db.read().await?, &id, of.gate().as_deref()).await?.row()))
 }
 
 /// Whether a stored record is what it was.
@@ -335,20 +337,22 @@ struct Verified {
 
 /// Verifies a record as it is stored: its signature, and that it is in the gate's log.
 #[utoipa::path(post, path = "/api/enforcement/{attestation_id}/verify", tag = "records", security(("api_key" = ["audit"])),
-    params(("attestation_id" = String, Path, description = "`att_…`")), responses(
+    params(("attestation_id" = String, Path, description = "`att_…`"), GateQuery), responses(
     (status = 200, description = "What was found", body = Verified),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is none that is kept", body = ErrorBody),
+    (status = 409, description = "Two gates have given the id: say which with gate_id", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn verify(
     _: Caller<Audit>,
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(of): Query<GateQuery>,
 ) -> ApiResult<Json<Verified>> {
     let mut tx = app.db.read().await?;
-    let stored = read::find(&mut tx, &id).await?;
+    let stored = read::find(&mut tx, &id, of.gate().as_deref()).await?;
     let record = Record::read(stored.text.as_bytes());
     let signing_key_id = record.as_ref().ok().map(|record| base64::encode_url(record.key_id()));
     let reason = match record {

@@ -115,13 +115,7 @@ async fn inclusion(
     let (mut log, all) = log(&mut tx, &gate).await?;
     let index = match (asked.index, &asked.attestation_id) {
         (Some(index), None) => index,
-        (None, Some(id)) => {
-            let stored = read::find(&mut tx, id).await?;
-            if stored.gate_id != gate {
-                return Err(ApiError::not_found("record of this gate", id));
-            }
-            stored.log_index.cast_unsigned()
-        }
+        (None, Some(id)) => read::find(&mut tx, id, Some(&gate)).await?.log_index.cast_unsigned(),
         _ => return Err(ApiError::invalid("index", "name either index or attestation_id")),
     };
     let size = asked.size.unwrap_or(all);

@@ -2,7 +2,7 @@
 
 use super::of_gates::RecordRow;
 use crate::App;
-use crate::api::shapes::{Items, Page};
+use crate::api::shapes::{GateQuery, Items, Page};
 use crate::auth::{Audit, Caller};
 use crate::error::{ApiResult, ErrorBody};
 use crate::extract::{Path, Query};
@@ -60,19 +60,21 @@ async fn page(
 
 /// A record.
 #[utoipa::path(get, path = "/api/v1/attestations/{attestation_id}", tag = "records", security(("api_key" = ["audit"])),
-    params(("attestation_id" = String, Path, description = "`att_…`")), responses(
+    params(("attestation_id" = String, Path, description = "`att_…`"), GateQuery), responses(
     (status = 200, description = "The record", body = RecordRow),
     (status = 401, description = "No API key", body = ErrorBody),
     (status = 403, description = "The scope is missing", body = ErrorBody),
     (status = 404, description = "There is none that is kept", body = ErrorBody),
+    (status = 409, description = "Two gates have given the id: say which with gate_id", body = ErrorBody),
     (status = 429, description = "Too many requests", body = ErrorBody),
 ))]
 async fn get(
     _: Caller<Audit>,
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(of): Query<GateQuery>,
 ) -> ApiResult<Json<Map<String, Value>>> {
-    Ok(Json(read::find(&mut app.db.read().await?, &id).await?.row()))
+    Ok(Json(read::find(&mut app.db.read().await?, &id, of.gate().as_deref()).await?.row()))
 }
 
 /// The form of an export.
