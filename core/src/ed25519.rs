@@ -9,9 +9,9 @@ mod backend;
 #[cfg(feature = "dalek")]
 #[path = "ed25519/dalek.rs"]
 mod backend;
-mod frequent;
+mod batch;
 
-pub use frequent::{FrequentKeys, SignatureClaim};
+pub use batch::{BatchVerifier, SignatureClaim};
 
 use sha2::{Digest, Sha256};
 

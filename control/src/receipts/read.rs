@@ -1,6 +1,6 @@
 //! Reading receipts, in the order in which they were made.
 
-use super::store::{COLUMNS, Columns};
+use super::store::WHOLE;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use portcullis_core::receipt::Attachment;
@@ -26,8 +26,8 @@ pub struct Wanted {
 /// A receipt as it is stored.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// What the row says of it.
-    pub columns: Columns,
+    /// What the row says of it: [`Columns::whole`](super::Columns::whole).
+    pub columns: String,
     /// Its text and its base.
     pub attachment: Attachment,
     /// When it came.
@@ -75,7 +75,7 @@ pub async fn page(
     }
     // Names of columns are of this file, and what callers wrote is bound.
     let statement = format!(
-        "SELECT {COLUMNS}, received_at, text, base, mark FROM receipts \
+        "SELECT receipts.receipt_id, receipts.issued_at, {WHOLE}, received_at, text, base, mark FROM receipts \
          LEFT JOIN settled_receipts ON settled_receipts.gate_id = receipts.gate_id \
          AND settled_receipts.issued_at = receipts.issued_at \
          AND settled_receipts.receipt_id = receipts.receipt_id \
@@ -96,10 +96,9 @@ pub async fn page(
     let rows = query.fetch_all(&mut **tx).await?;
     rows.iter()
         .map(|row| {
-            let columns = Columns::read(row)?;
-            let place = Place(row.try_get("issued_at")?, columns.receipt_id().to_owned());
+            let place = Place(row.try_get("issued_at")?, row.try_get("receipt_id")?);
             Ok(Stored {
-                columns,
+                columns: row.try_get("whole")?,
                 attachment: Attachment { base: row.try_get("base")?, receipt: row.try_get("text")? },
                 received_at: row.try_get("received_at")?,
                 mark: row.try_get("mark")?,

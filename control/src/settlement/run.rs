@@ -137,7 +137,8 @@ async fn say(app: &App, settlement: &Settlement) -> Stop {
 /// What is claimed is verified, and what is verified added up, while more is claimed.
 async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
     let mut tx = app.db.read().await?;
-    let mut cores = Cores::new(Keys::load(&mut tx, &settlement.gate_id).await?);
+    let keys = Keys::load(&mut tx, &settlement.gate_id).await?;
+    let mut cores = Cores::new(keys).map_err(Stop::Broken)?;
     tx.rollback().await?;
     let (claimed, claims) = watch::channel(Claimed::default());
     let mut run = Run {

@@ -79,7 +79,11 @@ impl Sums {
         let charged = charged(receipt, mark.map(Mark::name));
         let one = Part::of(receipt.charge.quantity(), charged, mark);
         self.total.add(&one)?;
-        self.permissions.entry(receipt.action.clone()).or_default().add(&one)?;
+        // Most are known, and a name is not copied to look for it.
+        match self.permissions.get_mut(&receipt.action) {
+            Some(part) => part.add(&one)?,
+            None => self.permissions.entry(receipt.action.clone()).or_default().add(&one)?,
+        }
         self.outcomes.entry(receipt.outcome.name()).or_default().add(&one)?;
         let agent = (receipt.agent.issuer_id.clone(), receipt.agent.agent_id.clone());
         if self.agents.len() < MOST_AGENTS || self.agents.contains_key(&agent) {

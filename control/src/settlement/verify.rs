@@ -4,7 +4,7 @@ use crate::db::Tx;
 use crate::error::ApiResult;
 use crate::receipts::{Columns, Stored};
 use crate::records::keys;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use portcullis_core::receipt::{ReceiptError, ReceiptVerifier, SignedReceipt, WithBase};
 use portcullis_core::{PublicKey, UnixTime, base64};
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ impl Keys {
     fn read(&self, stored: &Stored) -> Result<(SignedReceipt, &PublicKey), &'static str> {
         let signed =
             SignedReceipt::read(stored.attachment.receipt.as_bytes()).map_err(|error| error.code())?;
-        if Columns::of(&signed) != stored.columns {
+        if Columns::of(&signed).whole() != stored.columns {
             return Err("row_mismatch");
         }
         let (key, end) = self.0.get(&base64::encode_url(signed.key_id())).ok_or("key_unknown")?;
@@ -91,9 +91,15 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    pub(super) fn new(keys: Keys) -> Self {
+    pub(super) fn new(keys: Keys) -> anyhow::Result<Self> {
         let cores = available_parallelism().map_or(1, usize::from);
-        Cores { keys: Arc::new(keys), verifiers: repeat_with(ReceiptVerifier::default).take(cores).collect() }
+        let verifier = || {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|error| anyhow!("no randomness: {error}"))?;
+            anyhow::Ok(ReceiptVerifier::new(secret))
+        };
+        let verifiers = repeat_with(verifier).take(cores).collect::<Result<_, _>>()?;
+        Ok(Cores { keys: Arc::new(keys), verifiers })
     }
 
     pub(super) async fn verify(&mut self, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {

@@ -1,7 +1,6 @@
 //! By ed25519-compact, where the size of a file rules.
 
-use super::frequent::SignatureClaim;
-use alloc::vec::Vec;
+use super::batch::SignatureClaim;
 use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
 
 pub(super) type Key = PublicKey;
@@ -15,25 +14,33 @@ pub(super) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> bool {
     key.verify(message, &Signature::new(*signature)).is_ok()
 }
 
-/// This implementation has no tables.
-pub(super) struct Base;
+pub(super) fn is_torsion_free(_: &Key) -> bool {
+    true
+}
 
-impl Base {
-    pub(super) fn new() -> Self {
-        Base
+/// A signature that is good. This implementation judges each alone.
+pub(super) struct Claim<'k>(core::marker::PhantomData<&'k Key>);
+
+impl<'k> Claim<'k> {
+    pub(super) fn read(key: &'k Key, claim: &SignatureClaim<'_>) -> Option<Self> {
+        verify(key, &claim.message, &claim.signature).then_some(Claim(core::marker::PhantomData))
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        true
     }
 }
 
-pub(super) struct Table(PublicKey);
+pub(super) struct Coefficients;
 
-impl Table {
-    pub(super) fn new(key: &Key) -> Self {
-        Table(*key)
+impl Coefficients {
+    pub(super) fn new(_: [u8; 32]) -> Self {
+        Coefficients
     }
 }
 
-pub(super) fn verify_all(_: &Base, claims: &[(&Table, &SignatureClaim<'_>)]) -> Vec<bool> {
-    claims.iter().map(|(table, claim)| verify(&table.0, &claim.message, &claim.signature)).collect()
+pub(super) fn hold<'c>(_: impl Iterator<Item = &'c Claim<'c>>, _: &mut Coefficients) -> bool {
+    true
 }
 
 pub(super) fn public_key(seed: &[u8; 32]) -> [u8; 32] {

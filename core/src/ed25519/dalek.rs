@@ -1,12 +1,13 @@
 //! By ed25519-dalek, which decides at every gate.
 
-use super::frequent::SignatureClaim;
+use super::batch::SignatureClaim;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::edwards::{EdwardsBasepointTable, EdwardsPoint};
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsBasepointTable, EdwardsPoint};
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
-use curve25519_dalek::traits::{BasepointTable, Identity};
+use curve25519_dalek::traits::{BasepointTable, Identity, IsIdentity, VartimeMultiscalarMul};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha512};
 
@@ -28,104 +29,121 @@ pub(super) fn sign(seed: &[u8; 32], message: &[u8]) -> [u8; 64] {
     SigningKey::from_bytes(seed).sign(message).to_bytes()
 }
 
-/// Multiples of a point, so that multiplying it takes no doubling: for each digit of `W` bits
-/// that a scalar has, once to 2^(W-1) times what the digit stands for. Nothing that is secret
-/// is multiplied by it: it takes as long as the scalar has digits that are not zero.
-struct Multiples<const W: usize>(Vec<EdwardsPoint>);
-
-impl<const W: usize> Multiples<W> {
-    /// Half of what a digit can be: above it, digits count from above.
-    const HALF: usize = 1 << (W - 1);
-    const DIGITS: usize = 256_usize.div_ceil(W);
-
-    #[expect(clippy::arithmetic_side_effects, reason = "points are a group")]
-    fn new(point: EdwardsPoint) -> Self {
-        let mut all = Vec::with_capacity(Self::DIGITS.saturating_mul(Self::HALF));
-        let mut one = point;
-        for _ in 0..Self::DIGITS {
-            let mut multiple = one;
-            for _ in 1..Self::HALF {
-                all.push(multiple);
-                multiple += one;
-            }
-            all.push(multiple);
-            one = multiple + multiple;
-        }
-        Multiples(all)
-    }
-
-    /// `sum`, and `scalar` times the point.
-    #[expect(clippy::arithmetic_side_effects, reason = "points are a group, and digits below 2^W + 1")]
-    fn add_to(&self, mut sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
-        let mut carry = 0;
-        for (multiples, place) in self.0.chunks_exact(Self::HALF).zip((0..).step_by(W)) {
-            let digit = Self::digit(scalar.as_bytes(), place) + carry;
-            carry = usize::from(digit > Self::HALF);
-            let multiple = |times: usize| times.checked_sub(1).and_then(|at| multiples.get(at));
-            if digit > Self::HALF {
-                multiple(2 * Self::HALF - digit).inspect(|multiple| sum -= *multiple);
-            } else {
-                multiple(digit).inspect(|multiple| sum += *multiple);
-            }
-        }
-        sum
-    }
-
-    /// The bits of a scalar from this place on.
-    #[expect(clippy::arithmetic_side_effects, reason = "16 bits of which at most 8 are skipped")]
-    fn digit(scalar: &[u8; 32], place: usize) -> usize {
-        let at = |index: usize| scalar.get(index).copied().map_or(0, usize::from);
-        let bits = at(place / 8) | at(place / 8 + 1) << 8;
-        bits >> (place % 8) & (2 * Self::HALF - 1)
-    }
+pub(super) fn is_torsion_free(key: &Key) -> bool {
+    key.to_edwards().is_torsion_free()
 }
 
-/// Multiples of the base point: 640 KiB.
-pub(super) struct Base(Multiples<8>);
-
-impl Base {
-    pub(super) fn new() -> Self {
-        Base(Multiples::new(ED25519_BASEPOINT_POINT))
-    }
+/// A signature whose numbers are read: `R`, `S`, and RFC 8032's `k`. What is left of section 5.1.7 is that
+/// `[S]B = R + [k]A`, without cofactor.
+pub(super) struct Claim<'k> {
+    key: &'k Key,
+    commitment: EdwardsPoint,
+    response: Scalar,
+    challenge: Scalar,
 }
 
-/// Multiples of a public key, negated: 130 KiB.
-pub(super) struct Table {
-    bytes: [u8; 32],
-    negated: Multiples<5>,
-}
-
-impl Table {
-    pub(super) fn new(key: &Key) -> Self {
-        #[expect(clippy::arithmetic_side_effects, reason = "a point of the curve")]
-        let negated = Multiples::new(-key.to_edwards());
-        Table { bytes: key.to_bytes(), negated }
-    }
-
-    /// What `R` must be for the claim to hold. `R` may not be of small order, and `S` must be below
-    /// the group's order.
-    fn expected(&self, base: &Base, claim: &SignatureClaim<'_>) -> Option<EdwardsPoint> {
+impl<'k> Claim<'k> {
+    /// Of a key without a component of small order. `S` must be below the group's order, and `R` a point.
+    pub(super) fn read(key: &'k Key, claim: &SignatureClaim<'_>) -> Option<Self> {
         let signature = Signature::from_bytes(&claim.signature);
         let response = Option::<Scalar>::from(Scalar::from_canonical_bytes(*signature.s_bytes()))?;
-        let hash = sha512(&[signature.r_bytes(), &self.bytes, &claim.message]);
+        let commitment = CompressedEdwardsY(*signature.r_bytes()).decompress()?;
+        let hash = sha512(&[signature.r_bytes(), key.as_bytes(), &claim.message]);
         let challenge = Scalar::from_bytes_mod_order_wide(&hash);
-        let expected = base.0.add_to(EdwardsPoint::identity(), &response);
-        let expected = self.negated.add_to(expected, &challenge);
-        (!expected.is_small_order()).then_some(expected)
+        // The only point of small order for which the equation can hold by such a key.
+        (!commitment.is_identity()).then_some(Claim { key, commitment, response, challenge })
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        #[expect(clippy::arithmetic_side_effects, reason = "a point of the curve")]
+        let negated = -self.key.to_edwards();
+        self.commitment
+            == EdwardsPoint::vartime_double_scalar_mul_basepoint(&self.challenge, &negated, &self.response)
     }
 }
 
-/// RFC 8032 section 5.1.7, as [`verify`] does it, without cofactor; that a key is not of small order
-/// was seen when it was read. One inversion serves for the encodings of all.
-pub(super) fn verify_all(base: &Base, claims: &[(&Table, &SignatureClaim<'_>)]) -> Vec<bool> {
-    let expected: Vec<_> = claims.iter().map(|(table, claim)| table.expected(base, claim)).collect();
-    let points: Vec<_> = expected.iter().flatten().copied().collect();
-    let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
-    let holds = |(expected, (_, claim)): (&Option<EdwardsPoint>, &(&Table, &SignatureClaim<'_>))| {
-        let encoded = expected.and_then(|_| encoded.next());
-        encoded.is_some_and(|encoded| claim.signature.starts_with(encoded.as_bytes()))
-    };
-    expected.iter().zip(claims).map(holds).collect()
+/// Random numbers that nobody knows who makes signatures: for each that is judged, once.
+pub(super) struct Coefficients {
+    secret: [u8; 32],
+    count: u64,
+}
+
+impl Coefficients {
+    pub(super) fn new(secret: [u8; 32]) -> Self {
+        Coefficients { secret, count: 0 }
+    }
+
+    /// 128 bits for the equation, and one for each sum of [`CHECKS`].
+    fn next(&mut self) -> (Scalar, u32) {
+        self.count = self.count.wrapping_add(1);
+        let random = sha512(&[&self.secret, &self.count.to_le_bytes()]);
+        let (first, rest) = random.split_at(16);
+        let mut bytes = [0; 32];
+        bytes.iter_mut().zip(first).for_each(|(byte, random)| *byte = *random);
+        let bits = rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        (Scalar::from_bytes_mod_order(bytes), bits)
+    }
+}
+
+/// Sums of some of the points, each of which may have no component of small order: one that has, or several
+/// whose components would cancel each other, are in half of these sums by chance.
+const CHECKS: usize = 32;
+
+/// Points whose sums of some of them are made ahead: fifteen additions spare four times as many.
+const GROUP: usize = 4;
+
+/// Whether all hold. Their equations are added up, each times a random number: what is wrong with any
+/// stays, but for a component of small order, whose multiples may vanish. So it is seen apart from that
+/// that no `R` has one; no key has, and where the equation holds in the rest of the group there is no
+/// other way in which it could not hold.
+#[expect(clippy::arithmetic_side_effects, reason = "points are a group, and scalars a field")]
+pub(super) fn hold<'c>(
+    claims: impl ExactSizeIterator<Item = &'c Claim<'c>> + Clone,
+    coefficients: &mut Coefficients,
+) -> bool {
+    let mut keys: BTreeMap<&[u8; 32], (Scalar, EdwardsPoint)> = BTreeMap::new();
+    let mut of_base = Scalar::ZERO;
+    let mut scalars = Vec::with_capacity(claims.len());
+    let mut drawn = Vec::with_capacity(claims.len());
+    for claim in claims.clone() {
+        let (coefficient, bits) = coefficients.next();
+        of_base += coefficient * claim.response;
+        let of_key =
+            keys.entry(claim.key.as_bytes()).or_insert_with(|| (Scalar::ZERO, claim.key.to_edwards()));
+        of_key.0 += coefficient * claim.challenge;
+        scalars.push(coefficient);
+        drawn.push((claim.commitment, bits));
+    }
+    if !are_torsion_free(&drawn) {
+        return false;
+    }
+    scalars.push(-of_base);
+    scalars.extend(keys.values().map(|(scalar, _)| *scalar));
+    let points = drawn.iter().map(|(commitment, _)| *commitment);
+    let points = points.chain([ED25519_BASEPOINT_POINT]).chain(keys.values().map(|(_, key)| *key));
+    let points: Vec<_> = points.collect();
+    EdwardsPoint::vartime_multiscalar_mul(&scalars, &points).is_identity()
+}
+
+/// Whether sums of points by their random bits are all in the group that the base point generates.
+#[expect(clippy::arithmetic_side_effects, reason = "points are a group, and shifts by less than the bits")]
+fn are_torsion_free(points: &[(EdwardsPoint, u32)]) -> bool {
+    let mut sums = [EdwardsPoint::identity(); CHECKS];
+    for group in points.chunks(GROUP) {
+        let mut subsets = Vec::with_capacity(1 << GROUP);
+        subsets.push(EdwardsPoint::identity());
+        for (point, _) in group {
+            for known in 0..subsets.len() {
+                subsets.extend(subsets.get(known).map(|sum| sum + point));
+            }
+        }
+        for (check, sum) in sums.iter_mut().enumerate() {
+            let chosen = group.iter().rev().fold(0, |chosen, (_, bits)| chosen << 1 | (bits >> check) & 1);
+            let subset = usize::try_from(chosen).ok().and_then(|chosen| subsets.get(chosen));
+            subset.into_iter().for_each(|subset| *sum += subset);
+        }
+    }
+    sums.iter().all(EdwardsPoint::is_torsion_free)
 }
 
 /// What signing needs, worked out once.
@@ -176,4 +194,78 @@ fn sha512(parts: &[&[u8]]) -> [u8; 64] {
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ed25519::{BatchVerifier, PublicKey, SecretKey};
+    use curve25519_dalek::constants::EIGHT_TORSION;
+
+    /// A signature whose `R` has a component of small order: by RFC 8032's equation with cofactor it is
+    /// good, by that without it is not.
+    fn claim(message: u8, component: EdwardsPoint) -> SignatureClaim<'static> {
+        let (secret, prefix) = expand(&[7; 32]);
+        let key = SecretKey::from_seed([7; 32]).public_key();
+        let nonce = Scalar::from_bytes_mod_order_wide(&sha512(&[&prefix, &[message]]));
+        let commitment = (EdwardsPoint::mul_base(&nonce) + component).compress().to_bytes();
+        let challenge = Scalar::from_bytes_mod_order_wide(&sha512(&[&commitment, &key, &[message]]));
+        let signature = Signature::from_components(commitment, (nonce + challenge * secret).to_bytes());
+        SignatureClaim { key, message: alloc::vec![message].into(), signature: signature.to_bytes() }
+    }
+
+    #[test]
+    fn components_of_small_order_are_found_also_where_they_cancel_each_other() {
+        let good: Vec<_> = (0..70).map(|message| claim(message, EdwardsPoint::identity())).collect();
+        let mut judged = Vec::new();
+        for component in EIGHT_TORSION.into_iter().skip(1) {
+            // Together they add up to nothing, by whichever coefficients are alike.
+            let bad = [
+                claim(100, component),
+                claim(101, -component),
+                claim(102, component),
+                claim(103, -component),
+            ];
+            for bad in &bad {
+                let key = PublicKey::from_bytes(&bad.key).unwrap();
+                assert!(!key.verify(&bad.message, &bad.signature));
+            }
+            for secret in 0..30 {
+                let claims = [&good[..], &bad].concat();
+                let verdicts = BatchVerifier::new([secret; 32]).verify(&claims);
+                judged.push(verdicts == [[true; 70].as_slice(), &[false; 4]].concat());
+            }
+        }
+        assert_eq!(judged, [true; 7 * 30]);
+    }
+
+    #[test]
+    fn what_would_cancel_each_other_without_coefficients_is_found() {
+        let mut claims: Vec<_> = (0..70).map(|message| claim(message, EdwardsPoint::identity())).collect();
+        // One S is larger by one, and another smaller.
+        for (place, change) in [(3, Scalar::ONE), (40, -Scalar::ONE)] {
+            let signature: &mut [u8; 64] = &mut claims[place].signature;
+            let response = Scalar::from_canonical_bytes(*signature.last_chunk().unwrap()).unwrap();
+            signature[32..].copy_from_slice((response + change).as_bytes());
+        }
+        let verdicts = BatchVerifier::new([1; 32]).verify(&claims);
+        let wrong: Vec<_> = (0..70).filter(|place| !verdicts[*place]).collect();
+        assert_eq!(wrong, [3, 40]);
+    }
+
+    #[test]
+    fn an_r_that_is_no_number_of_a_signature_is_refused_alone_and_with_others() {
+        // By whoever chooses S as k times the secret, RFC 8032's equation holds for an R of nothing.
+        let (secret, _) = expand(&[7; 32]);
+        let key = SecretKey::from_seed([7; 32]).public_key();
+        let commitment = EdwardsPoint::identity().compress().to_bytes();
+        let challenge = Scalar::from_bytes_mod_order_wide(&sha512(&[&commitment, &key, b"m"]));
+        let signature = Signature::from_components(commitment, (challenge * secret).to_bytes()).to_bytes();
+        let bad = SignatureClaim { key, message: b"m".as_slice().into(), signature };
+        assert!(!PublicKey::from_bytes(&key).unwrap().verify(b"m", &signature));
+        let mut claims: Vec<_> = (0..70).map(|message| claim(message, EdwardsPoint::identity())).collect();
+        claims.push(bad.clone());
+        assert_eq!(BatchVerifier::new([1; 32]).verify(&claims).last(), Some(&false));
+        assert_eq!(BatchVerifier::new([1; 32]).verify(&[bad]), [false]);
+    }
 }

@@ -378,8 +378,8 @@ fn has_ambiguous_names(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
             })
             .collect()
     };
-    // Objects of a few members are the rule: compare these without allocating.
-    const FEW: usize = 12;
+    // Objects of a few members are the rule: compare these without allocating. A receipt has 17.
+    const FEW: usize = 17;
     if members.len() <= FEW && members.iter().all(|(name, _)| name.is_ascii()) {
         return members.iter().enumerate().any(|(index, (name, _))| {
             members.iter().take(index).any(|(other, _)| name.eq_ignore_ascii_case(other))
