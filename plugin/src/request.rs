@@ -41,7 +41,7 @@ enum State {
     /// Its head is good so far, and its body is held back until it is whole.
     Holding(Box<Pending>),
     /// It may pass once the control service has said that it is no other's repetition.
-    Waiting(Box<(Box<Pending>, Asked)>),
+    Waiting(Box<Pending>, Asked),
     /// It may pass once the control service has its record, the one of this position.
     Recorded(Box<Recorded>),
     /// It goes on to the upstream; the answer carries the agent's next challenge, if the gate
@@ -87,7 +87,7 @@ impl Request {
                 self.on_end();
                 self.advance(|gate, _| Self::judge(gate, ends))
             }
-            State::Holding(_) | State::Waiting(_) => self.stop(HostFault::new(AGAIN, Problem::CameTwice)),
+            State::Holding(_) | State::Waiting(..) => self.stop(HostFault::new(AGAIN, Problem::CameTwice)),
             State::Recorded(_) | State::Refused => Action::Pause,
         }
     }
@@ -96,7 +96,7 @@ impl Request {
         match self.state {
             State::New => self.stop(unseen(Place::OnRequestBody)),
             State::Holding(_) => self.advance(|gate, pending| Self::take(gate, pending, size, ends)),
-            State::Waiting(_) => self.stop(late(Place::OnRequestBody)),
+            State::Waiting(..) => self.stop(late(Place::OnRequestBody)),
             State::Admitted(..) => Action::Continue,
             // Of a request that is not judged by its body, the proxy keeps what comes.
             State::Recorded(_) | State::Refused => Action::Pause,
@@ -112,7 +112,7 @@ impl Request {
                 clean_trailers(gate, count)?;
                 Self::finish(gate, pending.ok_or_else(lost)?)
             }),
-            State::Waiting(_) => self.stop(late(Place::OnRequestTrailers)),
+            State::Waiting(..) => self.stop(late(Place::OnRequestTrailers)),
             State::Admitted(ref mut wanted, _) => {
                 let wanted = wanted.take();
                 self.advance(|gate, _| {
@@ -154,7 +154,7 @@ impl Request {
             State::New => Some(Place::OnRequestHeaders),
             State::Holding(pending) if came(pending) => Some(Place::OnRequestTrailers),
             State::Holding(_) => Some(Place::OnRequestBody),
-            State::Waiting(_) | State::Recorded(_) | State::Admitted(..) | State::Refused => None,
+            State::Waiting(..) | State::Recorded(_) | State::Admitted(..) | State::Refused => None,
         }
     }
 
@@ -190,17 +190,16 @@ impl Request {
 
     /// Whether it waits for the answer to this call.
     pub(crate) fn waits_for(&self, token: u32) -> bool {
-        matches!(&self.state, State::Waiting(waiting) if waiting.1.token == token)
+        matches!(&self.state, State::Waiting(_, asked) if asked.token == token)
     }
 
     /// Takes the answer that it waits for, of `size` bytes; `id` is its own context's.
     pub(crate) fn on_answered(&mut self, id: u32, size: usize) {
         let state = core::mem::replace(&mut self.state, State::Refused);
-        let State::Waiting(waiting) = state else {
+        let State::Waiting(pending, asked) = state else {
             self.state = state;
             return;
         };
-        let (pending, asked) = *waiting;
         let action = self.advance(|gate, _| {
             // The answer is the root's, what follows the request's.
             let answer = host::call_answer(size);
@@ -386,7 +385,7 @@ impl Request {
         match decided {
             Step::Permit(permit) => Self::admit(gate, head, permit),
             Step::NeedAuthority(pending) => match Asked::about(&pending, gate, &head.headers) {
-                Ok(asked) => Ok(State::Waiting(Box::new((pending, asked)))),
+                Ok(asked) => Ok(State::Waiting(pending, asked)),
                 Err(denial) => Self::refused(gate, head, pending.refused(denial)),
             },
             Step::Deny(refused) => Self::refused(gate, head, refused),
@@ -618,8 +617,8 @@ const REENTERED: HostFault = HostFault::new(Place::Host, Problem::Reentered);
 const AGAIN: Place = Place::OnRequestHeaders;
 
 /// Told once by each worker: clients can bring it about too.
-const NOTHING_CAME: &str = "a request ended before a byte of the body came for which the gate held it: its client \
-    went away, or this is an Envoy without allow_on_headers_stop_iteration";
+const NOTHING_CAME: &str = "a held request ended before its body came: its client left, or this is an Envoy \
+    without allow_on_headers_stop_iteration";
 
 /// Whether anything has come of a body that is waited for.
 fn came(pending: &Pending) -> bool {

@@ -154,6 +154,19 @@ pub(crate) fn build_program(workspace: &Workspace, program: &str, title: &str) -
     Ok(workspace.target.join("debug").join(program))
 }
 
+/// Builds a program as users have it, for what is measured.
+pub(crate) fn release_program(workspace: &Workspace, program: &str, title: &str) -> Result<PathBuf> {
+    progress::step(title, |step| {
+        step.command(workspace.cargo().args(["build", "--release", "--workspace", "--bin", program]))
+    })?;
+    Ok(workspace.target.join("release").join(program))
+}
+
+/// Builds the control service as users have it, but for the audit page.
+pub(crate) fn release_control(workspace: &Workspace) -> Result<PathBuf> {
+    release_program(workspace, "portcullis-control", "build the control service, optimised")
+}
+
 /// Builds the control service, with the web package inside it.
 pub(crate) fn build_control(workspace: &Workspace, package: &Path) -> Result<PathBuf> {
     progress::step("build the control service", |step| {

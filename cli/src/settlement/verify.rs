@@ -226,16 +226,19 @@ fn judge(args: &Args, keys: &Keys, text: &str, sums: &mut Sums, line: &mut u64) 
     Ok(summary)
 }
 
-/// The next records, as many as are verified together; `None` for what is none.
+/// The next records, as many as are verified together; `None` for what is none. What cannot be read is
+/// told once what came before it was judged.
 fn page(source: &mut impl BufRead) -> Result<Vec<Option<Record>>> {
     let mut records = Vec::with_capacity(PAGE);
     while records.len() < PAGE {
         let mut bytes = Vec::new();
         let longest = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
         let read = source.by_ref().take(longest).read_until(b'\n', &mut bytes);
-        if read.context("the records cannot be read")? == 0 {
-            break;
-        }
+        match read {
+            Ok(0) => break,
+            Err(_) if !records.is_empty() => break,
+            read => read.context("the records cannot be read")?,
+        };
         records.push(serde_json::from_slice(&bytes).ok());
     }
     Ok(records)

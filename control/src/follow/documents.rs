@@ -23,11 +23,12 @@ const MOST: i64 = 1000;
 /// # Errors
 /// 409.
 pub(crate) async fn leave_room_for(tx: &mut Tx, did: &str) -> ApiResult<()> {
-    let (others,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM did_documents WHERE did <> $1")
-        .bind(did)
-        .fetch_one(&mut **tx)
-        .await?;
-    if others < MOST {
+    let (count, known): (i64, i64) =
+        sqlx::query_as("SELECT COUNT(*), COUNT(CASE WHEN did = $1 THEN 1 END) FROM did_documents")
+            .bind(did)
+            .fetch_one(&mut **tx)
+            .await?;
+    if count < MOST || known > 0 {
         Ok(())
     } else {
         Err(ApiError::conflict(format!("{MOST} DID documents are the most that are followed")))

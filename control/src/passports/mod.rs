@@ -22,12 +22,15 @@ use sqlx::any::AnyRow;
 /// The longest life of a passport: a year, and a day to renew it.
 pub const MAX_LIFE_MS: i64 = 366 * 86_400_000;
 
-/// Passports that agents have registered themselves and that are kept: some hundreds of megabytes. Who
-/// needs no key must not fill the disk.
-const MOST_SELF_ISSUED: i64 = 100_000;
+/// Passports that were registered and are kept: some hundreds of megabytes. Who needs no key must not fill
+/// the disk.
+const MOST_REGISTERED: i64 = 100_000;
 
-/// How long such a one is kept after its end, for questions.
-const KEPT_MS: i64 = 24 * 3_600_000;
+/// How long such a one is kept after its end: longer than what it has used may be settled.
+const KEPT_MS: i64 = 100 * 86_400_000;
+
+/// And one that its agent has signed for itself, which pays for nothing: for questions.
+const SELF_KEPT_MS: i64 = 86_400_000;
 
 /// Rows that are forgotten at a time: SQLite lets nobody else write meanwhile.
 const FORGOTTEN_AT_ONCE: i64 = 1_000;
@@ -169,43 +172,50 @@ pub async fn find(tx: &mut Tx, passport_id: &str) -> ApiResult<Option<Passport>>
     row.as_ref().map(Passport::read).transpose()
 }
 
-/// That there is room for one more that an agent has signed for itself.
+/// Notes that a passport, just stored, was registered by somebody without a key.
 ///
 /// # Errors
 /// 409 `passports_full`.
-pub async fn leave_room(tx: &mut Tx) -> ApiResult<()> {
-    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM passports WHERE issuer_id LIKE $1")
-        .bind(format!("{SELF_PREFIX}%"))
-        .fetch_one(&mut **tx)
-        .await?;
-    if count < MOST_SELF_ISSUED {
-        return Ok(());
+pub async fn registered(tx: &mut Tx, passport_id: &str) -> ApiResult<()> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM passports WHERE registered = 1").fetch_one(&mut **tx).await?;
+    if count >= MOST_REGISTERED {
+        let message = format!(
+            "{MOST_REGISTERED} passports are registered, which is all that there is room for: a gate takes this \
+             one without its being registered"
+        );
+        return Err(ApiError::new(StatusCode::CONFLICT, "passports_full", message));
     }
-    let message = format!(
-        "{MOST_SELF_ISSUED} passports that agents have signed for themselves are registered, which is all \
-         that there is room for: a gate takes this one without its being registered"
-    );
-    Err(ApiError::new(StatusCode::CONFLICT, "passports_full", message))
+    sqlx::query("UPDATE passports SET registered = 1 WHERE passport_id = $1")
+        .bind(passport_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
-/// Forgets passports that agents have signed for themselves and that were over a day ago: nobody is
-/// charged by them, and nobody registers them again.
+/// Forgets registered passports that are over and can matter no more.
 ///
 /// # Errors
 /// No database.
 pub async fn forget(app: &App) -> anyhow::Result<()> {
-    let before = now_ms().saturating_sub(KEPT_MS);
+    let now = now_ms();
     // Each turn forgets a thousand of those that are there.
     loop {
-        let mut tx = app.db.write().await?;
+        // Nobody else is held up to find that there are none.
         let over: Vec<(String,)> = sqlx::query_as(
-            "SELECT passport_id FROM passports WHERE issuer_id LIKE $1 AND expires_at < $2 LIMIT $3",
+            "SELECT passport_id FROM passports WHERE registered = 1 AND expires_at < $1 \
+             AND (expires_at < $2 OR substr(issuer_id, 1, 5) = $3) LIMIT $4",
         )
-        .bind(format!("{SELF_PREFIX}%"))
-        .bind(before)
+        .bind(now.saturating_sub(SELF_KEPT_MS))
+        .bind(now.saturating_sub(KEPT_MS))
+        .bind(SELF_PREFIX)
         .bind(FORGOTTEN_AT_ONCE)
-        .fetch_all(&mut *tx)
+        .fetch_all(app.db.pool())
         .await?;
+        if over.is_empty() {
+            return Ok(());
+        }
+        let mut tx = app.db.write().await?;
         for (passport_id,) in &over {
             for sql in [
                 "DELETE FROM heartbeats WHERE passport_id = $1",
@@ -216,9 +226,6 @@ pub async fn forget(app: &App) -> anyhow::Result<()> {
             }
         }
         tx.commit().await?;
-        if i64::try_from(over.len())? < FORGOTTEN_AT_ONCE {
-            return Ok(());
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use portcullis_core::live::hex;
 use portcullis_core::receipt::SignedReceipt;
 
 /// What a row says of its receipt. It must be what the text says: a settlement compares.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub struct Columns {
     receipt_id: String,
     gate_id: String,
@@ -69,30 +69,42 @@ impl Columns {
             base_sha256,
             permit,
             action,
-            ..
+            catalog_version,
+            outcome,
+            model,
+            quantity,
+            unit_cents,
+            fee_basis_points,
+            total_cents,
+            fee_cents,
+            issued_at,
+            key_id,
         } = self;
-        let Columns { catalog_version, outcome, model, quantity, unit_cents, fee_basis_points, .. } = self;
-        let Columns { total_cents, fee_cents, issued_at, key_id, .. } = self;
-        let permit = permit.as_deref().unwrap_or_default();
-        let lengths = [gate_id, agent_id, issuer_id, passport_id, action].map(|text| text.chars().count());
-        let [gate, agent, issuer, passport, acted] = lengths;
+        let [gate, agent, issuer, passport, acted] =
+            [gate_id, agent_id, issuer_id, passport_id, action].map(|text| text.chars().count());
+        let (permitted, permit) = match permit {
+            Some(permit) => (permit.chars().count().to_string(), permit.as_str()),
+            None => ("-1".to_owned(), ""),
+        };
         format!(
-            "{receipt_id} {base_sha256} {permit} {catalog_version} {outcome} {model} {quantity} {unit_cents} \
+            "{receipt_id} {base_sha256} {catalog_version} {outcome} {model} {quantity} {unit_cents} \
              {fee_basis_points} {total_cents} {fee_cents} {issued_at} {key_id} {gate} {agent} {issuer} {passport} \
-             {acted} {gate_id}{agent_id}{issuer_id}{passport_id}{action}"
+             {acted} {permitted} {gate_id}{agent_id}{issuer_id}{passport_id}{action}{permit}"
         )
     }
 }
 
 /// What the columns of a row say, in one text, since each column of a million rows takes its time: first
-/// what has no spaces, then the lengths of what may have some, and these. What else stands in a permit's
-/// column is none of any receipt's.
-pub(super) const WHOLE: &str = "receipts.receipt_id || ' ' || base_sha256 || ' ' || COALESCE(permit, '') || ' ' || \
+/// what has no spaces, then the lengths of what may have some, and these. What SQLite holds as a blob
+/// would be equal to no text where receipts are held against others, and is nothing here.
+pub(super) const WHOLE: &str = "receipts.receipt_id || ' ' || \
+     CASE WHEN base_sha256 = CAST(base_sha256 AS TEXT) THEN base_sha256 END || ' ' || \
      catalog_version || ' ' || outcome || ' ' || model || ' ' || quantity || ' ' || unit_cents || ' ' || \
      fee_basis_points || ' ' || total_cents || ' ' || fee_cents || ' ' || receipts.issued_at || ' ' || key_id || \
      ' ' || LENGTH(receipts.gate_id) || ' ' || LENGTH(agent_id) || ' ' || LENGTH(issuer_id) || ' ' || \
-     LENGTH(passport_id) || ' ' || LENGTH(action) || ' ' || receipts.gate_id || agent_id || issuer_id || \
-     passport_id || action AS whole";
+     LENGTH(passport_id) || ' ' || LENGTH(action) || ' ' || COALESCE(LENGTH(permit), -1) || ' ' || \
+     receipts.gate_id || agent_id || issuer_id || passport_id || action || \
+     COALESCE(CASE WHEN permit = CAST(permit AS TEXT) THEN permit END, '') AS whole";
 
 /// PostgreSQL's text has no U+0000. A receipt's own text writes it as an escape; a base that has
 /// one is no text that any proxy lets through, and is found to be another than the one signed.

@@ -175,7 +175,7 @@ impl Conditions {
     /// # Errors
     /// No database.
     pub async fn newest(&self, tx: &mut Tx, limit: i64, offset: i64) -> ApiResult<Vec<Stored>> {
-        self.ordered(tx, "at DESC, attestation_id", limit, offset).await
+        self.ordered(tx, "at DESC, attestation_id, gate_id", limit, offset).await
     }
 
     /// The records that meet them, in the order of their gate's log.

@@ -157,7 +157,9 @@ pub async fn update(tx: &mut Tx, app: &App, before: &Agent, after: &Agent) -> Ap
     .execute(&mut **tx)
     .await;
     taken(updated, after)?;
-    follow_document(tx, app, after).await?;
+    if before.did != after.did {
+        follow_document(tx, app, after).await?;
+    }
     let mut newest = None;
     let is_contradicted = before.did != after.did
         || before.key != after.key

@@ -38,7 +38,7 @@ pub struct Spend {
 pub struct Counted {
     /// All of them.
     pub all: u64,
-    /// Those of passports that nobody vouches for ([`SpendNames::is_made_up`]).
+    /// Those of passports that nobody vouches for (`SpendNames::is_made_up`).
     pub made_up: u64,
 }
 
@@ -238,8 +238,8 @@ impl Spend {
                 .fetch_all(db.pool())
                 .await?;
         let made_up: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT gate_id, COUNT(*) FROM spend_accounts WHERE issuer_id LIKE $1 OR passport_id LIKE '% %' \
-             GROUP BY gate_id",
+            "SELECT gate_id, COUNT(*) FROM spend_accounts WHERE issuer_id LIKE $1 OR issuer_id LIKE 'did:key:%' \
+             OR passport_id LIKE '% %' GROUP BY gate_id",
         )
         .bind(format!("{SELF_PREFIX}%"))
         .fetch_all(db.pool())

@@ -17,8 +17,8 @@ pub struct SignatureClaim<'m> {
 }
 
 /// Verifies signatures some hundreds together, by one equation for all: of a thousand, each takes a third
-/// of the time that it takes alone. Verdicts are those of [`PublicKey::verify`]; who does not know
-/// the secret makes one that is wrong pass with a probability of 2^-32.
+/// of the time that it takes alone. Verdicts are those of [`PublicKey::verify`], but by chance: of an
+/// `R` that only the key's holder can make, with a component of small order, each equation misses one in 2^32.
 pub struct BatchVerifier {
     keys: BTreeMap<[u8; 32], Known>,
     coefficients: backend::Coefficients,
@@ -70,7 +70,7 @@ impl BatchVerifier {
         verdicts
     }
 
-    /// Halves what does not hold together, down to few: ten times at most for a million.
+    /// Halves what does not hold together, down to few: fourteen times for a million.
     fn judge(
         claims: &[(usize, backend::Claim<'_>)],
         coefficients: &mut backend::Coefficients,

@@ -77,11 +77,9 @@ impl Coefficients {
     fn next(&mut self) -> (Scalar, u32) {
         self.count = self.count.wrapping_add(1);
         let random = sha512(&[&self.secret, &self.count.to_le_bytes()]);
-        let (first, rest) = random.split_at(16);
-        let mut bytes = [0; 32];
-        bytes.iter_mut().zip(first).for_each(|(byte, random)| *byte = *random);
-        let bits = rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        (Scalar::from_bytes_mod_order(bytes), bits)
+        let coefficient = random.first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
+        let bits = random.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        (Scalar::from(coefficient), bits)
     }
 }
 
@@ -89,7 +87,7 @@ impl Coefficients {
 /// whose components would cancel each other, are in half of these sums by chance.
 const CHECKS: usize = 32;
 
-/// Points whose sums of some of them are made ahead: fifteen additions spare four times as many.
+/// Points whose sums of some of them are made ahead: fifteen additions spare half of sixty-four.
 const GROUP: usize = 4;
 
 /// Whether all hold. Their equations are added up, each times a random number: what is wrong with any
@@ -98,14 +96,14 @@ const GROUP: usize = 4;
 /// other way in which it could not hold.
 #[expect(clippy::arithmetic_side_effects, reason = "points are a group, and scalars a field")]
 pub(super) fn hold<'c>(
-    claims: impl ExactSizeIterator<Item = &'c Claim<'c>> + Clone,
+    claims: impl ExactSizeIterator<Item = &'c Claim<'c>>,
     coefficients: &mut Coefficients,
 ) -> bool {
     let mut keys: BTreeMap<&[u8; 32], (Scalar, EdwardsPoint)> = BTreeMap::new();
     let mut of_base = Scalar::ZERO;
     let mut scalars = Vec::with_capacity(claims.len());
     let mut drawn = Vec::with_capacity(claims.len());
-    for claim in claims.clone() {
+    for claim in claims {
         let (coefficient, bits) = coefficients.next();
         of_base += coefficient * claim.response;
         let of_key =
@@ -197,6 +195,7 @@ fn sha512(parts: &[&[u8]]) -> [u8; 64] {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "points are a group, and scalars a field")]
 mod tests {
     use super::*;
     use crate::ed25519::{BatchVerifier, PublicKey, SecretKey};

@@ -89,10 +89,11 @@ pub struct SpendLevel {
 }
 
 impl SpendNames<'_> {
-    /// Whether it is of a passport that nobody vouches for: one that its agent has signed, or one that
-    /// was delegated. Who makes such can make any number.
+    /// Whether it is of a credential that nobody vouches for: one that its agent has signed, a passport or
+    /// a badge, or a passport that was delegated. Who makes such can make any number.
     pub fn is_made_up(&self) -> bool {
-        self.issuer.starts_with("self:") || self.passport_id.contains(' ')
+        let is_own = self.issuer.starts_with("self:") || self.issuer.starts_with("did:key:");
+        is_own || self.passport_id.contains(' ')
     }
 
     /// The account's id: the SHA-256 of the RFC 8785 text of `issuer`, `passport_id` and

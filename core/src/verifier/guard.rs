@@ -77,7 +77,6 @@ impl Verifier<'_> {
     /// Takes what is spent, uses an approval where the request is held for one, and counts. What others
     /// have used up since it was looked at refuses, and gives back what was taken. Answers whether it
     /// may pass: not where the approval was used before.
-    #[expect(clippy::too_many_arguments, reason = "what is charged, for what, and where that is noted")]
     #[inline(never)]
     pub(super) fn charge(
         &self,
@@ -89,13 +88,13 @@ impl Verifier<'_> {
         trail: &mut Trail,
     ) -> Result<bool, Denial> {
         let accounts = if cents == 0 { &[] } else { guards.accounts.as_slice() };
-        let mut taken = 0;
+        let mut taken = 0_usize;
         let mut charge = || {
             // First, as a gate may have to ask for more: who comes again has counted nothing.
             for account in accounts {
                 let now_taken = memory.take(account, cents, now).map_err(|fault| not_spent(fault, trail))?;
                 push_spent(&mut trail.evaluations, now_taken, false);
-                taken += 1;
+                taken = taken.saturating_add(1);
             }
             if let Some(hold) = hold
                 && !self.is_approved(hold, now, Some(memory))?

@@ -447,6 +447,7 @@ impl<'s> Verifier<'s> {
             let once = nonce.or(signature);
             if once.is_some() && self.snapshot.asks_nonce_authority() {
                 (pending.once, pending.awaited) = (once, awaited);
+                pending.message_id = trail.message_id.take();
                 return Ok(None);
             }
         }

@@ -13,6 +13,7 @@ use crate::replay::Once;
 use crate::route::Route;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -35,6 +36,8 @@ pub struct Pending {
     pub(super) wanted: Option<Wanted>,
     /// What it has used once in this process.
     pub(super) once: Option<Once>,
+    /// The id of a message that was read, as JSON text.
+    pub(super) message_id: Option<String>,
     pub(super) body: Body,
     /// Of a request to switch protocols that announces no body: what follows is not its own.
     pub(super) is_whole: bool,
@@ -71,6 +74,7 @@ impl Pending {
             proven: None,
             wanted: None,
             once: None,
+            message_id: None,
             body,
             is_whole: false,
         })
@@ -170,8 +174,10 @@ impl Pending {
 
     /// What is known of the request before it is judged again.
     pub(super) fn trail(&self) -> Trail {
-        let trail = self.identity.clone().map(Trail::of).unwrap_or_default();
-        Trail { wanted: self.wanted.clone(), ..trail }
+        let mut trail = self.identity.clone().map(Trail::of).unwrap_or_default();
+        trail.wanted.clone_from(&self.wanted);
+        trail.message_id.clone_from(&self.message_id);
+        trail
     }
 }
 

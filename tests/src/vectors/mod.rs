@@ -3,6 +3,7 @@
 
 mod badge_wire;
 mod badges;
+mod delegations;
 mod jws;
 mod live;
 mod make;

@@ -1,6 +1,6 @@
 //! How many records the command line audits in a second.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::report::{Report, Row};
 use super::statistics::Spread;
-use crate::progress;
 use crate::workspace::Workspace;
+use crate::{progress, test};
 use xtask::made_log;
 
 /// Makes a log, audits it a few times, and reports the median.
 pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> {
-    let program = release_program(workspace)?;
+    let program = test::release_program(workspace, "portcullis", "build the CLI, optimised")?;
     let folder = workspace.target_folder("bench/audit")?;
     let (export, keys) = progress::step("make a log of 100,000 records", |_| {
         made_log::write(&folder, RECORDS, made_log::decision)
@@ -28,16 +28,8 @@ pub(crate) fn measure(workspace: &Workspace, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// Builds the command line as users have it.
-pub(super) fn release_program(workspace: &Workspace) -> Result<PathBuf> {
-    progress::step("build the CLI, optimised", |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--workspace", "--bin=portcullis"]))
-    })?;
-    Ok(workspace.target.join("release").join("portcullis"))
-}
-
 /// A log that takes some seconds.
-pub(super) const RECORDS: u64 = 100_000;
+const RECORDS: u64 = 100_000;
 const ROUNDS: usize = 5;
 
 /// Seconds include starting the program and reading the file: that is what a person waits for.

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::http::MAX_HEADERS;
 use crate::workspace::Workspace;
-use crate::{children, net, progress};
+use crate::{children, net};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -40,14 +40,6 @@ pub(super) struct Running {
     process: children::Running,
     /// Where it listens.
     pub(super) address: SocketAddr,
-}
-
-/// Builds this program optimised, which the service runs in.
-pub(super) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    progress::step("build the native service, optimised", |step| {
-        step.command(workspace.cargo().args(["build", "--release", "--workspace", "--bin=xtask"]))
-    })?;
-    Ok(workspace.target.join("release/xtask"))
 }
 
 impl Running {

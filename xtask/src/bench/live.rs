@@ -36,7 +36,7 @@ pub(crate) fn measure(workspace: &Workspace, wasm: &Path, report: &mut Report) -
     let python = tools::python(workspace)?;
     let cli = test::build_program(workspace, "portcullis", "build the CLI")?;
     // Optimised: it signs for thousands of gates.
-    let control = release_program(workspace)?;
+    let control = test::release_control(workspace)?;
     let folder = workspace.target_folder("bench/live")?;
     std::fs::remove_dir_all(&folder)?;
     std::fs::create_dir(&folder)?;
@@ -317,19 +317,6 @@ fn rlimit() -> Result<usize> {
     let output = Command::new("sh").args(["-c", "ulimit -n"]).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.trim().parse().unwrap_or(usize::MAX))
-}
-
-/// Builds the control service, optimised.
-pub(super) fn release_program(workspace: &Workspace) -> Result<std::path::PathBuf> {
-    crate::progress::step("build the control service, optimised", |step| {
-        step.command(workspace.cargo().args([
-            "build",
-            "--release",
-            "--workspace",
-            "--bin=portcullis-control",
-        ]))
-    })?;
-    Ok(workspace.target.join("release/portcullis-control"))
 }
 
 const WORKERS: u32 = 2;

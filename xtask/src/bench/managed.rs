@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::agent::AUTHORITY;
 use super::credentials::{JWT_KEY_ID, PASSPORT_ISSUER, Signer};
-use super::live;
 use super::side_by_side::{PATH, Stage};
 use crate::envoy::Envoy;
 use crate::test;
@@ -29,7 +28,7 @@ impl Managed {
     /// Starts a service with nothing in it; its files are in `target/bench/<name>`.
     pub(super) fn start(stage: &Stage<'_>, name: &str) -> Result<Self> {
         let cli = test::build_program(stage.workspace, "portcullis", "build the CLI")?;
-        let program = live::release_program(stage.workspace)?;
+        let program = test::release_control(stage.workspace)?;
         let folder = stage.workspace.target_folder(&format!("bench/{name}"))?;
         std::fs::remove_dir_all(&folder)?;
         std::fs::create_dir(&folder)?;

@@ -19,6 +19,7 @@ use super::report::{Report, Row};
 use super::side_by_side::{SideBySide, Stage, Traffic, Variant, fresh, request, same, same_request};
 use super::statistics::Spread;
 use crate::envoy_config::EnvoyConfig;
+use crate::test;
 use crate::workspace::Workspace;
 
 /// Measures all of it, prints the tables and adds their rows to `report`.
@@ -34,7 +35,7 @@ pub(crate) fn measure(
     let mut variants = SideBySide::new("proofs", BARS);
     without_proofs(&stage, &mut variants)?;
     gates(&stage, &managed, &mut variants)?;
-    let native = authz::build(workspace)?;
+    let native = test::release_program(workspace, "xtask", "build the native service, optimised")?;
     for body in BODIES {
         let service = authz::Running::start(workspace, &native, &l2_config("gate_authz"))?;
         let config = stage

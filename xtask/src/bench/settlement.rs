@@ -19,15 +19,14 @@ use portcullis_core::{SecretKey, UnixTime, base64, sha256};
 use serde_json::{Value, json};
 use xtask::control::{Control, Service};
 
-use super::live::release_program;
 use super::report::{Report, Row};
-use crate::progress;
 use crate::workspace::Workspace;
+use crate::{progress, test};
 
 /// Makes a database of receipts unless there is one from before, settles their month on a copy,
 /// and reports the seconds.
 pub(crate) fn measure(workspace: &Workspace, receipts: u32, report: &mut Report) -> Result<()> {
-    let program = release_program(workspace)?;
+    let program = test::release_control(workspace)?;
     let folder = workspace.target_folder("bench/settlement")?;
     let filled = folder.join(format!("ledger-{receipts}.db"));
     if !filled.exists() {

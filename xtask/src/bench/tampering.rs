@@ -8,7 +8,6 @@ use anyhow::{Result, ensure};
 use xtask::tampering::{self, Log};
 
 use super::agent::AUTHORITY;
-use super::audit;
 use super::load::Load;
 use super::managed::Managed;
 use super::records::{BURST, config, issued, presenting};
@@ -16,6 +15,7 @@ use super::report::{Report, Row};
 use super::side_by_side::{PATH, Stage};
 use crate::envoy::Envoy;
 use crate::http::Request;
+use crate::test;
 use crate::workspace::Workspace;
 
 /// Decisions, as many at each of the Envoys.
@@ -26,7 +26,7 @@ const GATE: &str = "gate_tampering";
 /// Lets the Envoys decide, exports what they decided, and audits it. Fails where a tampering is
 /// not found.
 pub(crate) fn measure(workspace: &Workspace, wasm: &Path, report: &mut Report) -> Result<()> {
-    let cli = audit::release_program(workspace)?;
+    let cli = test::release_program(workspace, "portcullis", "build the CLI, optimised")?;
     let stage = Stage::new(workspace, wasm)?;
     let managed = Managed::start(&stage, "tampering")?;
     let enrolled = managed.enrol(&config(GATE, "required"))?;

@@ -100,9 +100,7 @@ async fn register_passport(
         status: "active",
     };
     if passports::insert(&mut tx, &passport).await? {
-        if passport.is_self_issued() {
-            passports::leave_room(&mut tx).await?;
-        }
+        passports::registered(&mut tx, &passport.passport_id).await?;
         let detail = serde_json::json!({"issuer_id": passport.issuer_id});
         audit::record(&mut tx, &passport.agent_id, "passport.register", &passport.passport_id, detail)
             .await?;

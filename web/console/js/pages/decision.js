@@ -67,7 +67,7 @@ export function details(one, may) {
         load(
           place,
           "the check",
-          () => post(`/api/enforcement/${part(one.attestation_id)}/verify`, {}),
+          () => post(`/api/enforcement/${part(one.attestation_id)}/verify?gate_id=${part(one.gate_id)}`, {}),
           (found) =>
             found.valid
               ? h("p", null, badge("good", "Signed by the gate, and in its log"))

@@ -33,6 +33,9 @@ const SERIES = [
 /** Rows at first, and at most: what is older is found by the filters. */
 const [SHOWN, MOST_SHOWN] = [50, 400];
 
+/** Gates choose the ids of their records: two may have the same. */
+const key = (one) => `${one.gate_id} ${one.attestation_id}`;
+
 export function render({ place, aside, signal, may, every, late }) {
   const wanted = Object.fromEntries(new URLSearchParams(location.search));
   let paused = false;
@@ -109,19 +112,19 @@ export function render({ place, aside, signal, may, every, late }) {
       known = new Map();
       put(list, made, h("div", { class: "pages" }, h("span", { class: "fine", id: "decisions-total" }), more));
     }
-    const fresh = page.items.filter((one) => !known.has(one.attestation_id));
-    const kept = new Set(page.items.map((one) => one.attestation_id));
-    for (const [key, element] of known) {
-      if (!kept.has(key)) {
+    const fresh = page.items.filter((one) => !known.has(key(one)));
+    const kept = new Set(page.items.map(key));
+    for (const [shown, element] of known) {
+      if (!kept.has(shown)) {
         element.remove();
-        known.delete(key);
+        known.delete(shown);
       }
     }
     // Rows that stay are not touched, so that what has the focus keeps it.
     let before = body.firstChild;
     for (const one of page.items) {
-      const element = known.get(one.attestation_id) ?? row(columns, one, { class: loaded ? "fresh" : undefined });
-      known.set(one.attestation_id, element);
+      const element = known.get(key(one)) ?? row(columns, one, { class: loaded ? "fresh" : undefined });
+      known.set(key(one), element);
       if (element === before) before = before.nextSibling;
       else body.insertBefore(element, before);
     }
