@@ -2,7 +2,7 @@
 
 use portcullis_core::attestation::Signer;
 use portcullis_core::catalog::{MAX_CENTS, Price, PricingModel};
-use portcullis_core::json::Object;
+use portcullis_core::json::{self, Limits, Object, canonical_text};
 use portcullis_core::modei::{
     CatalogPin, Draft, Issuer, RootKind, Signed, delegate, issue_pinned, self_agent_id,
 };
@@ -11,6 +11,7 @@ use portcullis_core::receipt::{
     ReceiptError, ReceiptVerifier, SignedReceipt, WithBase, minutes,
 };
 use portcullis_core::{PublicKey, SecretKey, UnixTime, base64, sha256};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// 2026-02-24T14:30:00.000Z
@@ -195,6 +196,55 @@ fn a_receipt_that_was_touched_is_none() {
     }
     let padded = [text.as_str(), &" ".repeat(MAX_RECEIPT)].concat();
     assert!(matches!(SignedReceipt::read(padded.as_bytes()), Err(ReceiptError::Malformed(_))));
+}
+
+#[test]
+fn of_each_string_and_number_one_spelling_alone_is_read() {
+    let mut receipt = receipt(ProofForm::AgentPop, "base");
+    receipt.action = "a\"\\/\u{8}\t\n\u{c}\r\u{1}\u{7f}é\u{2028}\u{1f980}".into();
+    let text = receipt.sign(&signer());
+    assert_eq!(read(&receipt).receipt, receipt);
+    for (from, to) in [
+        ("\\\"", "\\u0022"),
+        ("/", "\\/"),
+        ("\\t", "\\u0009"),
+        ("\\u0001", "\\u0001 "),
+        ("é", "\\u00e9"),
+        ("\u{1f980}", "\\ud83e\\udd80"),
+        ("\"status\":200", "\"status\":2e2"),
+        ("\"status\":200", "\"status\":0200"),
+        ("\"status\":200", "\"status\":200.0"),
+        ("\"quantity\":1", "\"quantity\":01"),
+        ("\"quantity\":1", "\"quantity\":+1"),
+        ("\"duration_ms\":null", "\"duration_ms\":-0"),
+        ("\"action\"", "\"\\u0061ction\""),
+        ("\"version\":\"1.0\"}", "\"version\":\"1.0\"}\n"),
+        ("\"version\":\"1.0\"}", "\"version\":\"1.0\",\"x\":1}"),
+    ] {
+        let touched = text.replacen(from, to, 1);
+        assert_ne!(touched, text, "{from}");
+        let found = SignedReceipt::read(touched.as_bytes());
+        // A space in a string is another string, which nobody has signed.
+        match found {
+            Ok(read) => assert_eq!((to, without_seal(read.text())), ("\\u0001 ", written(&read.receipt))),
+            Err(error) => assert!(
+                matches!(error, ReceiptError::NotCanonical | ReceiptError::Malformed(_)),
+                "{to}: {error:?}"
+            ),
+        }
+    }
+    let long = text.replacen("a\\\"", &"\\".repeat(MAX_RECEIPT), 1);
+    assert!(SignedReceipt::read(long.as_bytes()).is_err());
+}
+
+/// A receipt's text without its signature; no string has quotes that are not escaped.
+fn without_seal(text: &str) -> String {
+    let (before, seal) = text.split_once(",\"signature\":{").unwrap();
+    [before, seal.split_once('}').unwrap().1].concat()
+}
+
+fn written(receipt: &Receipt) -> String {
+    without_seal(&receipt.sign(&signer()))
 }
 
 #[test]
@@ -394,6 +444,31 @@ fn what_is_too_much_has_no_charge() {
     assert!(of(MAX_CENTS, 0, 90_071).is_some());
     assert!(of(MAX_CENTS, 0, 90_072).is_none());
     assert!(of(u64::MAX, 0, 2).is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// What is read is what would be written, wherever a text is touched.
+    #[test]
+    fn a_text_that_is_read_is_the_one_that_is_written(
+        places in vec((any::<prop::sample::Index>(), 0..2_usize, r#"[0-9aAfu"\\/ .eE+,:{}\u{0}\u{1}é-]{0,2}"#), 1..3),
+    ) {
+        let mut made = receipt(ProofForm::AgentPop, "base");
+        made.action = "a\\\"\u{1}/é".into();
+        made.duration_ms = Some(10);
+        let mut text: Vec<char> = made.sign(&signer()).chars().collect();
+        for (place, taken, put) in places {
+            let at = place.index(text.len() - 2);
+            text.splice(at..at + taken, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(read) = SignedReceipt::read(text.as_bytes()) {
+            let limits = Limits { bytes: MAX_RECEIPT, depth: 3, values: 64 };
+            prop_assert_eq!(without_seal(&text), written(&read.receipt));
+            prop_assert_eq!(canonical_text(&json::parse(text.as_bytes(), limits).unwrap()), text);
+        }
+    }
 }
 
 proptest! {

@@ -1,7 +1,6 @@
 //! A receipt on its way to the ledger, with the text that the agent signed.
 
 use super::ReceiptError;
-use super::read::malformed;
 use crate::json::{self, Limits, Object, Value, canonical_text};
 use crate::live::{LiveError, Members};
 use alloc::string::{String, ToString};
@@ -44,6 +43,9 @@ impl Attachment {
             let [base, receipt] = [members.text("base")?, members.text("receipt")?].map(ToString::to_string);
             Ok(Attachment { base, receipt })
         };
-        read().map_err(malformed)
+        read().map_err(|error| match error {
+            LiveError::Member(name) => ReceiptError::Malformed(name),
+            _ => ReceiptError::Malformed("an object of base and receipt"),
+        })
     }
 }

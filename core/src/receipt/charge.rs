@@ -1,10 +1,9 @@
 //! What a use costs: whole cents, and nothing but integers on the way.
 
+use super::reader::Reader;
 use super::{Outcome, ReceiptError};
 use crate::attestation::write::number;
 use crate::catalog::{Price, PricingModel};
-use crate::json::Value;
-use crate::live::{LiveError, Members};
 use alloc::string::String;
 
 /// What is agreed for an action.
@@ -30,6 +29,9 @@ pub const MAX_QUANTITY: u64 = 1_000_000_000;
 
 /// The largest sum, so that whatever reads JSON reads it: 2^53 − 1.
 pub(super) const MAX_SUM: u64 = 9_007_199_254_740_991;
+
+/// The largest number that is read: 2^53.
+pub(super) const MAX_INTEGER: u64 = MAX_SUM + 1;
 
 /// 100 %.
 const ALL: u64 = 10_000;
@@ -89,36 +91,38 @@ impl Charge {
         number(out, ",\"unit_cents\":", self.rate.price.cents);
         out.push('}');
     }
+}
 
-    /// Reads it, and reckons it again.
-    pub(super) fn read(value: &Value<'_>, outcome: Outcome) -> Result<Self, ReceiptError> {
-        const KNOWN: [&str; 7] = [
-            "currency",
-            "fee_basis_points",
-            "model",
-            "platform_fee_cents",
-            "quantity",
-            "total_cents",
-            "unit_cents",
-        ];
-        let (rate, quantity, total, fee) = (|| {
-            let members = Members::of(value, &KNOWN)?;
-            if members.text("currency")? != "USD" {
-                return Err(LiveError::Member("charge.currency"));
-            }
-            let model =
-                PricingModel::named(members.text("model")?).ok_or(LiveError::Member("charge.model"))?;
-            let price = Price { model, cents: members.number("unit_cents")? };
-            let rate = Rate { price, fee_basis_points: members.number("fee_basis_points")? };
-            let sums = (members.number("total_cents")?, members.number("platform_fee_cents")?);
-            Ok((rate, members.number("quantity")?, sums.0, sums.1))
-        })()
-        .map_err(super::read::malformed)?;
-        let charge = Charge::of(rate, outcome, quantity).ok_or(ReceiptError::ChargeWrong)?;
-        if charge.total_cents != total || charge.fee_cents != fee {
-            return Err(ReceiptError::ChargeWrong);
-        }
-        Ok(charge)
+/// What a text states of a charge.
+pub(super) struct Stated {
+    rate: Rate,
+    quantity: u64,
+    total_cents: u64,
+    fee_cents: u64,
+}
+
+impl Stated {
+    /// Reads the member `charge`.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ReceiptError> {
+        reader.member("charge.currency", ",\"charge\":{\"currency\":")?.past("\"USD\"")?;
+        let number = |reader: &mut Reader<'_>, name, before| reader.member(name, before)?.number(MAX_INTEGER);
+        let fee_basis_points = number(reader, "charge.fee_basis_points", ",\"fee_basis_points\":")?;
+        let model = reader.member("charge.model", ",\"model\":")?.named(PricingModel::named)?;
+        let fee_cents = number(reader, "charge.platform_fee_cents", ",\"platform_fee_cents\":")?;
+        let quantity = number(reader, "charge.quantity", ",\"quantity\":")?;
+        let total_cents = number(reader, "charge.total_cents", ",\"total_cents\":")?;
+        let cents = number(reader, "charge.unit_cents", ",\"unit_cents\":")?;
+        reader.past("}")?;
+        let rate = Rate { price: Price { model, cents }, fee_basis_points };
+        Ok(Stated { rate, quantity, total_cents, fee_cents })
+    }
+
+    /// Reckons it again.
+    pub(super) fn hold(self, outcome: Outcome) -> Result<Charge, ReceiptError> {
+        let charge = Charge::of(self.rate, outcome, self.quantity);
+        charge
+            .filter(|charge| charge.total_cents == self.total_cents && charge.fee_cents == self.fee_cents)
+            .ok_or(ReceiptError::ChargeWrong)
     }
 }
 

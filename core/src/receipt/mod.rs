@@ -9,6 +9,7 @@ mod attachment;
 mod charge;
 mod proof;
 mod read;
+mod reader;
 mod verifier;
 
 pub use attachment::{Attachment, MAX_ATTACHMENT};

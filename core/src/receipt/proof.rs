@@ -1,12 +1,13 @@
 //! How the agent asked for what it is charged for.
 
+use super::reader::Reader;
 use super::{Consumer, Outcome, Receipt, ReceiptError, string};
 use crate::attestation::Hash;
 use crate::attestation::write::time;
 use crate::base64;
 use crate::ed25519::{PublicKey, SignatureClaim, sha256};
 use crate::json::{Object, Value, canonical_text};
-use crate::live::{LiveError, Members, hex, owned, whole};
+use crate::live::{hex, owned, whole};
 use crate::modei::{self, CatalogPin, ChainClaims};
 use crate::presented::bearer_token;
 use crate::time::UnixTime;
@@ -109,6 +110,10 @@ impl ProofForm {
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, form)| *form == self).map_or("", |(name, _)| name)
     }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, form)| *form)
+    }
 }
 
 impl AgentProof {
@@ -122,18 +127,15 @@ impl AgentProof {
         out.push('}');
     }
 
-    pub(super) fn read(value: &Value<'_>) -> Result<Self, LiveError> {
-        let members = Members::of(value, &["base_sha256", "created", "form", "nonce", "signature"])?;
-        let form = members.text("form")?;
-        let form = ProofForm::ALL.iter().find(|(name, _)| *name == form).map(|(_, form)| *form);
-        Ok(AgentProof {
-            base_sha256: members.hex("base_sha256")?,
-            created: members.time("created")?,
-            form: form.ok_or(LiveError::Member("proof.form"))?,
-            nonce: members.text("nonce")?.to_string(),
-            signature: base64::decode_array(members.text("signature")?)
-                .ok_or(LiveError::Member("proof.signature"))?,
-        })
+    /// Reads it, with its comma.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ReceiptError> {
+        let base_sha256 = reader.member("proof.base_sha256", ",\"proof\":{\"base_sha256\":")?.hex("")?;
+        let created = reader.member("proof.created", ",\"created\":")?.named(UnixTime::from_iso)?;
+        let form = reader.member("proof.form", ",\"form\":")?.named(ProofForm::named)?;
+        let nonce = reader.member("proof.nonce", ",\"nonce\":")?.string()?;
+        let signature = reader.member("proof.signature", ",\"signature\":")?.named(base64::decode_array)?;
+        reader.past("}")?;
+        Ok(AgentProof { base_sha256, created, form, nonce, signature })
     }
 }
 

@@ -1,14 +1,17 @@
 //! A receipt as it is read, and what can be verified of it.
 
+use super::charge::{MAX_INTEGER, MAX_SUM, Stated};
 use super::proof::AgentProof;
-use super::{Charge, Consumer, Outcome, Receipt, ReceiptError, TYP, Text, VERSION, minutes, seal};
+use super::reader::{Reader, why};
+use super::{Consumer, Outcome, Receipt, ReceiptError, TYP, VERSION, minutes};
 use crate::attestation::Hash;
 use crate::base64;
 use crate::catalog::PricingModel;
 use crate::ed25519::{PublicKey, SignatureClaim, sha256};
-use crate::json::{self, Limits, Value};
-use crate::live::{LiveError, Members, read_hex};
+use crate::json::Limits;
+use crate::live::hex;
 use crate::modei::CatalogPin;
+use crate::time::UnixTime;
 use alloc::string::{String, ToString};
 use core::ops::Range;
 
@@ -37,31 +40,73 @@ impl SignedReceipt {
     /// # Errors
     /// [`ReceiptError::Malformed`], [`ReceiptError::ChargeWrong`], [`ReceiptError::NotCanonical`].
     pub fn read(text: &[u8]) -> Result<Self, ReceiptError> {
-        let value = json::parse(text, LIMITS)
-            .map_err(|_| ReceiptError::Malformed("strict JSON of at most 8192 bytes"))?;
-        let read = Self::of(&value)?;
-        if read.text.as_bytes() != text {
-            return Err(ReceiptError::NotCanonical);
-        }
-        Ok(read)
+        let read = match str::from_utf8(text) {
+            Ok(text) if text.len() <= MAX_RECEIPT => Self::of(text),
+            _ => Err(ReceiptError::Malformed("")),
+        };
+        read.map_err(|found| why(text, LIMITS, found))
     }
 
-    fn of(value: &Value<'_>) -> Result<Self, ReceiptError> {
-        let members = Members::of(value, &MEMBERS).map_err(malformed)?;
-        let receipt = receipt(&members)?;
-        let sealed = || -> Result<(Hash, [u8; 64]), LiveError> {
-            let named = Members::of(members.required("signature")?, &["algorithm", "key_id", "value"])?;
-            if named.text("algorithm")? != "EdDSA" {
-                return Err(LiveError::Member("signature.algorithm"));
-            }
-            Ok((named.base64url("key_id")?, named.base64url("value")?))
+    /// Member for member as [`Receipt::text`](super::Receipt) writes them.
+    fn of(text: &str) -> Result<Self, ReceiptError> {
+        let whole = text.len();
+        let text_of = |reader: &mut Reader<'_>| reader.string();
+        let hash = |reader: &mut Reader<'_>| reader.hex::<32>("");
+        let mut reader = Reader::new(text);
+        let action = reader.member("action", "{\"action\":")?.string()?;
+        let agent = Consumer::read(&mut reader)?;
+        let attestation_id = reader.member("attestation_id", "},\"attestation_id\":")?.optional(text_of)?;
+        let catalog = catalog(&mut reader)?;
+        let charge = Stated::read(&mut reader)?;
+        let duration_ms =
+            reader.member("duration_ms", ",\"duration_ms\":")?.optional(|reader| reader.number(MAX_SUM))?;
+        let gate_id = reader.member("gate_id", ",\"gate_id\":")?.string()?;
+        let issued_at = reader.member("issued_at", ",\"issued_at\":")?.named(UnixTime::from_iso)?;
+        let outcome = reader.member("outcome", ",\"outcome\":")?.named(Outcome::named)?;
+        let proof = AgentProof::read(&mut reader)?;
+        let id = reader.member("receipt_id", ",\"receipt_id\":")?.hex("rcpt_")?;
+        let request_payload_hash =
+            reader.member("request_payload_hash", ",\"request_payload_hash\":")?.optional(hash)?;
+        let response_payload_hash =
+            reader.member("response_payload_hash", ",\"response_payload_hash\":")?.optional(hash)?;
+        let seal_at = whole.saturating_sub(reader.left());
+        let (key_id, signature) = sealed(&mut reader)?;
+        let seal = seal_at..whole.saturating_sub(reader.left());
+        let status = reader.member("status", ",\"status\":")?.optional(|reader| reader.number(999))?;
+        if status.is_some_and(|status| status < 100) {
+            return Err(ReceiptError::Malformed("status"));
+        }
+        reader
+            .member("typ or version", ",\"typ\":\"")?
+            .past(TYP)?
+            .past("\",\"version\":\"")?
+            .past(VERSION)?;
+        if reader.past("\"}")?.left() != 0 {
+            return Err(ReceiptError::Malformed("the end"));
+        }
+        let charge = charge.hold(outcome)?;
+        if let (Some(duration), PricingModel::PerMinute) = (duration_ms, charge.rate().price.model)
+            && charge.quantity() != minutes(duration)
+        {
+            return Err(ReceiptError::ChargeWrong);
+        }
+        let receipt = Receipt {
+            action,
+            agent,
+            attestation_id,
+            catalog,
+            charge,
+            duration_ms,
+            gate_id,
+            issued_at,
+            outcome,
+            proof,
+            id,
+            request_payload_hash,
+            response_payload_hash,
+            status: status.and_then(|status| u16::try_from(status).ok()),
         };
-        let (key_id, signature) = sealed().map_err(malformed)?;
-        let Text { mut text, seal_at } = receipt.text();
-        let seal = seal(&base64::encode_url(&key_id), &signature);
-        text.insert_str(seal_at, &seal);
-        let seal = seal_at..seal_at.saturating_add(seal.len());
-        Ok(SignedReceipt { receipt, key_id, signature, text, seal })
+        Ok(SignedReceipt { receipt, key_id, signature, text: text.to_string(), seal })
     }
 
     /// The whole text.
@@ -109,108 +154,36 @@ impl SignedReceipt {
     }
 }
 
-const MEMBERS: [&str; 17] = [
-    "action",
-    "agent",
-    "attestation_id",
-    "catalog",
-    "charge",
-    "duration_ms",
-    "gate_id",
-    "issued_at",
-    "outcome",
-    "proof",
-    "receipt_id",
-    "request_payload_hash",
-    "response_payload_hash",
-    "signature",
-    "status",
-    "typ",
-    "version",
-];
+/// The member `signature`: the id of its key, and what it is.
+fn sealed(reader: &mut Reader<'_>) -> Result<(Hash, [u8; 64]), ReceiptError> {
+    let read = |text| base64::decode_url(text)?.try_into().ok();
+    reader.member("signature.algorithm", ",\"signature\":{\"algorithm\":\"EdDSA\"")?;
+    let key_id = reader.member("signature.key_id", ",\"key_id\":")?.named(read)?;
+    let read = |text| base64::decode_url(text)?.try_into().ok();
+    let signature = reader.member("signature.value", ",\"value\":")?.named(read)?;
+    reader.past("}")?;
+    Ok((key_id, signature))
+}
 
-fn receipt(members: &Members<'_>) -> Result<Receipt, ReceiptError> {
-    let wrong = |name| ReceiptError::Malformed(name);
-    let words = |name| members.text(name).map_err(malformed);
-    if words("typ")? != TYP || words("version")? != VERSION {
-        return Err(wrong("typ or version"));
-    }
-    let outcome = Outcome::named(words("outcome")?).ok_or(wrong("outcome"))?;
-    let mut id = [0; 16];
-    let named = words("receipt_id")?.strip_prefix("rcpt_").unwrap_or_default();
-    read_hex(named, &mut id).ok_or(wrong("receipt_id"))?;
-    let charge = Charge::read(members.required("charge").map_err(malformed)?, outcome)?;
-    let duration_ms = optional(members, "duration_ms", |value| {
-        value.as_integer().and_then(|number| u64::try_from(number).ok())
-    })?;
-    if let (Some(duration), PricingModel::PerMinute) = (duration_ms, charge.rate().price.model)
-        && charge.quantity() != minutes(duration)
-    {
-        return Err(ReceiptError::ChargeWrong);
-    }
-    let hash = |name| {
-        optional(members, name, |value| {
-            let mut hash = [0; 32];
-            read_hex(value.as_str()?, &mut hash).map(|()| hash)
+impl Consumer {
+    /// Reads the member `agent`, but for its last brace.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, ReceiptError> {
+        Ok(Consumer {
+            agent_id: reader.member("agent.agent_id", ",\"agent\":{\"agent_id\":")?.string()?,
+            issuer_id: reader.member("agent.issuer_id", ",\"issuer_id\":")?.string()?,
+            passport_id: reader.member("agent.passport_id", ",\"passport_id\":")?.string()?,
+            public_key: reader.member("agent.public_key", ",\"public_key\":")?.named(base64::decode_array)?,
         })
-    };
-    Ok(Receipt {
-        action: words("action")?.to_string(),
-        agent: agent(members.required("agent").map_err(malformed)?).map_err(malformed)?,
-        attestation_id: optional(members, "attestation_id", |value| value.as_str().map(ToString::to_string))?,
-        catalog: catalog(members.required("catalog").map_err(malformed)?).map_err(malformed)?,
-        charge,
-        duration_ms,
-        gate_id: words("gate_id")?.to_string(),
-        issued_at: members.time("issued_at").map_err(malformed)?,
-        outcome,
-        proof: AgentProof::read(members.required("proof").map_err(malformed)?).map_err(malformed)?,
-        id,
-        request_payload_hash: hash("request_payload_hash")?,
-        response_payload_hash: hash("response_payload_hash")?,
-        status: optional(members, "status", |value| {
-            let status = value.as_integer().and_then(|number| u16::try_from(number).ok());
-            status.filter(|status| (100..1000).contains(status))
-        })?,
-    })
+    }
 }
 
-fn agent(value: &Value<'_>) -> Result<Consumer, LiveError> {
-    let members = Members::of(value, &["agent_id", "issuer_id", "passport_id", "public_key"])?;
-    let key = base64::decode_array(members.text("public_key")?);
-    Ok(Consumer {
-        agent_id: members.text("agent_id")?.to_string(),
-        issuer_id: members.text("issuer_id")?.to_string(),
-        passport_id: members.text("passport_id")?.to_string(),
-        public_key: key.ok_or(LiveError::Member("agent.public_key"))?,
-    })
-}
-
-fn catalog(value: &Value<'_>) -> Result<CatalogPin, LiveError> {
-    let members = Members::of(value, &["content_hash", "version"])?;
-    let hash: Hash = members.hex("content_hash")?;
-    let version = members.required("version")?.as_integer().filter(|version| *version > 0);
+fn catalog(reader: &mut Reader<'_>) -> Result<CatalogPin, ReceiptError> {
+    let hash: Hash = reader.member("catalog.content_hash", ",\"catalog\":{\"content_hash\":")?.hex("")?;
+    let version = reader.member("catalog.version", ",\"version\":")?.number(MAX_INTEGER)?;
+    let version = i64::try_from(version).ok().filter(|version| *version > 0);
+    reader.past("}")?;
     Ok(CatalogPin {
-        version: version.ok_or(LiveError::Member("catalog.version"))?,
-        content_hash: crate::live::hex(&hash),
+        version: version.ok_or(ReceiptError::Malformed("catalog.version"))?,
+        content_hash: hex(&hash),
     })
-}
-
-/// A member that must be there and may be null.
-fn optional<T>(
-    members: &Members<'_>,
-    name: &'static str,
-    read: impl Fn(&Value<'_>) -> Option<T>,
-) -> Result<Option<T>, ReceiptError> {
-    match members.required(name).map_err(malformed)? {
-        Value::Null => Ok(None),
-        value => read(value).map(Some).ok_or(ReceiptError::Malformed(name)),
-    }
-}
-
-pub(super) fn malformed(error: LiveError) -> ReceiptError {
-    match error {
-        LiveError::Member(name) => ReceiptError::Malformed(name),
-        _ => ReceiptError::Malformed("an object, or a member that receipts do not have,"),
-    }
 }

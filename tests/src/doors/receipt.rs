@@ -22,6 +22,7 @@ pub fn receipt(input: &[u8]) -> Answer {
     assert!(fee <= total, "a part is more than the whole");
     assert_eq!(value["receipt_id"], read.receipt.receipt_id());
 
+    assert_eq!(unsigned(&read.receipt.sign(&SIGNER)), unsigned(read.text()), "it is what would be written");
     let base = String::from_utf8_lossy(input);
     let mut receipt = read.receipt;
     receipt.proof.base_sha256 = sha256(base.as_bytes());
@@ -37,4 +38,10 @@ pub fn receipt(input: &[u8]) -> Answer {
         assert!(!holds, "{}", String::from_utf8_lossy(&copy));
     }
     Answer::Accepted
+}
+
+/// A receipt's text without its signature; no string has quotes that are not escaped.
+fn unsigned(text: &str) -> (&str, &str) {
+    let (before, seal) = text.split_once(",\"signature\":{").expect("a signature");
+    (before, seal.split_once('}').expect("its end").1)
 }
