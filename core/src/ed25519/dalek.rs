@@ -87,9 +87,6 @@ impl Coefficients {
 /// whose components would cancel each other, are in half of these sums by chance.
 const CHECKS: usize = 32;
 
-/// Points whose sums of some of them are made ahead: fifteen additions spare half of sixty-four.
-const GROUP: usize = 4;
-
 /// Whether all hold. Their equations are added up, each times a random number: what is wrong with any
 /// stays, but for a component of small order, whose multiples may vanish. So it is seen apart from that
 /// that no `R` has one; no key has, and where the equation holds in the rest of the group there is no
@@ -126,22 +123,28 @@ pub(super) fn hold<'c>(
 /// Whether sums of points by their random bits are all in the group that the base point generates.
 #[expect(clippy::arithmetic_side_effects, reason = "points are a group, and shifts by less than the bits")]
 fn are_torsion_free(points: &[(EdwardsPoint, u32)]) -> bool {
-    let mut sums = [EdwardsPoint::identity(); CHECKS];
-    for group in points.chunks(GROUP) {
-        let mut subsets = Vec::with_capacity(1 << GROUP);
-        subsets.push(EdwardsPoint::identity());
-        for (point, _) in group {
-            for known in 0..subsets.len() {
-                subsets.extend(subsets.get(known).map(|sum| sum + point));
+    // Sums that are made together: an addition for each point, and two for each of the buckets.
+    let together = if points.len() < 512 { 4 } else { 8 };
+    (0..CHECKS).step_by(together).all(|first| {
+        let mut buckets = alloc::vec![EdwardsPoint::identity(); 1 << together];
+        for (point, bits) in points {
+            let bucket = usize::try_from(bits >> first).map_or(0, |bits| bits & ((1 << together) - 1));
+            buckets.get_mut(bucket).into_iter().for_each(|sum| *sum += point);
+        }
+        // Of the buckets whose number has the highest bit: that sum. Then of halves, without this bit.
+        let mut rest = buckets.as_mut_slice();
+        while let Some((without, with)) =
+            rest.split_at_mut_checked(rest.len() / 2).filter(|(half, _)| !half.is_empty())
+        {
+            let sum = with.iter().fold(EdwardsPoint::identity(), |sum, point| sum + point);
+            if !sum.is_torsion_free() {
+                return false;
             }
+            without.iter_mut().zip(with).for_each(|(sum, point)| *sum += &*point);
+            rest = without;
         }
-        for (check, sum) in sums.iter_mut().enumerate() {
-            let chosen = group.iter().rev().fold(0, |chosen, (_, bits)| chosen << 1 | (bits >> check) & 1);
-            let subset = usize::try_from(chosen).ok().and_then(|chosen| subsets.get(chosen));
-            subset.into_iter().for_each(|subset| *sum += subset);
-        }
-    }
-    sums.iter().all(EdwardsPoint::is_torsion_free)
+        true
+    })
 }
 
 /// What signing needs, worked out once.
@@ -199,6 +202,7 @@ fn sha512(parts: &[&[u8]]) -> [u8; 64] {
 mod tests {
     use super::*;
     use crate::ed25519::{BatchVerifier, PublicKey, SecretKey};
+    use alloc::vec;
     use curve25519_dalek::constants::EIGHT_TORSION;
 
     /// A signature whose `R` has a component of small order: by RFC 8032's equation with cofactor it is
@@ -215,27 +219,29 @@ mod tests {
 
     #[test]
     fn components_of_small_order_are_found_also_where_they_cancel_each_other() {
-        let good: Vec<_> = (0..70).map(|message| claim(message, EdwardsPoint::identity())).collect();
+        let good: Vec<_> =
+            (0..255).cycle().take(600).map(|message| claim(message, EdwardsPoint::identity())).collect();
         let mut judged = Vec::new();
         for component in EIGHT_TORSION.into_iter().skip(1) {
             // Together they add up to nothing, by whichever coefficients are alike.
             let bad = [
-                claim(100, component),
-                claim(101, -component),
-                claim(102, component),
-                claim(103, -component),
+                claim(255, component),
+                claim(255, -component),
+                claim(255, component),
+                claim(255, -component),
             ];
             for bad in &bad {
                 let key = PublicKey::from_bytes(&bad.key).unwrap();
                 assert!(!key.verify(&bad.message, &bad.signature));
             }
-            for secret in 0..30 {
-                let claims = [&good[..], &bad].concat();
+            // So few that four sums are made together, and so many that eight are.
+            for (secret, count) in (0..30).map(|secret| (secret, 70)).chain([(30, 600), (31, 600)]) {
+                let claims = [&good[..count], &bad].concat();
                 let verdicts = BatchVerifier::new([secret; 32]).verify(&claims);
-                judged.push(verdicts == [[true; 70].as_slice(), &[false; 4]].concat());
+                judged.push(verdicts == [vec![true; count], vec![false; 4]].concat());
             }
         }
-        assert_eq!(judged, [true; 7 * 30]);
+        assert_eq!(judged, [true; 7 * 32]);
     }
 
     #[test]
