@@ -12,6 +12,7 @@ mod store;
 mod terms;
 
 pub use pop::AgentPop;
-pub use read::{Place, Stored, Wanted, of_id, page};
+pub use read::{Beside, Place, Stored, Wanted, of_id, page};
+pub(crate) use store::column;
 pub use store::{Columns, insert};
 pub use terms::Terms;

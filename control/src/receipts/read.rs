@@ -34,8 +34,25 @@ pub struct Stored {
     pub received_at: i64,
     /// What its settlement notes of it.
     pub mark: Option<String>,
+    /// What was looked for beside it.
+    pub beside: Option<String>,
     /// Where it stands in the order.
     pub place: Place,
+}
+
+/// What is looked for beside receipts: an expression of SQL, and the joins that it is over. Nothing in
+/// it is of any caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside<'s> {
+    /// A text or null.
+    pub expression: &'s str,
+    /// Joins with `receipts`, each of one row at most.
+    pub joins: &'s str,
+}
+
+impl Beside<'_> {
+    /// Nothing.
+    pub const NOTHING: Beside<'static> = Beside { expression: "NULL", joins: "" };
 }
 
 /// A receipt's place: when it was made, and its id.
@@ -55,6 +72,7 @@ pub async fn page(
     tx: &mut Tx,
     wanted: &Wanted,
     (after, to): (&Place, &Place),
+    beside: Beside<'_>,
     limit: i64,
 ) -> ApiResult<Vec<Stored>> {
     // Two bounds of one column would be one too many: SQLite begins at the looser one, and reads all
@@ -64,8 +82,8 @@ pub async fn page(
     let mut texts = Vec::new();
     let mut more = String::new();
     for (column, value) in [
-        ("agent_id", &wanted.agent_id),
-        ("passport_id", &wanted.passport_id),
+        ("receipts.agent_id", &wanted.agent_id),
+        ("receipts.passport_id", &wanted.passport_id),
         ("settlement_id", &wanted.settlement_id),
     ] {
         if let Some(value) = value {
@@ -74,11 +92,13 @@ pub async fn page(
         }
     }
     // Names of columns are of this file, and what callers wrote is bound.
+    let Beside { expression, joins } = beside;
     let statement = format!(
-        "SELECT receipts.receipt_id, receipts.issued_at, {WHOLE}, received_at, text, base, mark FROM receipts \
+        "SELECT receipts.receipt_id, receipts.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, \
+         mark, CAST({expression} AS TEXT) AS beside FROM receipts \
          LEFT JOIN settled_receipts ON settled_receipts.gate_id = receipts.gate_id \
          AND settled_receipts.issued_at = receipts.issued_at \
-         AND settled_receipts.receipt_id = receipts.receipt_id \
+         AND settled_receipts.receipt_id = receipts.receipt_id {joins} \
          WHERE receipts.gate_id = $1 AND (receipts.issued_at, receipts.receipt_id) > ($2, $3) \
          AND (receipts.issued_at, receipts.receipt_id) <= ($4, $5) {more} \
          ORDER BY receipts.issued_at, receipts.receipt_id LIMIT $6"
@@ -102,6 +122,7 @@ pub async fn page(
                 attachment: Attachment { base: row.try_get("base")?, receipt: row.try_get("text")? },
                 received_at: row.try_get("received_at")?,
                 mark: row.try_get("mark")?,
+                beside: row.try_get("beside")?,
                 place,
             })
         })

@@ -98,17 +98,18 @@ impl Columns {
 /// what has no spaces, then the lengths of what may have some, and these. What SQLite holds as a blob
 /// would be equal to no text where receipts are held against others, and is nothing here.
 pub(super) const WHOLE: &str = "receipts.receipt_id || ' ' || \
-     CASE WHEN base_sha256 = CAST(base_sha256 AS TEXT) THEN base_sha256 END || ' ' || \
+     COALESCE(CASE WHEN base_sha256 = CAST(base_sha256 AS TEXT) THEN base_sha256 END, '') || ' ' || \
      catalog_version || ' ' || outcome || ' ' || model || ' ' || quantity || ' ' || unit_cents || ' ' || \
-     fee_basis_points || ' ' || total_cents || ' ' || fee_cents || ' ' || receipts.issued_at || ' ' || key_id || \
-     ' ' || LENGTH(receipts.gate_id) || ' ' || LENGTH(agent_id) || ' ' || LENGTH(issuer_id) || ' ' || \
-     LENGTH(passport_id) || ' ' || LENGTH(action) || ' ' || COALESCE(LENGTH(permit), -1) || ' ' || \
-     receipts.gate_id || agent_id || issuer_id || passport_id || action || \
+     fee_basis_points || ' ' || total_cents || ' ' || fee_cents || ' ' || receipts.issued_at || ' ' || \
+     receipts.key_id || ' ' || LENGTH(receipts.gate_id) || ' ' || LENGTH(receipts.agent_id) || ' ' || \
+     LENGTH(receipts.issuer_id) || ' ' || LENGTH(receipts.passport_id) || ' ' || LENGTH(receipts.action) || ' ' || \
+     COALESCE(LENGTH(permit), -1) || ' ' || receipts.gate_id || receipts.agent_id || receipts.issuer_id || \
+     receipts.passport_id || receipts.action || \
      COALESCE(CASE WHEN permit = CAST(permit AS TEXT) THEN permit END, '') AS whole";
 
 /// PostgreSQL's text has no U+0000. A receipt's own text writes it as an escape; a base that has
 /// one is no text that any proxy lets through, and is found to be another than the one signed.
-fn column(text: &str) -> String {
+pub(crate) fn column(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

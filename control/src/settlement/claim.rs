@@ -12,7 +12,6 @@ use crate::error::ApiResult;
 use crate::receipts::Place;
 use anyhow::Result;
 use sqlx::AssertSqlSafe;
-use tokio::sync::watch;
 
 /// Receipts that are claimed, or given free, in one transaction: in SQLite nobody else writes for
 /// its twentieth of a second.
@@ -32,30 +31,16 @@ macro_rules! bind {
     };
 }
 
-/// How far claiming has come.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Claimed {
-    /// To this place, in the order of receipts.
-    pub(super) to: Place,
-    /// How many: at first of this attempt alone, and when these are all, all.
-    pub(super) count: i64,
-    /// Whether these are all.
-    pub(super) is_all: bool,
-}
-
-/// Claims all receipts of the period that no settlement has, and tells how far it is. Those of a
-/// former attempt stay claimed.
-pub(super) async fn claim(
-    app: &App,
-    settlement: &Settlement,
-    claimed: &watch::Sender<Claimed>,
-) -> Result<(), Stop> {
+/// Claims all receipts of the period that no settlement has, and answers how many the settlement has
+/// then. Those of a former attempt stay claimed.
+pub(super) async fn claim(app: &App, settlement: &Settlement) -> Result<i64, Stop> {
     let (mut place, last) = places(settlement);
+    let mut claimed = 0_i64;
     // Each turn goes on behind the last; a period that is over has no end of receipts only
     // for whoever makes them faster than they are claimed.
     while let Some(end) = next_end(app, settlement, &place, &last).await? {
         let mut tx = app.db.write().await?;
-        super::run::still_mine(&mut tx, settlement, None).await?;
+        super::run::still_mine(&mut tx, settlement, Some((claimed, 0))).await?;
         let receipts = receipts_of(settlement, 1);
         let text = format!(
             "INSERT INTO settled_receipts (gate_id, issued_at, receipt_id, settlement_id) \
@@ -69,20 +54,13 @@ pub(super) async fn claim(
         let these = bind!(query, settlement, place, end).execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         place = end;
-        claimed.send_modify(|claimed| {
-            claimed.to = place.clone();
-            claimed.count = claimed.count.saturating_add_unsigned(these);
-        });
+        claimed = claimed.saturating_add_unsigned(these);
     }
-    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM settled_receipts WHERE settlement_id = $1")
+    let (count,) = sqlx::query_as("SELECT COUNT(*) FROM settled_receipts WHERE settlement_id = $1")
         .bind(&settlement.id)
         .fetch_one(app.db.pool())
         .await?;
-    claimed.send_modify(|claimed| {
-        claimed.count = count;
-        claimed.is_all = true;
-    });
-    Ok(())
+    Ok(count)
 }
 
 /// What stands before all receipts of the period, and behind them: no id is empty.

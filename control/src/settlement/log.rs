@@ -3,62 +3,129 @@
 use super::Settlement;
 use crate::db::Tx;
 use crate::error::ApiResult;
-use crate::receipts::Place;
+use crate::receipts::{Place, column};
+use portcullis_core::live::hex;
+use portcullis_core::receipt::Receipt;
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// What can be wrong, in the order in which it is looked for.
-const FAULTS: [&str; 5] =
-    ["proof_used", "permit_used", "record_mismatch", "permit_mismatch", "time_implausible"];
+/// What the log can say against a receipt, in the order in which it is looked for.
+const FAULTS: [&str; 3] = ["record_mismatch", "permit_mismatch", "time_implausible"];
 
 /// How far a gate's clock may be ahead of ours, in milliseconds: as far as for all credentials and
 /// proofs (a minute).
 const SKEW_MS: i64 = portcullis_core::CLOCK_SKEW_MS;
 
-/// What is wrong with those of a settlement's receipts between two places, by their ids:
+/// What is wrong with a receipt, as an expression over [`JOINS`]:
 ///
-/// - `proof_used`, `permit_used`: the agent's proof, or the permit, has paid already: for a receipt
-///   that was made before, settled or not, or for one that another settlement charges;
 /// - `record_mismatch`: its record in the gate's log is of another agent, passport or action;
 /// - `permit_mismatch`: what it names as its permit did not let this passport do this;
 /// - `time_implausible`: it came before it was made.
 ///
 /// Records that are not kept any longer, or are another gate's, cannot be held against.
-pub(super) async fn faults(
+pub(super) fn fault() -> String {
+    format!(
+        "CASE WHEN record.decision <> 'consumption' OR {} THEN 'record_mismatch' \
+         WHEN permit.decision <> 'allow' OR {} THEN 'permit_mismatch' \
+         WHEN receipts.issued_at > receipts.received_at + {SKEW_MS} THEN 'time_implausible' END",
+        differs("record"),
+        differs("permit"),
+    )
+}
+
+/// A receipt's record, and that of its permit.
+pub(super) const JOINS: &str = "LEFT JOIN records AS record \
+     ON record.gate_id = receipts.gate_id AND record.log_index = receipts.log_index \
+     LEFT JOIN records AS permit \
+     ON permit.gate_id = receipts.gate_id AND permit.attestation_id = receipts.permit";
+
+/// The fault of this name.
+pub(super) fn named(fault: &str) -> Option<&'static str> {
+    FAULTS.into_iter().find(|known| *known == fault)
+}
+
+/// Proofs and permits that several receipts of a gate have: each pays for one.
+#[derive(Debug)]
+pub(super) struct Shared(Option<HashSet<String>>);
+
+impl Shared {
+    /// Those that are kept: ten megabytes. Of more it is not known which.
+    const MOST: i64 = 100_000;
+
+    /// All of a gate's are gone through in their order, which takes a fortieth of the time of looking one
+    /// up, where a settlement is of no smaller part of its log.
+    const PART: i64 = 40;
+
+    /// Finds them, once all receipts of the settlement are claimed: one that comes later is of
+    /// another settlement, which finds what this one has charged.
+    pub(super) async fn find(tx: &mut Tx, settlement: &Settlement, claimed: i64) -> ApiResult<Self> {
+        let (size,): (i64,) =
+            sqlx::query_as("SELECT COALESCE(MAX(size), 0) FROM record_logs WHERE gate_id = $1")
+                .bind(&settlement.gate_id)
+                .fetch_one(&mut **tx)
+                .await?;
+        if size > claimed.saturating_mul(Self::PART) {
+            return Ok(Shared(None));
+        }
+        let mut shared = HashSet::new();
+        for column in ["base_sha256", "permit"] {
+            let text = format!(
+                "SELECT CAST({column} AS TEXT) FROM receipts WHERE gate_id = $1 AND {column} IS NOT NULL \
+                 GROUP BY {column} HAVING COUNT(*) > 1 LIMIT {}",
+                Self::MOST
+            );
+            let rows: Vec<(String,)> =
+                sqlx::query_as(AssertSqlSafe(text)).bind(&settlement.gate_id).fetch_all(&mut **tx).await?;
+            if i64::try_from(rows.len()).is_ok_and(|count| count >= Self::MOST) {
+                return Ok(Shared(None));
+            }
+            shared.extend(rows.into_iter().map(|(text,)| text));
+        }
+        Ok(Shared(Some(shared)))
+    }
+
+    /// Whether another receipt may have the proof of this one, or its permit.
+    pub(super) fn may_have(&self, receipt: &Receipt) -> bool {
+        self.0.as_ref().is_none_or(|shared| {
+            let permit = receipt.attestation_id.as_deref().map(column);
+            !shared.is_empty()
+                && (shared.contains(&hex(&receipt.proof.base_sha256))
+                    || permit.is_some_and(|permit| shared.contains(&permit)))
+        })
+    }
+}
+
+/// Of a gate's receipts between two places, both included, those for which nothing is owed, by their ids:
+/// `proof_used`, or `permit_used`, where the agent's proof, or the permit, has paid already, for a receipt
+/// that was made before, settled or not, or for one that another settlement charges.
+pub(super) async fn paid_already(
     tx: &mut Tx,
     settlement: &Settlement,
-    after: &Place,
-    last: &Place,
+    (first, last): (&Place, &Place),
 ) -> ApiResult<HashMap<String, &'static str>> {
     // Names of columns are of this file, and what callers wrote is bound.
     let text = format!(
-        "SELECT receipt_id, fault FROM (SELECT receipts.receipt_id AS receipt_id, CASE \
-         WHEN {} THEN 'proof_used' WHEN {} THEN 'permit_used' \
-         WHEN record.decision <> 'consumption' OR {} THEN 'record_mismatch' \
-         WHEN permit.decision <> 'allow' OR {} THEN 'permit_mismatch' \
-         WHEN receipts.issued_at > receipts.received_at + {SKEW_MS} THEN 'time_implausible' \
-         END AS fault FROM receipts \
-         LEFT JOIN records AS record ON record.gate_id = receipts.gate_id AND record.log_index = receipts.log_index \
-         LEFT JOIN records AS permit ON permit.gate_id = receipts.gate_id AND permit.attestation_id = receipts.permit \
-         WHERE receipts.gate_id = $3 AND (receipts.issued_at, receipts.receipt_id) > ($4, $5) \
-         AND (receipts.issued_at, receipts.receipt_id) <= ($6, $7)) AS judged WHERE fault IS NOT NULL",
+        "SELECT receipt_id, is_proof FROM (SELECT receipts.receipt_id AS receipt_id, CASE \
+         WHEN {} THEN 1 WHEN {} THEN 0 END AS is_proof FROM receipts \
+         WHERE receipts.gate_id = $3 AND (receipts.issued_at, receipts.receipt_id) >= ($4, $5) \
+         AND (receipts.issued_at, receipts.receipt_id) <= ($6, $7)) AS judged WHERE is_proof IS NOT NULL",
         paid("base_sha256", 1),
         paid("permit", 2),
-        differs("record"),
-        differs("permit"),
     );
-    let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(text))
+    let rows: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(text))
         .bind(&settlement.id)
         .bind(&settlement.id)
         .bind(&settlement.gate_id)
-        .bind(after.0)
-        .bind(&after.1)
+        .bind(first.0)
+        .bind(&first.1)
         .bind(last.0)
         .bind(&last.1)
         .fetch_all(&mut **tx)
         .await?;
-    let known = |fault: String| FAULTS.iter().find(|known| **known == fault).copied();
-    Ok(rows.into_iter().filter_map(|(id, fault)| Some((id, known(fault)?))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, proof)| (id, if proof == 1 { "proof_used" } else { "permit_used" }))
+        .collect())
 }
 
 /// Whether what the column has has paid for another receipt; the settlement is bound at this place.

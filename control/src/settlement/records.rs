@@ -5,7 +5,7 @@ use super::{Settlement, Status};
 use crate::App;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use crate::receipts::{self, Place, Stored, Wanted};
+use crate::receipts::{self, Beside, Place, Stored, Wanted};
 use anyhow::{Result, anyhow};
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -61,7 +61,7 @@ async fn page(tx: &mut Tx, wanted: &Wanted, after: &Place) -> ApiResult<Vec<Stor
             return Err(ApiError::conflict("the settlement is void, and has given its records free"));
         }
     }
-    receipts::page(tx, wanted, (after, &Place::END), PAGE).await
+    receipts::page(tx, wanted, (after, &Place::END), Beside::NOTHING, PAGE).await
 }
 
 fn line(stored: &Stored) -> String {

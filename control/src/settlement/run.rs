@@ -1,31 +1,33 @@
 //! Working on a settlement: claim, verify, add up, sign.
 
 use super::allowances::Allowances;
-use super::claim::{self, Claimed};
+use super::claim;
 use super::known::Passports;
-use super::log::faults;
+use super::log::{self, Shared};
 use super::summary::Summary;
 use super::sums::{Mark, Sums};
 use super::verify::{Cores, Keys, Verdict};
 use super::{FAILED, Settlement, Status, noted, resume};
 use crate::db::Tx;
 use crate::error::ApiError;
-use crate::receipts::{self, Place, Stored, Terms, Wanted};
+use crate::receipts::{self, Beside, Place, Stored, Terms, Wanted};
 use crate::time::now_ms;
 use crate::{App, audit};
 use anyhow::anyhow;
+use futures_util::stream::{self, Stream, TryStreamExt};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::MissedTickBehavior;
 
-/// Receipts that are read, verified and noted together: with bases of some kilobytes a few
-/// megabytes, and a twentieth of a second of two cores. Bases may have 64 KiB, so that four pages,
-/// as one is read, one verified, one waits and one is added up, take 256 MiB where all of them do.
-const PAGE: i64 = 1_000;
+/// Receipts that are read, verified and noted together: with bases of some kilobytes five megabytes, and
+/// a tenth of a second of one core. Bases may have 64 KiB, so that five pages, as one is read, two are
+/// verified on two cores, one waits and one is added up, take 320 MiB where all of them do.
+pub(super) const PAGE: i64 = 1_000;
 
 /// Why an attempt ends before its end.
 #[derive(Debug)]
@@ -134,110 +136,75 @@ async fn say(app: &App, settlement: &Settlement) -> Stop {
     }
 }
 
-/// What is claimed is verified, and what is verified added up, while more is claimed.
+/// All is claimed; then it is read, verified and added up, page by page, each of these beside the others.
 async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
+    let claimed = claim::claim(app, settlement).await?;
     let mut tx = app.db.read().await?;
-    let keys = Keys::load(&mut tx, &settlement.gate_id).await?;
-    let mut cores = Cores::new(keys).map_err(Stop::Broken)?;
-    tx.rollback().await?;
-    let (claimed, claims) = watch::channel(Claimed::default());
+    let cores = Cores::new(Keys::load(&mut tx, &settlement.gate_id).await?);
     let mut run = Run {
         app,
         settlement,
-        claims: claims.clone(),
+        claimed,
+        shared: Shared::find(&mut tx, settlement, claimed).await?,
         told: Instant::now(),
         terms: Terms::new(&settlement.gate_id),
         allowances: Allowances::default(),
         passports: Passports::default(),
         sums: Sums::default(),
     };
+    tx.rollback().await?;
     let (verified, mut ready) = mpsc::channel(1);
     let verifying = async {
         // Or the other side would wait for more.
         let verified = verified;
-        let mut pages = Pages { app, settlement, claims, after: Place::default() };
-        let mut page = pages.next().await?;
-        // Each turn goes on behind the last.
-        while let Some(Page { stored, faults }) = page {
-            let stored = Arc::new(stored);
-            let (next, verdicts) = tokio::join!(pages.next(), cores.verify(&stored));
-            let ready = (stored, faults, verdicts.map_err(Stop::Broken)?);
-            verified.send(ready).await.map_err(|_| Stop::Broken(anyhow!("nobody adds up any more")))?;
-            page = next?;
+        let verify = |page| async { cores.verify(page).await.map_err(Stop::Broken) };
+        let mut pages = pin!(pages(app, settlement).map_ok(verify).try_buffered(cores.count()));
+        while let Some(page) = pages.try_next().await? {
+            verified.send(page).await.map_err(|_| Stop::Broken(anyhow!("nobody adds up any more")))?;
         }
         Ok::<_, Stop>(())
     };
     let adding = async {
-        while let Some((stored, faults, verdicts)) = ready.recv().await {
-            run.settle(&stored, &faults, verdicts).await?;
+        while let Some((page, verdicts)) = ready.recv().await {
+            run.settle(&page, verdicts).await?;
         }
         Ok::<_, Stop>(())
     };
-    tokio::try_join!(claim::claim(app, settlement, &claimed), verifying, adding)?;
+    tokio::try_join!(verifying, adding)?;
     run.finish().await
 }
 
-/// What was claimed, page by page.
-struct Pages<'r> {
-    app: &'r App,
-    settlement: &'r Settlement,
-    claims: watch::Receiver<Claimed>,
-    after: Place,
-}
-
-impl Pages<'_> {
-    /// The next of what was claimed, once it is; none where that is all.
-    async fn next(&mut self) -> Result<Option<Page>, Stop> {
-        // Each turn is behind the last, or waits for more.
-        loop {
-            let Claimed { to, is_all, .. } = self.claims.borrow_and_update().clone();
-            if self.after < to {
-                let page = self.read(&to).await?;
-                self.after = page.stored.last().map_or(to, |last| last.place.clone());
-                if !page.stored.is_empty() {
-                    return Ok(Some(page));
-                }
-            } else if is_all {
-                return Ok(None);
-            } else {
-                let gone = |_| Stop::Broken(anyhow!("nobody claims any more"));
-                self.claims.changed().await.map_err(gone)?;
-            }
+/// What is claimed, page by page.
+fn pages(app: &App, settlement: &Settlement) -> impl Stream<Item = Result<Vec<Stored>, Stop>> {
+    let wanted = Wanted {
+        gate_id: settlement.gate_id.clone(),
+        agent_id: None,
+        passport_id: None,
+        from: settlement.period.begins_at,
+        to: settlement.period.ends_at,
+        settlement_id: Some(settlement.id.clone()),
+    };
+    let fault = log::fault();
+    stream::try_unfold(Place::default(), move |after| {
+        let (wanted, fault) = (wanted.clone(), fault.clone());
+        async move {
+            let mut tx = app.db.read().await?;
+            let beside = Beside { expression: &fault, joins: log::JOINS };
+            let page = receipts::page(&mut tx, &wanted, (&after, &Place::END), beside, PAGE).await?;
+            tx.rollback().await?;
+            let last = page.last().map(|last| last.place.clone());
+            Ok(last.map(|last| (page, last)))
         }
-    }
-
-    async fn read(&self, to: &Place) -> Result<Page, Stop> {
-        let wanted = Wanted {
-            gate_id: self.settlement.gate_id.clone(),
-            agent_id: None,
-            passport_id: None,
-            from: self.settlement.period.begins_at,
-            to: self.settlement.period.ends_at,
-            settlement_id: Some(self.settlement.id.clone()),
-        };
-        let mut tx = self.app.db.read().await?;
-        // What a former attempt has claimed may lie behind what this one has not come to.
-        let stored = receipts::page(&mut tx, &wanted, (&self.after, to), PAGE).await?;
-        let faults = match stored.last() {
-            Some(last) => faults(&mut tx, self.settlement, &self.after, &last.place).await?,
-            None => HashMap::new(),
-        };
-        tx.rollback().await?;
-        Ok(Page { stored, faults })
-    }
-}
-
-/// Receipts that are settled together, and what the log says against some of them.
-struct Page {
-    stored: Vec<Stored>,
-    faults: HashMap<String, &'static str>,
+    })
 }
 
 /// An attempt that is under way.
 struct Run<'r> {
     app: &'r App,
     settlement: &'r Settlement,
-    claims: watch::Receiver<Claimed>,
+    /// How many receipts it has.
+    claimed: i64,
+    shared: Shared,
     /// When it was last said how far it is.
     told: Instant,
     terms: Terms,
@@ -248,16 +215,20 @@ struct Run<'r> {
 
 impl Run<'_> {
     /// Adds a page up, and notes what is not charged as it says.
-    async fn settle(
-        &mut self,
-        page: &[Stored],
-        faults: &HashMap<String, &'static str>,
-        verdicts: Vec<Verdict>,
-    ) -> Result<(), Stop> {
+    async fn settle(&mut self, page: &[Stored], verdicts: Vec<Verdict>) -> Result<(), Stop> {
         let mut notes: Notes<'_> = BTreeMap::new();
         let mut tx = self.app.db.read().await?;
+        let mut verified = verdicts.iter().flatten();
+        let ends = page.first().zip(page.last()).map(|(first, last)| (&first.place, &last.place));
+        let paid = match ends {
+            Some(ends) if verified.any(|verified| self.shared.may_have(&verified.signed.receipt)) => {
+                log::paid_already(&mut tx, self.settlement, ends).await?
+            }
+            _ => HashMap::new(),
+        };
         for (stored, verdict) in page.iter().zip(verdicts) {
-            let fault = faults.get(&stored.place.1).copied();
+            let beside = stored.beside.as_deref().and_then(log::named);
+            let fault = paid.get(&stored.place.1).copied().or(beside);
             let (mark, allowance) = self.mark(&mut tx, fault, &verdict).await?;
             match (mark, verdict) {
                 (Some(Mark::Excluded(code)), _) => self.sums.exclude(&stored.attachment.receipt, code),
@@ -322,12 +293,11 @@ impl Run<'_> {
 
     /// How many are claimed so far, and how many verified.
     fn progress(&self) -> (i64, u64) {
-        let (claimed, seen) = (self.claims.borrow().count, self.sums.seen());
-        (claimed.max(seen.cast_signed()), seen)
+        (self.claimed, self.sums.seen())
     }
 
     async fn finish(&self) -> Result<(), Stop> {
-        if self.claims.borrow().count != self.sums.seen().cast_signed() {
+        if self.claimed != self.sums.seen().cast_signed() {
             return Err(Stop::Broken(anyhow!("receipts that were claimed are missing")));
         }
         let mut tx = self.app.db.write().await?;

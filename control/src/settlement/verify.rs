@@ -8,9 +8,7 @@ use anyhow::{Context, anyhow};
 use portcullis_core::receipt::{ReceiptError, ReceiptVerifier, SignedReceipt, WithBase};
 use portcullis_core::{PublicKey, UnixTime, base64};
 use std::collections::HashMap;
-use std::iter::repeat_with;
-use std::mem::take;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
 /// The keys that sign, or signed, receipts of a gate, by their ids; and their ends.
@@ -41,7 +39,7 @@ impl Keys {
     }
 
     /// Which receipts are what their maker wrote and their agent asked for.
-    fn verify(&self, page: &[&Stored], verifier: &mut ReceiptVerifier) -> Vec<Verdict> {
+    fn verify(&self, page: &[Stored], verifier: &mut ReceiptVerifier) -> Vec<Verdict> {
         let read: Vec<_> = page.iter().map(|stored| self.read(stored)).collect();
         let with_base: Vec<_> = read
             .iter()
@@ -82,44 +80,47 @@ impl Keys {
     }
 }
 
-/// Verifies receipts on all cores, in their order.
+/// Verifies receipts on all cores.
 #[derive(Debug)]
 pub(super) struct Cores {
     keys: Arc<Keys>,
-    /// One for each core.
-    verifiers: Vec<ReceiptVerifier>,
+    count: usize,
+    /// Those that are not at work.
+    free: Mutex<Vec<ReceiptVerifier>>,
 }
 
 impl Cores {
-    pub(super) fn new(keys: Keys) -> anyhow::Result<Self> {
-        let cores = available_parallelism().map_or(1, usize::from);
-        let verifier = || {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(|error| anyhow!("no randomness: {error}"))?;
-            anyhow::Ok(ReceiptVerifier::new(secret))
-        };
-        let verifiers = repeat_with(verifier).take(cores).collect::<Result<_, _>>()?;
-        Ok(Cores { keys: Arc::new(keys), verifiers })
+    /// Pages that are under way at a time, however many cores there are: [`PAGE`](super::run::PAGE) says
+    /// what each takes.
+    const MOST: usize = 16;
+
+    pub(super) fn new(keys: Keys) -> Self {
+        let count = available_parallelism().map_or(1, usize::from).min(Self::MOST);
+        Cores { keys: Arc::new(keys), count, free: Mutex::default() }
     }
 
-    pub(super) async fn verify(&mut self, page: &Arc<Vec<Stored>>) -> anyhow::Result<Vec<Verdict>> {
-        let share = page.len().div_ceil(self.verifiers.len()).max(1);
-        let tasks: Vec<_> = (0..)
-            .zip(take(&mut self.verifiers))
-            .map(|(core, mut verifier)| {
-                let (keys, page) = (Arc::clone(&self.keys), Arc::clone(page));
-                tokio::task::spawn_blocking(move || {
-                    let part: Vec<_> = page.iter().skip(share.saturating_mul(core)).take(share).collect();
-                    (keys.verify(&part, &mut verifier), verifier)
-                })
-            })
-            .collect();
-        let mut verdicts = Vec::with_capacity(page.len());
-        for task in tasks {
-            let (part, verifier) = task.await?;
-            verdicts.extend(part);
-            self.verifiers.push(verifier);
-        }
-        Ok(verdicts)
+    /// How many pages are verified at a time.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
+
+    /// Verifies a page, on a core of its own.
+    pub(super) async fn verify(&self, page: Vec<Stored>) -> anyhow::Result<(Vec<Stored>, Vec<Verdict>)> {
+        let known = self.free.lock().map_err(|_| anyhow!("a verifier has failed"))?.pop();
+        let mut verifier = known.map_or_else(new_verifier, Ok)?;
+        let keys = Arc::clone(&self.keys);
+        let task = tokio::task::spawn_blocking(move || {
+            let verdicts = keys.verify(&page, &mut verifier);
+            (page, verdicts, verifier)
+        });
+        let (page, verdicts, verifier) = task.await?;
+        self.free.lock().map_err(|_| anyhow!("a verifier has failed"))?.push(verifier);
+        Ok((page, verdicts))
+    }
+}
+
+fn new_verifier() -> anyhow::Result<ReceiptVerifier> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| anyhow!("no randomness: {error}"))?;
+    Ok(ReceiptVerifier::new(secret))
 }
