@@ -17,6 +17,7 @@ on_every_database!(
     a_reissued_passport_takes_the_others_place,
     an_agent_registers_its_passport_once,
     what_agents_have_registered_is_forgotten_a_day_after_its_end,
+    agents_register_so_many_passports_and_no_more,
     what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead,
     agents_leave_operators_room_to_revoke_and_nobody_revokes_more_than_gates_hold,
     what_is_no_good_passport_is_not_registered,
@@ -220,16 +221,18 @@ fn an_agent_registers_its_passport_once(database: Option<&str>) {
 
 fn what_agents_have_registered_is_forgotten_a_day_after_its_end(database: Option<&str>) {
     let mut bench = bench(database);
-    for (seed, name) in [(4, "pp_over"), (5, "pp_on")] {
+    for (seed, name) in [(4, "pp_over"), (5, "pp_on"), (6, "pp_of_a_gate")] {
         let own = self_issued(&agent(seed), name, &["read"]);
         assert_eq!(anyone(&bench, "/api/passports/register", &own).0, 200);
     }
+    // As one that was delegated from a gate's: what it has used is counted for longer.
+    assert_eq!(bench.sql("UPDATE passports SET issuer_id = 'gate_a' WHERE passport_id = 'pp_of_a_gate'"), 1);
     let constraints = json!({"rate_limit_per_minute": 5});
     let set = bench.call("PUT", "/api/passports/pp_over/constraints", Some(constraints));
     assert_eq!(set.0, 200, "{}", set.1);
     let day = 24 * 3_600_000 + 2 * 3_600_000;
-    let ended = format!("UPDATE passports SET expires_at = expires_at - {day} WHERE passport_id = 'pp_over'");
-    assert_eq!(bench.sql(&ended), 1);
+    let ended = format!("UPDATE passports SET expires_at = expires_at - {day} WHERE passport_id <> 'pp_on'");
+    assert_eq!(bench.sql(&ended), 2);
     let (key, control) = (bench.service.key.clone(), bench.control.clone());
     bench.service.end().unwrap();
     bench.service = control.start_with_key(&key).unwrap();
@@ -238,7 +241,27 @@ fn what_agents_have_registered_is_forgotten_a_day_after_its_end(database: Option
     while status("pp_over") == 200 && began.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!((status("pp_over"), status("pp_on")), (404, 200));
+    assert_eq!((status("pp_over"), status("pp_on"), status("pp_of_a_gate")), (404, 200, 200));
+}
+
+fn agents_register_so_many_passports_and_no_more(database: Option<&str>) {
+    let bench = bench(database);
+    let first = self_issued(&agent(4), "pp_first", &["read"]);
+    let register = |passport: &Value| anyone(&bench, "/api/passports/register", passport);
+    assert_eq!(register(&first).0, 200);
+    let others = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 99999) \
+         INSERT INTO passports (passport_id, issuer_id, agent_id, public_key, signed_by, permissions, constraints, \
+         passport_json, signature, metadata, created_at, expires_at, registered) \
+         SELECT 'pp_' || n, 'self:a', 'a', '', '', '[]', '{}', '{}', '', '{}', 0, 9000000000000000, 1 FROM numbers";
+    assert_eq!(bench.sql(others), 99_999);
+    let second = self_issued(&agent(5), "pp_second", &["read"]);
+    let (status, refused) = register(&second);
+    assert_eq!((status, &refused["code"]), (409, &json!("passports_full")), "{refused}");
+    assert_eq!(register(&first).1["status"], "idempotent");
+    bench.call("POST", "/api/gates", Some(json!({"gate_id": "gate_a", "name": "A"})));
+    issue(&bench, json!({}));
+    assert_eq!(bench.sql("DELETE FROM passports WHERE passport_id = 'pp_1'"), 1);
+    assert_eq!(register(&second).0, 200);
 }
 
 fn what_an_agent_names_as_another_issuer_does_is_not_revoked_in_its_stead(database: Option<&str>) {

@@ -18,6 +18,7 @@ on_every_database!(
     a_month_is_settled_by_receipts_that_add_up_to_what_is_signed,
     free_calls_and_months_are_charged_once_and_in_order_of_time,
     what_does_not_verify_is_left_out_and_counted_by_what_is_wrong,
+    each_column_of_a_row_must_say_what_the_receipt_says,
     a_key_that_has_ended_signed_nothing_that_came_later,
     one_agent_is_settled_apart_from_the_others,
     an_agents_id_is_of_one_issuer_and_passports_are_of_their_agents,
@@ -240,6 +241,50 @@ fn what_does_not_verify_is_left_out_and_counted_by_what_is_wrong(database: Optio
     );
     let metrics = String::from_utf8(bench.service.call("GET", "/metrics", None).unwrap().body).unwrap();
     assert!(metrics.contains("portcullis_receipts_excluded_total{code=\"proof_invalid\"} 2"));
+}
+
+fn each_column_of_a_row_must_say_what_the_receipt_says(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    let mut lane = shop.gate.lane(bench.service.address, 1);
+    let mut changes = vec![
+        "agent_id = 'agent-2'",
+        "issuer_id = 'gate_b'",
+        "passport_id = 'pp_2'",
+        // The same characters, one after the other.
+        "agent_id = 'agent-1g', issuer_id = 'ate_a'",
+        "base_sha256 = 'ab'",
+        "permit = 'att_1'",
+        "action = 'flights:book'",
+        "catalog_version = 2",
+        "outcome = 'partial'",
+        "model = 'usage'",
+        "quantity = 2",
+        "unit_cents = 6",
+        "fee_basis_points = 0",
+        "total_cents = 6",
+        "fee_cents = 0",
+        "issued_at = issued_at + 1",
+        "key_id = 'a'",
+    ];
+    if database.is_none() {
+        // PostgreSQL's columns have a type.
+        changes.extend(["base_sha256 = CAST(base_sha256 AS BLOB)", "permit = CAST('att_1' AS BLOB)"]);
+    }
+    let day = at("2025-03-04T00:00:00Z");
+    let one = |number: i64| {
+        shop.used((&passport, 1), SEARCH.action, Outcome::Success, 1, day.plus_millis(number * 10))
+    };
+    let all: Vec<Used> = (0..=20).take(changes.len() + 1).map(one).collect();
+    bring(&mut lane, &all);
+    for (change, (receipt, _)) in changes.iter().zip(&all) {
+        let id = receipt.receipt_id();
+        assert_eq!(bench.sql(&format!("UPDATE receipts SET {change} WHERE receipt_id = '{id}'")), 1);
+    }
+    let summary = march(&bench);
+    assert_eq!(summary["exclusion_breakdown"], json!({"row_mismatch": changes.len()}));
+    assert_eq!((&summary["verified_count"], &summary["total_cost_cents"]), (&json!(1), &json!(5)));
 }
 
 fn a_key_that_has_ended_signed_nothing_that_came_later(database: Option<&str>) {

@@ -443,6 +443,7 @@ fn there_is_room_for_so_many_accounts(database: Option<&str>) {
     assert_eq!(grant("self:a", "pp_1").granted_cents, 5);
     let none = grant("self:b", "pp_2");
     assert_eq!((none.granted_cents, none.exhausted), (0, None), "of four, self-issued passports have one");
+    assert_eq!(grant("did:key:z", "pp_2").granted_cents, 0, "with those that keys name");
     assert_eq!(grant(NAMES.issuer, "pp_1 pp_2").granted_cents, 0, "with those that were delegated");
     for passport in ["pp_3", "pp_4", "pp_5"] {
         assert_eq!(grant(NAMES.issuer, passport).granted_cents, 5);

@@ -116,6 +116,13 @@ fn what_cannot_be_spent_uses_up_neither_an_approval_nor_a_limit() {
 }
 
 #[test]
+fn who_must_be_approved_is_held_before_it_is_looked_at_what_is_left_to_spend() {
+    let mut gate = Gate::live(&json!({}));
+    let poor = json!({"core:approval:required": true, "max_total_cost": 100});
+    assert_eq!(gate.code(&self_issue(&key(1), &passport("pp_poor", &poor)), BOOK), "hold");
+}
+
+#[test]
 fn an_approval_lifts_nothing_but_the_hold() {
     let bound = binding(BOOK.body, "POST", "/costly?seat=1A", "flights:book", 250, 1);
     let mut gate = Gate::live(&json!({"approvals": [approved(&bound)]}));

@@ -4,8 +4,8 @@ use crate::common::{NOW, SELF_ISSUED, draft, key};
 use portcullis_core::attestation::AccessMode;
 use portcullis_core::modei::{Signed, self_issue};
 use portcullis_core::{
-    Config, CredentialCache, LocalMemory, Pending, Process, ProofDraft, Reason, RequestHead, Snapshot, Step,
-    Verifier,
+    Config, CredentialCache, Denial, LocalMemory, Pending, Process, ProofDraft, Reason, RequestHead,
+    Snapshot, Step, Verifier,
 };
 use serde_json::{Value, json};
 
@@ -182,26 +182,9 @@ fn a_tool_asks_for_its_own_permission_and_everything_else_for_the_routes() {
 fn a_proof_must_cover_the_message() {
     let mut gate = Gate::of(&json!({}));
     let signed = issued(&["flights:search"]);
-    let (credential, agent) = (signed.to_header(), key(1));
-    let agent_id = portcullis_core::modei::self_agent_id(&agent.public_key());
     let signed_text = call("search").to_string();
     let mut prove = |nonce: &str, body: Option<&str>, message: &Value| {
-        let draft = ProofDraft {
-            method: "POST",
-            authority: "api.example",
-            path: "/mcp",
-            query: None,
-            credential: ("agent-passport", &credential),
-            body: body.map(str::as_bytes),
-            key_id: &agent_id,
-            created: NOW,
-            expires: None,
-            nonce,
-        };
-        let made = draft.sign(&agent);
-        let headers = made.iter().map(|(name, value)| (*name, value.as_str()));
-        let headers: Vec<_> = [("agent-passport", credential.as_str())].into_iter().chain(headers).collect();
-        code(&gate.step(&headers, None, message))
+        code(&prove(&mut gate, &signed, nonce, body, message))
     };
     let text = Some(signed_text.as_str());
     let nonces = ["bm9uY2Ugb2YgMTYgYnl0ZXMx", "bm9uY2Ugb2YgMTYgYnl0ZXMy", "bm9uY2Ugb2YgMTYgYnl0ZXMz"];
@@ -209,6 +192,40 @@ fn a_proof_must_cover_the_message() {
     assert_eq!(prove(nonces[1], None, &call("search")), "body_not_signed");
     assert_eq!(prove(nonces[2], text, &call("search")), "ok");
     assert_eq!(prove(nonces[2], text, &call("search")), "request_replayed");
+}
+
+/// A call with a proof over this body.
+fn prove(gate: &mut Gate, signed: &Signed, nonce: &str, body: Option<&str>, message: &Value) -> Step {
+    let (credential, agent) = (signed.to_header(), key(1));
+    let draft = ProofDraft {
+        method: "POST",
+        authority: "api.example",
+        path: "/mcp",
+        query: None,
+        credential: ("agent-passport", &credential),
+        body: body.map(str::as_bytes),
+        key_id: &portcullis_core::modei::self_agent_id(&agent.public_key()),
+        created: NOW,
+        expires: None,
+        nonce,
+    };
+    let made = draft.sign(&agent);
+    let headers = made.iter().map(|(name, value)| (*name, value.as_str()));
+    let headers: Vec<_> = [("agent-passport", credential.as_str())].into_iter().chain(headers).collect();
+    gate.step(&headers, None, message)
+}
+
+#[test]
+fn a_call_that_other_proxies_have_seen_is_refused_under_its_own_id() {
+    let mut gate = Gate::of(&json!({}));
+    let asks = config(&json!({"nonce_authority": true})).to_string();
+    gate.snapshot = Snapshot::new(&Config::from_json(asks.as_bytes()).unwrap()).unwrap();
+    let signed = issued(&["flights:search"]);
+    let text = call("search").to_string();
+    let step = prove(&mut gate, &signed, "bm9uY2Ugb2YgMTYgYnl0ZXMx", Some(&text), &call("search"));
+    let Step::NeedAuthority(pending) = step else { panic!("{step:?}") };
+    let refused = pending.refused(Denial::new(Reason::RequestReplayed, "elsewhere"));
+    assert_eq!((refused.denial.reason, refused.message_id.as_deref()), (Reason::RequestReplayed, Some("1")));
 }
 
 #[test]

@@ -15,6 +15,7 @@ on_every_database!(
     badges_that_say_what_no_longer_holds_are_revoked,
     a_disabled_agent_gets_no_badges_and_its_own_are_refused_until_it_is_enabled,
     only_accounts_with_the_scope_may_register,
+    so_many_documents_are_followed_and_all_else_goes_on,
 );
 
 fn an_agent_is_registered_found_changed_and_forgotten(database: Option<&str>) {
@@ -199,6 +200,27 @@ fn a_disabled_agent_gets_no_badges_and_its_own_are_refused_until_it_is_enabled(d
     assert_eq!(active(&bench), [agent.did.clone()]);
     assert_eq!(bench.call("DELETE", &path, None).0, 200);
     assert!(active(&bench).is_empty());
+}
+
+fn so_many_documents_are_followed_and_all_else_goes_on(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let register = |name: &str, did: &str| {
+        bench.call("POST", "/v1/sdk/agents", Some(json!({"name": name, "protocol": "a2a", "did": did})))
+    };
+    let (status, made) = register("first", "did:web:agents.example:first");
+    assert_eq!(status, 201, "{made}");
+    let followed = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999) \
+         INSERT INTO did_documents (did, keys, look_at, created_at) \
+         SELECT 'did:web:other.example:' || n, '[]', 9000000000000000, 0 FROM numbers";
+    assert_eq!(bench.sql(followed), 999);
+    let (status, refused) = register("second", "did:web:agents.example:second");
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("1000 DID documents"), "{refused}");
+    let key = SecretKey::from_seed([3; 32]);
+    assert_eq!(register("third", &did_of_key(&key.public_key())).0, 201, "its DID is its key");
+    let path = format!("/v1/agents/{}/disable", made["data"]["id"].as_str().unwrap());
+    let (status, told) = bench.call("POST", &path, Some(json!({"reason": "incident"})));
+    assert_eq!((status, &told["status"]), (200, &json!("disabled")), "{told}");
 }
 
 fn only_accounts_with_the_scope_may_register(database: Option<&str>) {

@@ -17,7 +17,7 @@ use core::fmt;
 /// 7.9 MB, and none is made before it is needed.
 const VOUCHED_PAGES: u32 = 128;
 
-/// Pages for self-issued passports, of which anybody can make any number.
+/// Pages for passports that are self-issued or were delegated: of both, agents can make any number.
 const MADE_UP_PAGES: u32 = 32;
 
 /// A request reads and writes a page as a whole: some ten KiB with names of usual length.
