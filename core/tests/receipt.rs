@@ -179,6 +179,8 @@ fn a_receipt_that_was_touched_is_none() {
         ("\"outcome\":\"success\"", "\"outcome\":\"done\"", Some(ReceiptError::Malformed("outcome"))),
         ("USD", "EUR", Some(ReceiptError::Malformed("charge.currency"))),
         ("\"status\":200", "\"status\":99", Some(ReceiptError::Malformed("status"))),
+        ("\"status\":200", "\"status\":200.5", Some(ReceiptError::Malformed("status"))),
+        ("\"duration_ms\":null,", "", Some(ReceiptError::Malformed("duration_ms"))),
         ("rcpt_cd", "rcpt_CD", Some(ReceiptError::Malformed("receipt_id"))),
         ("consumption-attestation", "decision", Some(ReceiptError::Malformed("typ or version"))),
         ("{\"action\"", "{ \"action\"", Some(ReceiptError::NotCanonical)),

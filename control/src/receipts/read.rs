@@ -82,26 +82,30 @@ pub async fn page(
     let mut texts = Vec::new();
     let mut more = String::new();
     for (column, value) in [
-        ("receipts.agent_id", &wanted.agent_id),
-        ("receipts.passport_id", &wanted.passport_id),
         ("settlement_id", &wanted.settlement_id),
+        ("agent_id", &wanted.agent_id),
+        ("passport_id", &wanted.passport_id),
     ] {
         if let Some(value) = value {
             texts.push(value);
             more.push_str(&format!(" AND {column} = ${}", texts.len().saturating_add(6)));
         }
     }
-    // Names of columns are of this file, and what callers wrote is bound.
+    // What is wanted is found first, so many, whatever the database supposes of how many there are: then
+    // it joins no more than these. Names of columns are of this file, and what callers wrote is bound.
+    let found = if wanted.settlement_id.is_some() { "settled_receipts" } else { "receipts" };
     let Beside { expression, joins } = beside;
     let statement = format!(
         "SELECT receipts.receipt_id, receipts.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, \
-         mark, CAST({expression} AS TEXT) AS beside FROM receipts \
-         LEFT JOIN settled_receipts ON settled_receipts.gate_id = receipts.gate_id \
-         AND settled_receipts.issued_at = receipts.issued_at \
-         AND settled_receipts.receipt_id = receipts.receipt_id {joins} \
-         WHERE receipts.gate_id = $1 AND (receipts.issued_at, receipts.receipt_id) > ($2, $3) \
-         AND (receipts.issued_at, receipts.receipt_id) <= ($4, $5) {more} \
-         ORDER BY receipts.issued_at, receipts.receipt_id LIMIT $6"
+         mark, CAST({expression} AS TEXT) AS beside FROM (SELECT gate_id, issued_at, receipt_id FROM {found} \
+         WHERE gate_id = $1 AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) {more} \
+         ORDER BY issued_at, receipt_id LIMIT $6) AS found \
+         JOIN receipts ON receipts.gate_id = found.gate_id AND receipts.issued_at = found.issued_at \
+         AND receipts.receipt_id = found.receipt_id \
+         LEFT JOIN settled_receipts ON settled_receipts.gate_id = found.gate_id \
+         AND settled_receipts.issued_at = found.issued_at \
+         AND settled_receipts.receipt_id = found.receipt_id {joins} \
+         ORDER BY found.issued_at, found.receipt_id"
     );
     let mut query = sqlx::query(AssertSqlSafe(statement))
         .bind(&wanted.gate_id)

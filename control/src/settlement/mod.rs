@@ -76,7 +76,7 @@ pub struct Settlement {
     pub summary: Option<String>,
 }
 
-/// Who is not heard of for so long is gone: each step takes a fraction of a second.
+/// Who is not heard of for so long is gone: who works on it says so every 5 s.
 const SILENT_MS: i64 = 30_000;
 
 /// `SELECT` of what [`Settlement::read`] reads, and the rest.

@@ -90,12 +90,13 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// Pages that are under way at a time, however many cores there are: [`PAGE`](super::run::PAGE) says
-    /// what each takes.
-    const MOST: usize = 16;
+    /// Cores that one settlement uses at most, for what its pages take: [`PAGE`](super::run::PAGE).
+    const MOST: usize = 4;
 
     pub(super) fn new(keys: Keys) -> Self {
-        let count = available_parallelism().map_or(1, usize::from).min(Self::MOST);
+        let cores = available_parallelism().map_or(1, usize::from).min(Self::MOST);
+        // So that no core waits for the next page to be read.
+        let count = cores.saturating_add(1);
         Cores { keys: Arc::new(keys), count, free: Mutex::default() }
     }
 
@@ -104,7 +105,7 @@ impl Cores {
         self.count
     }
 
-    /// Verifies a page, on a core of its own.
+    /// Verifies a page, on one core.
     pub(super) async fn verify(&self, page: Vec<Stored>) -> anyhow::Result<(Vec<Stored>, Vec<Verdict>)> {
         let known = self.free.lock().map_err(|_| anyhow!("a verifier has failed"))?.pop();
         let mut verifier = known.map_or_else(new_verifier, Ok)?;

@@ -52,7 +52,7 @@ impl SignedReceipt {
         let whole = text.len();
         let text_of = |reader: &mut Reader<'_>| reader.string();
         let hash = |reader: &mut Reader<'_>| reader.hex::<32>("");
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text, "action");
         let action = reader.member("action", "{\"action\":")?.string()?;
         let agent = Consumer::read(&mut reader)?;
         let attestation_id = reader.member("attestation_id", "},\"attestation_id\":")?.optional(text_of)?;
@@ -181,9 +181,7 @@ fn catalog(reader: &mut Reader<'_>) -> Result<CatalogPin, ReceiptError> {
     let hash: Hash = reader.member("catalog.content_hash", ",\"catalog\":{\"content_hash\":")?.hex("")?;
     let version = reader.member("catalog.version", ",\"version\":")?.number(MAX_INTEGER)?;
     let version = i64::try_from(version).ok().filter(|version| *version > 0);
+    let version = version.ok_or(ReceiptError::Malformed("catalog.version"))?;
     reader.past("}")?;
-    Ok(CatalogPin {
-        version: version.ok_or(ReceiptError::Malformed("catalog.version"))?,
-        content_hash: hex(&hash),
-    })
+    Ok(CatalogPin { version, content_hash: hex(&hash) })
 }

@@ -15,8 +15,8 @@ pub(super) struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        Reader { rest: text, name: "" }
+    pub(super) fn new(text: &'t str, name: &'static str) -> Self {
+        Reader { rest: text, name }
     }
 
     /// Bytes that are left.
@@ -26,8 +26,13 @@ impl<'t> Reader<'t> {
 
     /// Goes to the value of a member, past all that stands before it.
     pub(super) fn member(&mut self, name: &'static str, before: &str) -> Result<&mut Self, ReceiptError> {
+        // Else it is the value at hand that goes on.
+        if self.rest.starts_with([',', '}']) {
+            self.name = name;
+        }
+        self.past(before)?;
         self.name = name;
-        self.past(before)
+        Ok(self)
     }
 
     /// Goes past what must stand here.
