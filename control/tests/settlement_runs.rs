@@ -20,6 +20,7 @@ on_every_database!(
     what_breaks_off_again_and_again_is_given_up_and_can_be_settled_anew,
     no_more_than_two_settlements_are_worked_on_at_once,
     what_a_void_settlement_had_is_deleted_in_time_and_its_records_break_off,
+    records_of_a_settlement_break_off_where_a_receipt_is_gone,
     lists_are_short_and_counts_are_bounded,
     whatever_overlaps_and_is_asked_for_at_once_no_receipt_is_settled_twice,
 );
@@ -405,6 +406,29 @@ fn what_a_void_settlement_had_is_deleted_in_time_and_its_records_break_off(datab
     while bench.sql("UPDATE settled_receipts SET mark = mark") != left {
         assert!(Instant::now() < until, "they are not deleted");
     }
+}
+
+fn records_of_a_settlement_break_off_where_a_receipt_is_gone(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let shop = Shop::open(&bench, "gate_a", 1, &[SEARCH]);
+    let passport = shop.issue(&bench, 1);
+    // More than one page of them.
+    many(&bench, &shop, &passport, 300);
+    let id = march(&bench)["id"].as_str().unwrap().to_owned();
+    let is_whole = || {
+        let mut stream = TcpStream::connect(bench.service.address).unwrap();
+        let head = format!(
+            "GET /api/billing/{id}/records HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            bench.service.key
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).is_ok() && all.ends_with(b"0\r\n\r\n")
+    };
+    assert!(is_whole());
+    let gone = "DELETE FROM receipts WHERE receipt_id = (SELECT MIN(receipt_id) FROM receipts)";
+    assert_eq!(bench.sql(gone), 1);
+    assert!(!is_whole());
 }
 
 fn lists_are_short_and_counts_are_bounded(database: Option<&str>) {

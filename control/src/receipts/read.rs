@@ -3,6 +3,7 @@
 use super::store::WHOLE;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
+use anyhow::Context;
 use portcullis_core::receipt::Attachment;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -19,7 +20,7 @@ pub struct Wanted {
     pub from: i64,
     /// Made before this time.
     pub to: i64,
-    /// Part of this settlement.
+    /// Part of this settlement, which must then be all that is said beside the gate and the time.
     pub settlement_id: Option<String>,
 }
 
@@ -96,11 +97,10 @@ pub async fn page(
     let found = if wanted.settlement_id.is_some() { "settled_receipts" } else { "receipts" };
     let Beside { expression, joins } = beside;
     let statement = format!(
-        "SELECT receipts.receipt_id, receipts.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, \
-         mark, CAST({expression} AS TEXT) AS beside FROM (SELECT gate_id, issued_at, receipt_id FROM {found} \
+        "SELECT found.receipt_id, found.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, mark, CAST({expression} AS TEXT) AS beside FROM (SELECT gate_id, issued_at, receipt_id FROM {found} \
          WHERE gate_id = $1 AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) {more} \
          ORDER BY issued_at, receipt_id LIMIT $6) AS found \
-         JOIN receipts ON receipts.gate_id = found.gate_id AND receipts.issued_at = found.issued_at \
+         LEFT JOIN receipts ON receipts.gate_id = found.gate_id AND receipts.issued_at = found.issued_at \
          AND receipts.receipt_id = found.receipt_id \
          LEFT JOIN settled_receipts ON settled_receipts.gate_id = found.gate_id \
          AND settled_receipts.issued_at = found.issued_at \
@@ -121,8 +121,11 @@ pub async fn page(
     rows.iter()
         .map(|row| {
             let place = Place(row.try_get("issued_at")?, row.try_get("receipt_id")?);
+            // Whoever reads on from a page that has too few would take it for the last.
+            let columns: Option<String> = row.try_get("whole")?;
             Ok(Stored {
-                columns: row.try_get("whole")?,
+                columns: columns
+                    .with_context(|| format!("the receipt {} was claimed, and is gone", place.1))?,
                 attachment: Attachment { base: row.try_get("base")?, receipt: row.try_get("text")? },
                 received_at: row.try_get("received_at")?,
                 mark: row.try_get("mark")?,

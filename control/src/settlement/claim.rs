@@ -17,6 +17,10 @@ use sqlx::AssertSqlSafe;
 /// its twentieth of a second.
 const AT_ONCE: i64 = 5_000;
 
+/// Receipts of a settlement from which on it matters how a database looks for them: of fewer, all are
+/// sorted for each page in some milliseconds.
+const MANY: i64 = 5_000;
+
 /// Binds what [`receipts_of`] asks for.
 macro_rules! bind {
     ($query:expr, $settlement:expr, $after:expr, $to:expr) => {
@@ -60,9 +64,13 @@ pub(super) async fn claim(app: &App, settlement: &Settlement) -> Result<i64, Sto
     let mut tx = app.db.write().await?;
     super::run::still_mine(&mut tx, settlement, Some((claimed, 0))).await?;
     tx.commit().await?;
-    if app.db.backend() == Backend::Postgres {
-        // It knows nothing yet of rows that have just come, and would sort a million for each page.
-        sqlx::query("ANALYZE settled_receipts, receipts, records").execute(app.db.pool()).await?;
+    if app.db.backend() == Backend::Postgres && claimed >= MANY {
+        // It knows nothing yet of rows that have just come, and would sort them all for each page. Where
+        // it cannot look, as somebody holds a table, that takes longer, and no more.
+        let looked = sqlx::query("ANALYZE (SKIP_LOCKED) settled_receipts, receipts, records");
+        if let Err(error) = looked.execute(app.db.pool()).await {
+            tracing::warn!(settlement = settlement.id, %error, "the tables cannot be analyzed");
+        }
     }
     Ok(claimed)
 }
