@@ -97,7 +97,8 @@ pub async fn page(
     let found = if wanted.settlement_id.is_some() { "settled_receipts" } else { "receipts" };
     let Beside { expression, joins } = beside;
     let statement = format!(
-        "SELECT found.receipt_id, found.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, mark, CAST({expression} AS TEXT) AS beside FROM (SELECT gate_id, issued_at, receipt_id FROM {found} \
+        "SELECT found.receipt_id, found.issued_at, {WHOLE}, receipts.received_at, receipts.text, base, mark, \
+         CAST({expression} AS TEXT) AS beside FROM (SELECT gate_id, issued_at, receipt_id FROM {found} \
          WHERE gate_id = $1 AND (issued_at, receipt_id) > ($2, $3) AND (issued_at, receipt_id) <= ($4, $5) {more} \
          ORDER BY issued_at, receipt_id LIMIT $6) AS found \
          LEFT JOIN receipts ON receipts.gate_id = found.gate_id AND receipts.issued_at = found.issued_at \

@@ -1,6 +1,7 @@
 //! Holding receipts against each other, and against the gate's log: what no receipt shows by itself.
 
 use super::Settlement;
+use crate::App;
 use crate::db::Tx;
 use crate::error::ApiResult;
 use crate::receipts::{Place, column};
@@ -61,32 +62,35 @@ impl Shared {
 
     /// Finds them, once all receipts of the settlement are claimed: one that comes later is of
     /// another settlement, which finds what this one has charged.
-    pub(super) async fn find(tx: &mut Tx, settlement: &Settlement, claimed: i64) -> ApiResult<Self> {
+    pub(super) async fn find(app: &App, settlement: &Settlement, claimed: i64) -> Result<Self, sqlx::Error> {
+        let gate = settlement.gate_id.as_str();
         let (size,): (i64,) =
             sqlx::query_as("SELECT COALESCE(MAX(size), 0) FROM record_logs WHERE gate_id = $1")
-                .bind(&settlement.gate_id)
-                .fetch_one(&mut **tx)
+                .bind(gate)
+                .fetch_one(app.db.pool())
                 .await?;
         if size > claimed.saturating_mul(Self::PART) {
             return Ok(Shared(None));
         }
-        let mut shared = HashSet::new();
-        for column in ["base_sha256", "permit"] {
-            let text = format!(
-                "SELECT SUBSTR({column}, 1, {}) FROM receipts \
-                 WHERE gate_id = $1 AND {column} = CAST({column} AS TEXT) \
-                 GROUP BY {column} HAVING COUNT(*) > 1 LIMIT {}",
-                Self::BEGINNING,
-                Self::MOST
-            );
-            let rows: Vec<(String,)> =
-                sqlx::query_as(AssertSqlSafe(text)).bind(&settlement.gate_id).fetch_all(&mut **tx).await?;
-            if i64::try_from(rows.len()).is_ok_and(|count| count >= Self::MOST) {
-                return Ok(Shared(None));
-            }
-            shared.extend(rows.into_iter().map(|(text,)| text));
-        }
-        Ok(Shared(Some(shared)))
+        // On a connection each: both take seconds of a million.
+        let (proofs, permits) =
+            tokio::try_join!(Self::of(app, gate, "base_sha256"), Self::of(app, gate, "permit"))?;
+        Ok(Shared(proofs.zip(permits).map(|(proofs, permits)| proofs.into_iter().chain(permits).collect())))
+    }
+
+    /// What several receipts of the gate have in the column, unless it is too much.
+    async fn of(app: &App, gate: &str, column: &str) -> Result<Option<Vec<String>>, sqlx::Error> {
+        let text = format!(
+            "SELECT SUBSTR({column}, 1, {}) FROM receipts \
+             WHERE gate_id = $1 AND {column} = CAST({column} AS TEXT) \
+             GROUP BY {column} HAVING COUNT(*) > 1 LIMIT {}",
+            Self::BEGINNING,
+            Self::MOST
+        );
+        let rows: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(text)).bind(gate).fetch_all(app.db.pool()).await?;
+        let is_all = i64::try_from(rows.len()).is_ok_and(|count| count < Self::MOST);
+        Ok(is_all.then_some(rows))
     }
 
     /// Whether another receipt may have the proof of this one, or its permit.

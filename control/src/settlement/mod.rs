@@ -36,6 +36,7 @@ pub use summary::{Part, Signature, Summary};
 use crate::App;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
+use crate::receipts;
 use crate::time::now_ms;
 use anyhow::{Context, Result, anyhow};
 use sqlx::Row;
@@ -122,6 +123,18 @@ impl Settlement {
             failure: row.try_get("failure")?,
             summary: row.try_get("summary")?,
         })
+    }
+
+    /// Those that it has claimed.
+    fn receipts(&self) -> receipts::Wanted {
+        receipts::Wanted {
+            gate_id: self.gate_id.clone(),
+            agent_id: None,
+            passport_id: None,
+            from: self.period.begins_at,
+            to: self.period.ends_at,
+            settlement_id: Some(self.id.clone()),
+        }
     }
 
     /// Whether it is under way.

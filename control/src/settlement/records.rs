@@ -18,15 +18,7 @@ const PAGE: i64 = 256;
 /// Lines of JSON: `base`, `charged_cents`, `charged_fee_cents`, `mark` and `receipt`, in the order
 /// in which the receipts were made.
 pub fn lines(app: &App, settlement: &Settlement) -> impl Stream<Item = Result<Bytes>> + use<> {
-    let wanted = Wanted {
-        gate_id: settlement.gate_id.clone(),
-        agent_id: None,
-        passport_id: None,
-        from: settlement.period.begins_at,
-        to: settlement.period.ends_at,
-        settlement_id: Some(settlement.id.clone()),
-    };
-    receipts_as(app, wanted, line)
+    receipts_as(app, settlement.receipts(), line)
 }
 
 /// Receipts as lines, page by page.

@@ -10,7 +10,7 @@ use super::verify::{Cores, Keys, Verdict};
 use super::{FAILED, Settlement, Status, noted, resume};
 use crate::db::Tx;
 use crate::error::ApiError;
-use crate::receipts::{self, Beside, Place, Stored, Terms, Wanted};
+use crate::receipts::{self, Beside, Place, Stored, Terms};
 use crate::time::now_ms;
 use crate::{App, audit};
 use anyhow::anyhow;
@@ -142,18 +142,18 @@ async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
     let claimed = claim::claim(app, settlement).await?;
     let mut tx = app.db.read().await?;
     let cores = Cores::new(Keys::load(&mut tx, &settlement.gate_id).await?);
+    tx.rollback().await?;
     let mut run = Run {
         app,
         settlement,
         claimed,
-        shared: Shared::find(&mut tx, settlement, claimed).await?,
+        shared: Shared::find(app, settlement, claimed).await?,
         told: Instant::now(),
         terms: Terms::new(&settlement.gate_id),
         allowances: Allowances::default(),
         passports: Passports::default(),
         sums: Sums::default(),
     };
-    tx.rollback().await?;
     let (verified, mut ready) = mpsc::channel(1);
     let verifying = async {
         // Or the other side would wait for more.
@@ -177,14 +177,7 @@ async fn work(app: &App, settlement: &Settlement) -> Result<(), Stop> {
 
 /// What is claimed, page by page.
 fn pages(app: &App, settlement: &Settlement) -> impl Stream<Item = Result<Vec<Stored>, Stop>> {
-    let wanted = Wanted {
-        gate_id: settlement.gate_id.clone(),
-        agent_id: None,
-        passport_id: None,
-        from: settlement.period.begins_at,
-        to: settlement.period.ends_at,
-        settlement_id: Some(settlement.id.clone()),
-    };
+    let wanted = settlement.receipts();
     let fault = log::fault();
     stream::try_unfold(Place::default(), move |after| {
         let (wanted, fault) = (wanted.clone(), fault.clone());

@@ -156,11 +156,12 @@ impl SignedReceipt {
 
 /// The member `signature`: the id of its key, and what it is.
 fn sealed(reader: &mut Reader<'_>) -> Result<(Hash, [u8; 64]), ReceiptError> {
-    let read = |text| base64::decode_url(text)?.try_into().ok();
+    fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+        base64::decode_url(text)?.try_into().ok()
+    }
     reader.member("signature.algorithm", ",\"signature\":{\"algorithm\":\"EdDSA\"")?;
-    let key_id = reader.member("signature.key_id", ",\"key_id\":")?.named(read)?;
-    let read = |text| base64::decode_url(text)?.try_into().ok();
-    let signature = reader.member("signature.value", ",\"value\":")?.named(read)?;
+    let key_id = reader.member("signature.key_id", ",\"key_id\":")?.named(bytes)?;
+    let signature = reader.member("signature.value", ",\"value\":")?.named(bytes)?;
     reader.past("}")?;
     Ok((key_id, signature))
 }
