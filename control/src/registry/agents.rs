@@ -157,16 +157,17 @@ pub async fn update(tx: &mut Tx, app: &App, before: &Agent, after: &Agent) -> Ap
     .execute(&mut **tx)
     .await;
     taken(updated, after)?;
+    let mut newest = None;
     if before.did != after.did {
+        newest = unfollow_document(tx, before).await?;
         follow_document(tx, app, after).await?;
     }
-    let mut newest = None;
     let is_contradicted = before.did != after.did
         || before.key != after.key
         || before.domain != after.domain
         || before.level > after.level;
     if is_contradicted {
-        newest = revoke::all_of(tx, app, &before.did, "superseded").await?;
+        newest = revoke::all_of(tx, app, &before.did, "superseded").await?.or(newest);
     }
     let what = Revocation { kind: Kind::Agent, issuer: origin(app), id: &after.did };
     let changed = match (before.status, after.status) {
@@ -186,6 +187,7 @@ pub async fn update(tx: &mut Tx, app: &App, before: &Agent, after: &Agent) -> Ap
 /// # Errors
 /// No database.
 pub async fn delete(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<Option<i64>> {
+    let unfollowed = unfollow_document(tx, agent).await?;
     let revoked = revoke::all_of(tx, app, &agent.did, "agent deleted").await?;
     // What is left of it are badges that are revoked: its status matters no more.
     let what = Revocation { kind: Kind::Agent, issuer: origin(app), id: &agent.did };
@@ -194,7 +196,7 @@ pub async fn delete(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<Option<i
         Status::Disabled | Status::Suspended => changes::restore(tx, &app.trust, what).await?,
     };
     sqlx::query("DELETE FROM agents WHERE id = $1").bind(&agent.id).execute(&mut **tx).await?;
-    Ok(restored.or(revoked))
+    Ok(restored.or(revoked).or(unfollowed))
 }
 
 impl Agent {
@@ -282,16 +284,28 @@ async fn follow_document(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<()>
     if agent.did.starts_with("did:web:") && !agent.is_served_here(app) {
         leave_room_for(tx, &agent.did).await?;
         sqlx::query(
-            "INSERT INTO did_documents (did, keys, look_at, created_at) VALUES ($1, '[]', $2, $3) \
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO did_documents (did, keys, look_at, created_at, agent_id) \
+             VALUES ($1, '[]', $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(&agent.did)
         .bind(now_ms())
         .bind(now_ms())
+        .bind(&agent.id)
         .execute(&mut **tx)
         .await?;
     }
     Ok(())
+}
+
+/// Ends what [`follow_document`] began, unless the document was asked for by name too. Answers the number
+/// of the change, for gates.
+async fn unfollow_document(tx: &mut Tx, agent: &Agent) -> ApiResult<Option<i64>> {
+    let deleted = sqlx::query("DELETE FROM did_documents WHERE did = $1 AND agent_id = $2")
+        .bind(&agent.did)
+        .bind(&agent.id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(if deleted.rows_affected() == 0 { None } else { Some(changes::renew_all_gates(tx).await?) })
 }
 
 fn taken<T>(result: Result<T, sqlx::Error>, agent: &Agent) -> ApiResult<()> {

@@ -16,6 +16,7 @@ on_every_database!(
     a_disabled_agent_gets_no_badges_and_its_own_are_refused_until_it_is_enabled,
     only_accounts_with_the_scope_may_register,
     so_many_documents_are_followed_and_all_else_goes_on,
+    a_document_that_is_followed_for_an_agent_goes_with_it,
 );
 
 fn an_agent_is_registered_found_changed_and_forgotten(database: Option<&str>) {
@@ -221,6 +222,51 @@ fn so_many_documents_are_followed_and_all_else_goes_on(database: Option<&str>) {
     let path = format!("/v1/agents/{}/disable", made["data"]["id"].as_str().unwrap());
     let (status, told) = bench.call("POST", &path, Some(json!({"reason": "incident"})));
     assert_eq!((status, &told["status"]), (200, &json!("disabled")), "{told}");
+}
+
+fn a_document_that_is_followed_for_an_agent_goes_with_it(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let did = |name: &str| format!("did:web:agents.example:{name}");
+    let register = |name: &str| {
+        let body = json!({"name": name, "protocol": "a2a", "did": did(name)});
+        let (status, made) = bench.call("POST", "/v1/sdk/agents", Some(body));
+        assert_eq!(status, 201, "{made}");
+        format!("/v1/sdk/agents/{}", made["data"]["id"].as_str().unwrap())
+    };
+    let followed = || {
+        let (_, listed) = bench.call("GET", "/api/v1/did-documents", None);
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["did"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let [deleted, moved, kept] = ["deleted", "moved", "kept"].map(register);
+    assert_eq!(followed(), ["deleted", "kept", "moved"].map(did));
+    let follow = || bench.call("POST", "/api/v1/did-documents", Some(json!({"did": did("kept")})));
+    // As if it had been seen: that is what gates have of it.
+    let keys = json!([{"key_id": "a", "public_key": base64::encode(&[1; 32])}]);
+    bench.sql(&format!("UPDATE did_documents SET keys = '{keys}', seen_at = 1"));
+    let (status, told) = follow();
+    assert_eq!((status, &told["keys"][0]["key_id"]), (201, &json!("a")), "{told}");
+    let (status, refused) = follow();
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("followed already"), "{refused}");
+
+    assert_eq!(bench.call("POST", "/api/gates", Some(json!({"gate_id": "gate_a", "name": "A"}))).0, 201);
+    let is_told = || bench.sql("UPDATE gates SET snapshot_number = 0 WHERE snapshot_number > 0") == 1;
+    assert!(is_told(), "of the gate itself");
+    assert_eq!(bench.call("DELETE", &deleted, None).0, 200);
+    assert_eq!(followed(), ["kept", "moved"].map(did));
+    assert!(is_told());
+    let identity = json!({"did": did_of_key(&SecretKey::from_seed([4; 32]).public_key())});
+    assert_eq!(bench.call("PATCH", &format!("{moved}/identity"), Some(identity)).0, 200);
+    assert_eq!(followed(), ["kept"].map(did));
+    assert!(is_told());
+    assert_eq!(bench.call("DELETE", &kept, None).0, 200);
+    assert_eq!(followed(), ["kept"].map(did), "it was asked for by name");
+    assert!(!is_told(), "nothing has changed for gates");
 }
 
 fn only_accounts_with_the_scope_may_register(database: Option<&str>) {
