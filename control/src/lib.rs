@@ -17,6 +17,7 @@ pub mod db;
 pub mod enforcement;
 pub mod error;
 pub mod extract;
+pub mod first_bytes;
 pub mod follow;
 pub mod issuers;
 pub mod keys;

@@ -1,14 +1,17 @@
 //! Serving: the routes with what holds for all of them, and the process's beginning and end.
 
+use crate::anyone::Anyone;
 use crate::api;
 use crate::auth::REGISTRY_KEY;
 use crate::error::{ApiError, ApiResult};
+use crate::first_bytes::MustBegin;
 use crate::follow;
 use crate::limits::Credential;
 use crate::settings::COMMIT;
 use crate::{App, Settings, approvals, console, mcp, traces, trust};
 use anyhow::{Context, Result};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -34,8 +37,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// All routes, ready to be served.
 pub fn router(app: App) -> Router {
     let (router, document) = api::routes().split_for_parts();
-    let document = api::document(&document).unwrap_or_default();
-    let document = move || async move { ([("content-type", "application/json")], document) };
+    // Shared by all who are sent it: one that is slow to take it holds no copy of its own.
+    let document = Bytes::from(api::document(&document).unwrap_or_default());
+    let document = move |_: Anyone| async move { ([("content-type", "application/json")], document) };
     let rest = router
         .route("/openapi.json", get(document))
         .merge(console::assets::routes())
@@ -170,14 +174,16 @@ pub async fn serve(settings: Settings) -> Result<()> {
         (Some(cert), Some(key)) => {
             let tls = certificate(cert, key).await?;
             let renewal = tokio::spawn(renew_on_signal(tls.clone(), cert.clone(), key.clone()));
-            let mut server = axum_server::bind_rustls(settings.listen, tls).handle(handle);
+            let server = axum_server::bind_rustls(settings.listen, tls).handle(handle);
+            let mut server = server.map(|acceptor| MustBegin::new(acceptor, header_time));
             limit(server.http_builder(), header_time);
             let served = server.serve(service).await;
             renewal.abort();
             served
         }
         _ => {
-            let mut server = axum_server::bind(settings.listen).handle(handle);
+            let server = axum_server::bind(settings.listen).handle(handle);
+            let mut server = server.map(|acceptor| MustBegin::new(acceptor, header_time));
             limit(server.http_builder(), header_time);
             server.serve(service).await
         }
@@ -195,10 +201,20 @@ pub async fn serve(settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// Who sends no headers, holds no connection.
+/// Who sends no headers, or is gone, holds no connection.
 fn limit(builder: &mut Builder<TokioExecutor>, header_time: Duration) {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(header_time);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(header_time)
+        .keep_alive_timeout(header_time)
+        .max_concurrent_streams(MAX_STREAMS);
 }
+
+/// Requests at a time on a connection of HTTP/2: what RFC 9113 section 6.5.2 calls the least that lets
+/// calls run side by side. Proxies with more of them make another connection.
+const MAX_STREAMS: u32 = 100;
 
 async fn certificate(cert: &Path, key: &Path) -> Result<RustlsConfig> {
     let unusable =

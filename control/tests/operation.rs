@@ -161,6 +161,30 @@ fn a_slow_body_and_slow_headers_are_waited_for_so_long() {
 }
 
 #[test]
+fn a_connection_that_does_not_begin_is_not_held() {
+    let bench = Bench::with(None, &["--request-seconds", "1"]);
+    // Nothing, and what may yet become HTTP/2.
+    for begun in ["", "PRI * HTTP/2.0"] {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(bench.service.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let ended = stream.read_to_end(&mut answer);
+        assert!(began.elapsed() < Duration::from_secs(9), "{begun:?} is held: {ended:?}");
+    }
+}
+
+#[test]
+fn what_looks_at_no_credential_is_limited_whatever_a_caller_brings() {
+    let bench = Bench::with(None, &["--rate", "1"]);
+    for path in ["/openapi.json", "/readyz"] {
+        let answers = (0..12).map(|_| with_key(&bench, Some("made-up"), "GET", path, b"").status);
+        assert!(answers.filter(|status| *status == 429).count() > 0, "{path}");
+    }
+}
+
+#[test]
 fn each_line_of_the_log_is_json_and_none_has_a_credential() {
     let bench = Bench::with(None, &["--log-format", "json"]);
     let (_, made) = bench.call("POST", "/api/users/api-keys", Some(json!({"name": "logged"})));

@@ -14,6 +14,7 @@ on_every_database!(
     malformed_requests_are_refused_with_the_field,
     an_agent_without_a_key_is_known_by_what_it_registered,
     a_revoked_passport_is_no_longer_listed_or_valid,
+    what_is_revoked_twice_is_so_in_both_ways_and_for_as_long_as_the_longer,
     a_reissued_passport_takes_the_others_place,
     an_agent_registers_its_passport_once,
     what_agents_have_registered_is_forgotten_a_day_after_its_end,
@@ -177,6 +178,32 @@ fn a_revoked_passport_is_no_longer_listed_or_valid(database: Option<&str>) {
     assert_eq!(bench.call("DELETE", &format!("/api/v1/passports/{id}"), None).0, 200);
     assert_eq!(verdict(&bench, &child)["reason_code"], "passport_revoked");
     assert_eq!(bench.call("DELETE", "/api/v1/passports/pp_none", None).0, 404);
+}
+
+fn what_is_revoked_twice_is_so_in_both_ways_and_for_as_long_as_the_longer(database: Option<&str>) {
+    let bench = bench(database);
+    let revoke_by_id = |id: &str| {
+        let listed = json!({"kind": "passport", "issuer": "gate_a", "ids": [id]});
+        assert_eq!(bench.call("POST", "/api/v1/revocations", Some(listed)).0, 200);
+    };
+    let has_end = |id: &str, has: &str| {
+        bench.sql(&format!("UPDATE revocations SET id = id WHERE id = '{id}' AND moot_at IS {has}")) == 1
+    };
+    // As a revocation by itself, which has no end, and then as the passport that it is.
+    let passport = issue(&bench, json!({}));
+    let id = passport["passport_id"].as_str().unwrap();
+    revoke_by_id(id);
+    let path = format!("/api/gates/gate_a/passports/{id}");
+    assert_eq!(bench.call("DELETE", &path, None), (200, json!({"revoked": true})));
+    assert_eq!(bench.call("GET", &path, None).1["status"], "revoked");
+    assert!(has_end(id, "NULL"));
+    // And the other way round: the end of the passport is the revocation's no longer.
+    let passport = issue(&bench, json!({}));
+    let id = passport["passport_id"].as_str().unwrap();
+    assert_eq!(bench.call("DELETE", &format!("/api/gates/gate_a/passports/{id}"), None).0, 200);
+    assert!(has_end(id, "NOT NULL"));
+    revoke_by_id(id);
+    assert!(has_end(id, "NULL"));
 }
 
 fn a_reissued_passport_takes_the_others_place(database: Option<&str>) {

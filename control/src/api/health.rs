@@ -1,6 +1,7 @@
 //! Whether the service lives, and whether it can serve.
 
 use crate::App;
+use crate::anyone::Anyone;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,9 +22,10 @@ async fn healthz() -> &'static str {
 /// Whether the database answers too.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses(
     (status = 200, description = "It does", body = String),
+    (status = 429, description = "Too many requests", body = ErrorBody),
     (status = 503, description = "It does not", body = ErrorBody),
 ))]
-async fn readyz(State(app): State<App>) -> ApiResult<&'static str> {
+async fn readyz(_: Anyone, State(app): State<App>) -> ApiResult<&'static str> {
     match sqlx::query("SELECT 1").execute(app.db.pool()).await {
         Ok(_) => Ok("ready\n"),
         Err(error) => {

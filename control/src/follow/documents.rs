@@ -18,6 +18,10 @@ const MAX_DOCUMENT: usize = 64 * 1024;
 /// All of them are in every gate's snapshot.
 const MOST: i64 = 1000;
 
+/// Of one document: no agent has so many, and with those of all documents a snapshot stays within a fifth
+/// of the 64 MiB that it may have.
+const MOST_KEYS: usize = 32;
+
 /// That there is room to follow a DID's document, unless it is followed already.
 ///
 /// # Errors
@@ -51,6 +55,9 @@ async fn look(app: &App, did: &str) -> Result<Vec<SeenKey>, OutsideError> {
     let document = DidDocument::read(&body).map_err(|problem| OutsideError::new(&url, problem))?;
     if document.id != did {
         return Err(OutsideError::new(&url, "is the document of another DID"));
+    }
+    if document.keys.len() > MOST_KEYS {
+        return Err(OutsideError::new(&url, format!("has more than {MOST_KEYS} Ed25519 keys")));
     }
     let keys = SeenKey::sorted(&document.keys);
     let config =

@@ -300,12 +300,25 @@ async fn follow_document(tx: &mut Tx, app: &App, agent: &Agent) -> ApiResult<()>
 /// Ends what [`follow_document`] began, unless the document was asked for by name too. Answers the number
 /// of the change, for gates.
 async fn unfollow_document(tx: &mut Tx, agent: &Agent) -> ApiResult<Option<i64>> {
-    let deleted = sqlx::query("DELETE FROM did_documents WHERE did = $1 AND agent_id = $2")
+    let seen: Option<(i64,)> = sqlx::query_as(
+        "SELECT CASE WHEN seen_at IS NULL THEN 0 ELSE 1 END FROM did_documents WHERE did = $1 AND agent_id = $2",
+    )
+    .bind(&agent.did)
+    .bind(&agent.id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    // The clock first, then the row: everyone takes them in this order. Gates never had what was never
+    // seen.
+    let number = match seen {
+        Some((1,)) => Some(changes::renew_all_gates(tx).await?),
+        _ => None,
+    };
+    sqlx::query("DELETE FROM did_documents WHERE did = $1 AND agent_id = $2")
         .bind(&agent.did)
         .bind(&agent.id)
         .execute(&mut **tx)
         .await?;
-    Ok(if deleted.rows_affected() == 0 { None } else { Some(changes::renew_all_gates(tx).await?) })
+    Ok(number)
 }
 
 fn taken<T>(result: Result<T, sqlx::Error>, agent: &Agent) -> ApiResult<()> {

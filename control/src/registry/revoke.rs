@@ -43,17 +43,20 @@ pub async fn find<'e>(db: impl Executor<'e, Database = Any>, jti: &str) -> ApiRe
 pub async fn one(tx: &mut Tx, app: &App, badge: &Record, reason: Option<&str>) -> ApiResult<Option<i64>> {
     let what = Revocation { kind: Kind::Badge, issuer: origin(app), id: &badge.jti };
     let moot_at = badge.expires_at.saturating_add(SKEW_MS);
-    let number = changes::revoke(tx, &app.trust, what, reason, Some(moot_at)).await?;
-    if let Some(number) = number {
-        sqlx::query("UPDATE badges SET revoked_at = $1, reason = $2, revoked_number = $3 WHERE jti = $4")
-            .bind(now_ms())
-            .bind(reason)
-            .bind(number)
-            .bind(&badge.jti)
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(number)
+    let number = match changes::revoke(tx, &app.trust, what, reason, Some(moot_at)).await? {
+        Some(number) => number,
+        None if badge.revoked_at.is_some() => return Ok(None),
+        // Gates were told of it as a revocation by itself; followers, who ask here, were not.
+        None => changes::next_number(tx).await?,
+    };
+    sqlx::query("UPDATE badges SET revoked_at = $1, reason = $2, revoked_number = $3 WHERE jti = $4")
+        .bind(now_ms())
+        .bind(reason)
+        .bind(number)
+        .bind(&badge.jti)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(number))
 }
 
 /// Revokes the badges of a DID that could still be taken; its agent is locked, so that no

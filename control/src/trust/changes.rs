@@ -83,7 +83,7 @@ async fn revoked_count(tx: &mut Tx) -> Result<u64, sqlx::Error> {
 }
 
 /// Revokes. Answers the change's number, or `None` if it was revoked already.
-/// `moot_at` says from when it matters no more, in milliseconds since 1970.
+/// `moot_at` says from when it matters no more, in milliseconds since 1970; of several, the last counts.
 ///
 /// # Errors
 /// [`RevokeError`].
@@ -130,6 +130,7 @@ pub async fn revoke_all(
                 .bind(now_ms())
                 .bind(moot_at);
         }
+        outlast(tx, &before, moot_at).await?;
         for row in insert.fetch_all(&mut **tx).await? {
             let fingerprint: i64 = row.try_get("fingerprint")?;
             // Two things of one fingerprint are one to gates.
@@ -143,6 +144,24 @@ pub async fn revoke_all(
         return Err(RevokeError::Full);
     }
     Ok(change(tx, number, &revoked, true).await?)
+}
+
+/// Makes revocations that there are last as long as others of the same things.
+async fn outlast(tx: &mut Tx, fingerprints: &BTreeSet<i64>, moot_at: Option<i64>) -> Result<(), sqlx::Error> {
+    if fingerprints.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<_> = (3..fingerprints.len().saturating_add(3)).map(|place| format!("${place}")).collect();
+    let text = format!(
+        "UPDATE revocations SET moot_at = $1 WHERE moot_at < $2 AND fingerprint IN ({})",
+        places.join(", ")
+    );
+    let mut update = sqlx::query(AssertSqlSafe(text)).bind(moot_at).bind(moot_at.unwrap_or(i64::MAX));
+    for fingerprint in fingerprints {
+        update = update.bind(*fingerprint);
+    }
+    update.execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Takes a revocation back. Answers the change's number, or `None` if there was none.

@@ -110,14 +110,15 @@ pub async fn add_key(tx: &mut Tx, gate: &str, key: &PublicKey, records: &PublicK
     }
 }
 
-/// That a key of a gate has not ended: a call may be let in for some seconds more, and must not leave a
-/// key behind that goes on.
+/// That a key of a gate has not ended, and that nobody ends it until `tx` does: a call may be let in for
+/// some seconds more, and must not leave a key behind that goes on.
 ///
 /// # Errors
 /// 401.
 pub async fn must_last(tx: &mut Tx, gate: &str, key_id: &str) -> ApiResult<()> {
     let lasts: Option<(String,)> = sqlx::query_as(
-        "SELECT key_id FROM gate_keys WHERE gate_id = $1 AND key_id = $2 AND (not_after IS NULL OR not_after > $3)",
+        "UPDATE gate_keys SET key_id = key_id WHERE gate_id = $1 AND key_id = $2 \
+         AND (not_after IS NULL OR not_after > $3) RETURNING key_id",
     )
     .bind(gate)
     .bind(key_id)

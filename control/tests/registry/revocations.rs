@@ -1,6 +1,6 @@
 //! Revoked badges: their status, and the feed by which others learn of them.
 
-use super::support::{Agent, anyone, in_database, read, revoked, verdict};
+use super::support::{Agent, ORIGIN, anyone, in_database, read, revoked, verdict};
 use crate::common::Bench;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use xtask::on_every_database;
 
 on_every_database!(
     a_revoked_badge_is_so_everywhere,
+    a_badge_that_gates_know_as_revoked_is_revoked_for_followers_too,
     the_feed_loses_and_doubles_nothing_in_pages_of_any_size,
     the_feed_loses_and_doubles_nothing_while_badges_are_revoked,
     the_feed_can_be_read_from_a_time,
@@ -39,6 +40,18 @@ fn a_revoked_badge_is_so_everywhere(database: Option<&str>) {
     assert_eq!(revoke("550e8400-e29b-41d4-a716-446655440000", None).0, 404);
     assert_eq!(anyone(&bench, "GET", "/v1/badges/nonsense/status", &Value::Null).0, 404);
     assert_eq!(revoke(jti, Some(json!({"reason": ""}))).0, 422);
+}
+
+fn a_badge_that_gates_know_as_revoked_is_revoked_for_followers_too(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let badge = Agent::with_did_key(&bench, 1, "1").badge(&bench);
+    let (token, jti) = (badge["badge"].as_str().unwrap(), badge["jti"].as_str().unwrap());
+    let listed = json!({"kind": "badge", "issuer": ORIGIN, "ids": [jti]});
+    assert_eq!(bench.call("POST", "/api/v1/revocations", Some(listed)).0, 200);
+    let (status, told) = bench.call("POST", &format!("/v1/badges/{jti}/revoke"), Some(json!({})));
+    assert_eq!((status, &told["revoked"]), (200, &json!(true)), "{told}");
+    assert_eq!(verdict(&bench, token), "BADGE_REVOKED");
+    assert_eq!(read(&bench, "/v1/revocations")["revocations"][0]["jti"], jti);
 }
 
 /// Revokes a new badge; its id.

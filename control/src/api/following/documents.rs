@@ -1,6 +1,6 @@
 //! `did:web` documents that are followed.
 
-use super::{Did, Key, Unfollowed, time};
+use super::{Did, Key, Unfollowed, conflict, time};
 use crate::App;
 use crate::audit;
 use crate::auth::{Caller, Following};
@@ -70,26 +70,39 @@ async fn follow_document(
     Body(asked): Body<Did>,
 ) -> ApiResult<(StatusCode, Json<FollowedDocument>)> {
     let did = asked.did;
-    if document_url(&did).is_none() {
-        let problem = "must be a did:web of a host name, as did:web:agent.example";
-        return Err(ApiError::invalid("did", problem));
-    }
-    let mut tx = app.db.write_alone().await?;
-    leave_room_for(&mut tx, &did).await?;
-    // One that is followed for a registered agent stays from now on when the agent goes.
-    let made = sqlx::query(
-        "INSERT INTO did_documents (did, keys, look_at, created_at) VALUES ($1, '[]', 0, $2) \
-         ON CONFLICT (did) DO UPDATE SET agent_id = NULL WHERE did_documents.agent_id IS NOT NULL \
+    let url = document_url(&did).ok_or_else(|| {
+        ApiError::invalid("did", "must be a did:web of a host name, as did:web:agent.example")
+    })?;
+    // One that is followed for a registered agent stays from now on when the agent goes. Others hold its
+    // row before they take the clock, so that whoever has the clock must not wait for it.
+    let mut tx = app.db.write().await?;
+    let known = sqlx::query(
+        "UPDATE did_documents SET agent_id = NULL WHERE did = $1 AND agent_id IS NOT NULL \
          RETURNING did, keys, seen_at, last_error",
     )
     .bind(&did)
-    .bind(now_ms())
     .fetch_optional(&mut *tx)
     .await?;
-    let made = made.ok_or_else(|| ApiError::conflict("this document is followed already"))?;
+    let made = match known {
+        Some(row) => FollowedDocument::of(&row)?,
+        None => {
+            tx.rollback().await?;
+            tx = app.db.write_alone().await?;
+            leave_room_for(&mut tx, &did).await?;
+            sqlx::query(
+                "INSERT INTO did_documents (did, keys, look_at, created_at) VALUES ($1, '[]', 0, $2)",
+            )
+            .bind(&did)
+            .bind(now_ms())
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| conflict(error, "this document is followed already"))?;
+            FollowedDocument { did: did.clone(), url, keys: Vec::new(), seen_at: None, last_error: None }
+        }
+    };
     audit::record(&mut tx, &caller.key_id, "did_document.create", &did, json!({})).await?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(FollowedDocument::of(&made)?)))
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// No longer follows a DID document: its keys are no longer known to gates.

@@ -262,10 +262,13 @@ pub(super) async fn revoke(
     passport: &Passport,
 ) -> ApiResult<Json<PassportRevoked>> {
     let number = passports::revoke(&mut tx, &app.trust, passport, None).await?;
-    if let Some(number) = number {
+    // Gates may know of it already, by a revocation that was made by itself.
+    if number.is_some() || passport.revoked_at.is_none() {
         let detail = json!({"issuer_id": passport.issuer_id, "agent_id": passport.agent_id});
         audit::record(&mut tx, actor, "passport.revoke", &passport.passport_id, detail).await?;
-        tx.commit().await?;
+    }
+    tx.commit().await?;
+    if let Some(number) = number {
         app.trust.wake(number);
     }
     Ok(Json(PassportRevoked { revoked: true }))
