@@ -212,7 +212,15 @@ fn a_did_web_document_is_followed(database: Option<&str>) {
     let other = until("refused", &|document| document["last_error"].is_string());
     assert!(other["last_error"].as_str().unwrap().contains("another DID"), "{other}");
     assert_eq!(other["keys"], json!([]));
+    let methods: Vec<_> = (0..33)
+        .map(|index| json!({"id": format!("{did}#key-{index}"), "publicKeyJwk": jwks(&[("x", index)])["keys"][0]}))
+        .collect();
+    world.registry.web.set_json("/agents/7/did.json", &json!({"id": did, "verificationMethod": methods}));
+    world.execute("UPDATE did_documents SET look_at = 0, failures = 0, last_error = NULL");
+    let many = until("refused", &|document| document["last_error"].is_string());
+    assert!(many["last_error"].as_str().unwrap().contains("more than 32"), "{many}");
     world.registry.web.set_json("/agents/7/did.json", &document(&did));
+    world.execute("UPDATE did_documents SET look_at = 0, failures = 0");
     let seen = until("seen", &|document| document["seen_at"].is_string());
     assert_eq!(seen["keys"][0]["key_id"], format!("{did}#key-1"));
     let path = format!("/api/v1/did-documents/{}", did.replace('%', "%25"));

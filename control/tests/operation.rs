@@ -138,18 +138,24 @@ fn a_body_that_is_too_large_is_refused_in_json() {
     assert_eq!(error(&answer)["error"], "too_large");
 }
 
+/// What a connection brings that sends this and no more, and how long it is held.
+fn until_closed(bench: &Bench, bytes: &[u8]) -> (Vec<u8>, Duration) {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(bench.service.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    (answer, began.elapsed())
+}
+
 #[test]
 fn a_slow_body_and_slow_headers_are_waited_for_so_long() {
     let bench = Bench::with(None, &["--request-seconds", "1"]);
     let send = |bytes: String| {
-        let began = Instant::now();
-        let mut stream = TcpStream::connect(bench.service.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(bytes.as_bytes()).unwrap();
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        assert!((Duration::from_millis(900)..Duration::from_secs(9)).contains(&began.elapsed()));
-        answer
+        let (answer, held) = until_closed(&bench, bytes.as_bytes());
+        assert!((Duration::from_millis(900)..Duration::from_secs(9)).contains(&held));
+        String::from_utf8(answer).unwrap()
     };
     let key = &bench.service.key;
     let body = send(format!(
@@ -161,18 +167,20 @@ fn a_slow_body_and_slow_headers_are_waited_for_so_long() {
 }
 
 #[test]
-fn a_connection_that_does_not_begin_is_not_held() {
+fn a_connection_that_does_not_begin_or_lives_no_more_is_not_held() {
     let bench = Bench::with(None, &["--request-seconds", "1"]);
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     // Nothing, and what may yet become HTTP/2.
     for begun in ["", "PRI * HTTP/2.0"] {
-        let began = Instant::now();
-        let mut stream = TcpStream::connect(bench.service.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(begun.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let ended = stream.read_to_end(&mut answer);
-        assert!(began.elapsed() < Duration::from_secs(9), "{begun:?} is held: {ended:?}");
+        let (_, held) = until_closed(&bench, begun.as_bytes());
+        assert!(held < Duration::from_secs(9), "{begun:?}");
     }
+    // RFC 9113: an empty SETTINGS frame, and then no answer to any PING.
+    let alive = [preface.as_bytes(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let (answer, held) = until_closed(&bench, &alive);
+    assert!(held < Duration::from_secs(9), "HTTP/2");
+    let most_streams = [0, 3, 0, 0, 0, 100];
+    assert!(answer.windows(6).any(|setting| setting == most_streams), "{answer:?}");
 }
 
 #[test]

@@ -194,8 +194,12 @@ fn what_is_revoked_twice_is_so_in_both_ways_and_for_as_long_as_the_longer(databa
     let id = passport["passport_id"].as_str().unwrap();
     revoke_by_id(id);
     let path = format!("/api/gates/gate_a/passports/{id}");
-    assert_eq!(bench.call("DELETE", &path, None), (200, json!({"revoked": true})));
+    for _ in 0..2 {
+        assert_eq!(bench.call("DELETE", &path, None), (200, json!({"revoked": true})));
+    }
     assert_eq!(bench.call("GET", &path, None).1["status"], "revoked");
+    let (_, audit) = bench.call("GET", "/api/v1/audit?action=passport.revoke", None);
+    assert_eq!(audit.to_string().matches("passport.revoke").count(), 1, "{audit}");
     assert!(has_end(id, "NULL"));
     // And the other way round: the end of the passport is the revocation's no longer.
     let passport = issue(&bench, json!({}));

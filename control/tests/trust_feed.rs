@@ -20,6 +20,7 @@ on_every_database!(
     a_gate_that_was_away_for_long_fetches_all_pages,
     a_token_enrols_one_gate_once_and_only_its_bearers_key,
     calls_that_are_not_the_gates_own_are_refused,
+    a_key_that_is_being_ended_brings_no_other,
     deleted_gates_are_told_nothing,
     revocations_of_what_has_expired_are_forgotten,
     what_others_issued_is_revoked_and_restored_in_bulk,
@@ -280,6 +281,31 @@ fn calls_that_are_not_the_gates_own_are_refused(database: Option<&str>) {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(bench.call("DELETE", &format!("/api/v1/gates/gate_a/keys/{id}"), None).0, 404);
+}
+
+fn a_key_that_is_being_ended_brings_no_other(database: Option<&str>) {
+    let bench = Bench::new(database);
+    let gate = Gate::enrolled(&bench, "gate_a", 1);
+    let body = bringing(json!({}), &SecretKey::from_seed([2; 32])).to_string();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (db, mut ending) = runtime.block_on(async {
+        let db = portcullis_control::db::Db::open(&bench.control.database).await.unwrap();
+        let mut ending = db.write().await.unwrap();
+        sqlx::query("UPDATE gate_keys SET not_after = 1").execute(&mut *ending).await.unwrap();
+        (db, ending)
+    });
+    let brought = std::thread::spawn(move || {
+        let call = ("POST", "/gate/v1/gates/gate_a/keys", "", body.as_bytes());
+        signed(gate.service, &gate.key, call, now(), [1; 16]).status
+    });
+    // Long enough for a call that waits for nobody; one that is slower is refused all the same.
+    std::thread::sleep(Duration::from_millis(500));
+    runtime.block_on(async {
+        sqlx::query("UPDATE gate_keys SET not_after = 2").execute(&mut *ending).await.unwrap();
+        ending.commit().await.unwrap();
+        db.close().await;
+    });
+    assert_eq!(brought.join().unwrap(), 401);
 }
 
 fn deleted_gates_are_told_nothing(database: Option<&str>) {

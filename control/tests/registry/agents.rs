@@ -267,6 +267,9 @@ fn a_document_that_is_followed_for_an_agent_goes_with_it(database: Option<&str>)
     assert_eq!(bench.call("DELETE", &kept, None).0, 200);
     assert_eq!(followed(), ["kept"].map(did), "it was asked for by name");
     assert!(!is_told(), "nothing has changed for gates");
+    assert_eq!(bench.call("DELETE", &register("unseen"), None).0, 200);
+    assert_eq!(followed(), ["kept"].map(did));
+    assert!(!is_told(), "gates never had it");
 }
 
 fn only_accounts_with_the_scope_may_register(database: Option<&str>) {
